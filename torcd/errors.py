@@ -1,0 +1,202 @@
+"""The error tree. Each class has a stable code, which is its name on the wire.
+
+An error is named for its situation, says in `message` what is wrong and what to do about it, and
+carries its facts, which become the fields of the wire error. It is raised close to the cause and
+translated once, at the border: into a Varlink error by the server, into a line on standard error
+and an exit code by torcctl. Anything that is not a `TorcError` is a bug.
+"""
+
+from typing import ClassVar
+
+Fact = str | int | float | bool | list[str] | list[dict[str, str | int]]
+"""What a fact may be: something JSON can carry as it is."""
+
+
+class TorcError(Exception):
+    """Anything torcd says no with, on purpose."""
+
+    code: ClassVar[str] = "io.torcd.Manager.Internal"
+
+    def __init__(self, message: str, **facts: Fact) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UserError(TorcError):
+    """The one who asked can mend it; the message says how."""
+
+
+class ProtocolError(TorcError):
+    """The peer broke the contract of the wire."""
+
+
+class ExecutorError(TorcError):
+    """The world in which jobs run failed."""
+
+
+class StoreError(TorcError):
+    """The database failed."""
+
+    code = "io.torcd.Manager.StoreFailed"
+
+
+# io.torcd.UserData
+
+
+class NotDeclared(UserError):
+    """A job named a value that it did not declare. Facts: name."""
+
+    code = "io.torcd.UserData.NotDeclared"
+
+
+class NotFound(UserError):
+    """No user_data of that name or key (or no such revision). Facts: name."""
+
+    code = "io.torcd.UserData.NotFound"
+
+
+class NoValue(UserError):
+    """The user_data is there and has no value yet. Facts: name."""
+
+    code = "io.torcd.UserData.NoValue"
+
+
+class InvalidValue(UserError):
+    """Not strict JSON, or too deep. Facts: name, problem."""
+
+    code = "io.torcd.UserData.InvalidValue"
+
+
+class TooLarge(UserError):
+    """Larger than a value may be. Facts: name, size_bytes, limit_bytes."""
+
+    code = "io.torcd.UserData.TooLarge"
+
+
+class Denied(UserError):
+    """Not allowed: an unknown or void token, or somebody else's workflow."""
+
+    code = "io.torcd.UserData.Denied"
+
+
+# io.torcd.Manager
+
+
+class InvalidSpec(UserError):
+    """The spec has problems; nothing was created. Facts: problems (a list of items)."""
+
+    code = "io.torcd.Manager.InvalidSpec"
+
+
+class MissingInputs(UserError):
+    """Required files or values that nobody makes and that are not there. Facts: names."""
+
+    code = "io.torcd.Manager.MissingInputs"
+
+
+class UnknownWorkflow(UserError):
+    """No workflow of that key. Facts: workflow_key."""
+
+    code = "io.torcd.Manager.UnknownWorkflow"
+
+
+class UnknownJob(UserError):
+    """No job of that name, key or pattern in the workflow. Facts: job."""
+
+    code = "io.torcd.Manager.UnknownJob"
+
+
+class UnknownCollection(UserError):
+    """No join of that name. Facts: name, known."""
+
+    code = "io.torcd.Manager.UnknownCollection"
+
+
+class WrongState(UserError):
+    """The workflow or job is not in a state in which that can be done. Facts: status."""
+
+    code = "io.torcd.Manager.WrongState"
+
+
+class TimedOut(UserError):
+    """What was waited for did not come in time. Facts: timeout_seconds."""
+
+    code = "io.torcd.Manager.TimedOut"
+
+
+class Lagged(UserError):
+    """The reader was too slow and was cut off. Facts: next, where to go on from."""
+
+    code = "io.torcd.Manager.Lagged"
+
+
+class ShuttingDown(UserError):
+    """The daemon is on its way out; ask the next one."""
+
+    code = "io.torcd.Manager.ShuttingDown"
+
+
+# org.varlink.service
+
+
+class InvalidParameter(ProtocolError):
+    """A parameter is missing, unknown or of the wrong type. Facts: parameter."""
+
+    code = "org.varlink.service.InvalidParameter"
+
+
+class InterfaceNotFound(ProtocolError):
+    code = "org.varlink.service.InterfaceNotFound"
+
+
+class MethodNotFound(ProtocolError):
+    code = "org.varlink.service.MethodNotFound"
+
+
+class ExpectedMore(ProtocolError):
+    """The method streams: call it with `more`."""
+
+    code = "org.varlink.service.ExpectedMore"
+
+
+# On the client's side only: these never cross the wire.
+
+
+class NoDaemon(TorcError):
+    """Nobody answers on the socket. Facts: socket."""
+
+    code = "NoDaemon"
+
+
+class NotInAJob(TorcError):
+    """`current_job()` was called outside a job."""
+
+    code = "NotInAJob"
+
+
+class ConfigError(UserError):
+    """The configuration file is wrong. Facts: file, key."""
+
+    code = "ConfigError"
+
+
+class InvalidMessage(ProtocolError):
+    """What arrived is no message of the protocol; the connection is closed."""
+
+    code = "InvalidMessage"
+
+
+def by_code(code: str) -> type[TorcError]:
+    """The class of a wire error; `TorcError` for a name this version does not know."""
+    return _BY_CODE.get(code, TorcError)
+
+
+def _classes(root: type[TorcError]) -> list[type[TorcError]]:
+    return [root, *(c for sub in root.__subclasses__() for c in _classes(sub))]
+
+
+_BY_CODE = {cls.code: cls for cls in reversed(_classes(TorcError)) if "code" in cls.__dict__}

@@ -1,0 +1,1 @@
+"""Executors: the things that run an attempt. `base` is the interface, the rest implement it."""

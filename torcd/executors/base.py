@@ -1,0 +1,114 @@
+"""What an executor is: something that runs attempts and reports what became of them.
+
+The contract, which every implementation keeps and `tests/contracts` checks:
+
+1. An attempt is started at most once in its life, whoever is killed when. `start` may be called
+   again for an attempt that is already known (after a restart every active attempt is): it starts
+   what was never claimed, and otherwise only repeats the reports about it.
+2. Every started attempt ends in exactly one final report (`Exited`, `Lost`), and one that never
+   started in `NotStarted`. A final report is repeated after every restart until it is acknowledged.
+3. In a lane at most `lane_limit` attempts run at once, in the order in which they were given.
+   Those beyond it wait inside the executor, which starts them itself as places come free, without
+   asking back; until then `stop` takes them out again (`NotStarted`, with no problem).
+4. When the final report of an attempt is given, no process of it is left (unless the configuration
+   says that children may be left behind).
+5. Reports may be late, repeated, and out of order between attempts.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+from anyio.abc import TaskStatus
+
+from torcd.model import AttemptKey, Timestamp
+
+
+class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Run this once."""
+
+    attempt_key: AttemptKey
+    lane: int
+    """Orders of one lane share a limit; a lane is a workflow."""
+    lane_limit: int
+    argv: tuple[str, ...]
+    """The program and its words; a program without a slash is looked up in the PATH of its
+    environment."""
+    base_environment: str
+    """The name of a set of variables given before by `add_environment`."""
+    environment: Mapping[str, str]
+    """Variables on top of that, of this attempt alone."""
+    cwd: str
+    stdout: str | None
+    """The file to create; None: nowhere (/dev/null)."""
+    stderr: str | None
+    """The same; equal to `stdout`: both into one file, in the order written."""
+
+
+class Started(msgspec.Struct, frozen=True):
+    attempt_key: AttemptKey
+    pid: int
+    at: Timestamp
+
+
+class Exited(msgspec.Struct, frozen=True):
+    """It ran, and it is over."""
+
+    attempt_key: AttemptKey
+    return_code: int
+    """The exit status, or minus the number of the signal that killed it."""
+    cpu_seconds: float | None
+    """User and system time, of it and all descendants waited for; None where nobody could tell."""
+    peak_memory_bytes: int | None
+    """Peak resident set of its largest process."""
+    at: Timestamp
+
+
+class NotStarted(msgspec.Struct, frozen=True):
+    """It never ran, and never will."""
+
+    attempt_key: AttemptKey
+    problem: str | None
+    """Why it could not be started, for people; None: it was stopped before its turn."""
+    at: Timestamp
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """It ran, it is over, and nobody can tell how it ended."""
+
+    attempt_key: AttemptKey
+    problem: str
+    at: Timestamp
+
+
+Report = Started | Exited | NotStarted | Lost
+
+
+class Executor(Protocol):
+    """Runs attempts. None of the methods but `run` blocks or waits."""
+
+    async def run(
+        self,
+        report: Callable[[list[Report]], None],
+        *,
+        task_status: TaskStatus[None],
+    ) -> None:
+        """Serve until cancelled; ready when `start` may be called. Attempts outlive it."""
+        ...
+
+    def add_environment(self, name: str, variables: Mapping[str, str]) -> None:
+        """Give a set of variables a name; again with the same name replaces nothing."""
+        ...
+
+    def remove_environment(self, name: str) -> None: ...
+
+    def start(self, orders: Iterable[AttemptOrder]) -> None: ...
+
+    def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
+        """End it and all its processes: with SIGKILL at once, or, with a grace time, SIGTERM to
+        all of them, and SIGKILL to what is left after it."""
+        ...
+
+    def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
+        """Their final reports are on disk; forget them."""
+        ...

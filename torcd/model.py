@@ -1,0 +1,174 @@
+"""The nouns: what a workflow is made of, and the words for what becomes of it.
+
+Everything here is immutable and knows nothing of files, sockets or clocks. The names are the
+words of the workflow spec, of the database's columns and of the wire, one word for each thing.
+
+Keys. Each workflow, job, file and user_data has a key, and so has each attempt. All come from one
+counter that never goes back, so a key is never used twice, whatever is deleted. A workflow that
+has not been submitted yet has provisional keys counted from 0 (itself first, then its jobs, files
+and user_data); `rebased` moves them to where the counter stands when it is submitted.
+"""
+
+import enum
+from typing import Literal, NewType
+
+import msgspec
+
+WorkflowKey = NewType("WorkflowKey", int)
+JobKey = NewType("JobKey", int)
+FileKey = NewType("FileKey", int)
+DataKey = NewType("DataKey", int)
+AttemptKey = NewType("AttemptKey", int)
+
+Timestamp = NewType("Timestamp", int)
+"""Microseconds since the Unix epoch, UTC."""
+
+
+class JobStatus(enum.Enum):
+    """Where a job is in its life."""
+
+    BLOCKED = "blocked"
+    """Something it needs is not there yet."""
+    READY = "ready"
+    """Everything is there; it waits for its turn."""
+    PENDING = "pending"
+    """Chosen and written down; about to start."""
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    """Never ran, or was stopped because somebody said so."""
+    TERMINATED = "terminated"
+    """Stopped by its runtime limit."""
+    DISABLED = "disabled"
+    """Taken out by a person; counts as done."""
+
+
+ENDED = frozenset(
+    {
+        JobStatus.COMPLETED,
+        JobStatus.FAILED,
+        JobStatus.CANCELED,
+        JobStatus.TERMINATED,
+        JobStatus.DISABLED,
+    }
+)
+ENDED_BADLY = frozenset({JobStatus.FAILED, JobStatus.CANCELED, JobStatus.TERMINATED})
+
+
+class WorkflowStatus(enum.Enum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+WORKFLOW_OVER = frozenset(
+    {WorkflowStatus.COMPLETED, WorkflowStatus.FAILED, WorkflowStatus.CANCELED}
+)
+
+
+class Reason(enum.Enum):
+    """Why a job ended as it did. A good end has none."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    LOST = "lost"
+    MISSING_OUTPUT = "missing_output"
+    BAD_OUTPUT = "bad_output"
+    START_FAILED = "start_failed"
+    CANCELED = "canceled"
+    DEPENDENCY = "dependency"
+    SCRIPT = "script"
+
+
+Stdio = Literal["separate", "combined", "none"]
+"""Where a job's standard output and error go: a file each, one file, nowhere."""
+
+Availability = Literal["on_completion", "on_store"]
+"""When a produced value lets its consumers start."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job as submitted: what does not change while it runs."""
+
+    key: JobKey
+    name: str
+    command: str | tuple[str, ...]
+    """A text for `bash -c`, or the words of a program executed without a shell."""
+    depends_on: tuple[JobKey, ...] = ()
+    input_files: tuple[FileKey, ...] = ()
+    output_files: tuple[FileKey, ...] = ()
+    input_user_data: tuple[DataKey, ...] = ()
+    output_user_data: tuple[DataKey, ...] = ()
+    cancel_on_blocking_job_failure: bool = True
+    supports_termination: bool = False
+    priority: int = 0
+    env: dict[str, str] = {}
+    cwd: str | None = None
+    """Absolute; None is the workflow's directory."""
+    stdio: Stdio = "separate"
+
+    def rebased(self, first_key: int) -> "Job":
+        return msgspec.structs.replace(
+            self,
+            key=JobKey(self.key + first_key),
+            depends_on=tuple(JobKey(k + first_key) for k in self.depends_on),
+            input_files=tuple(FileKey(k + first_key) for k in self.input_files),
+            output_files=tuple(FileKey(k + first_key) for k in self.output_files),
+            input_user_data=tuple(DataKey(k + first_key) for k in self.input_user_data),
+            output_user_data=tuple(DataKey(k + first_key) for k in self.output_user_data),
+        )
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """A named path. `path` is absolute."""
+
+    key: FileKey
+    name: str
+    path: str
+
+
+class UserData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named JSON value, as declared."""
+
+    key: DataKey
+    name: str
+    data: msgspec.Raw | None = None
+    """The initial value's JSON text; None when there is none."""
+    is_ephemeral: bool = False
+    available: Availability = "on_completion"
+
+
+class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A workflow as submitted."""
+
+    key: WorkflowKey
+    name: str
+    jobs: tuple[Job, ...]
+    files: tuple[File, ...] = ()
+    user_data: tuple[UserData, ...] = ()
+    description: str | None = None
+    user: str | None = None
+    env: dict[str, str] = {}
+    directory: str = "/"
+    """Absolute; where relative paths are taken from, and the default working directory."""
+
+    @property
+    def size(self) -> int:
+        """How many keys it takes."""
+        return 1 + len(self.jobs) + len(self.files) + len(self.user_data)
+
+    def rebased(self, first_key: int) -> "Workflow":
+        """The same workflow with `first_key` added to every key in it."""
+        replace = msgspec.structs.replace
+        return replace(
+            self,
+            key=WorkflowKey(self.key + first_key),
+            jobs=tuple(job.rebased(first_key) for job in self.jobs),
+            files=tuple(replace(f, key=FileKey(f.key + first_key)) for f in self.files),
+            user_data=tuple(replace(d, key=DataKey(d.key + first_key)) for d in self.user_data),
+        )
