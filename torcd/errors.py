@@ -195,8 +195,12 @@ def by_code(code: str) -> type[TorcError]:
     return _BY_CODE.get(code, TorcError)
 
 
-def _classes(root: type[TorcError]) -> list[type[TorcError]]:
-    return [root, *(c for sub in root.__subclasses__() for c in _classes(sub))]
+def all_classes() -> list[type[TorcError]]:
+    """Every class that has a code of its own, parents first."""
+    found: list[type[TorcError]] = [TorcError]
+    for cls in found:
+        found.extend(cls.__subclasses__())
+    return [cls for cls in found if "code" in cls.__dict__]
 
 
-_BY_CODE = {cls.code: cls for cls in reversed(_classes(TorcError)) if "code" in cls.__dict__}
+_BY_CODE = {cls.code: cls for cls in all_classes()}
