@@ -3,10 +3,9 @@
 Everything here is immutable and knows nothing of files, sockets or clocks. The names are the
 words of the workflow spec, of the database's columns and of the wire, one word for each thing.
 
-Keys. Each workflow, job, file and user_data has a key, and so has each attempt. All come from one
-counter that never goes back, so a key is never used twice, whatever is deleted. A workflow that
-has not been submitted yet has provisional keys counted from 0 (itself first, then its jobs, files
-and user_data); `rebased` moves them to where the counter stands when it is submitted.
+Keys. Workflows, jobs, files and user_data take their keys from one counter that never goes back,
+so a key is never used twice, whatever is deleted. A workflow takes a block of them: itself first,
+then its jobs, its files and its user_data. Attempts have keys from a counter of their own.
 """
 
 import enum
@@ -112,17 +111,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Absolute; None is the workflow's directory."""
     stdio: Stdio = "separate"
 
-    def rebased(self, first_key: int) -> "Job":
-        return msgspec.structs.replace(
-            self,
-            key=JobKey(self.key + first_key),
-            depends_on=tuple(JobKey(k + first_key) for k in self.depends_on),
-            input_files=tuple(FileKey(k + first_key) for k in self.input_files),
-            output_files=tuple(FileKey(k + first_key) for k in self.output_files),
-            input_user_data=tuple(DataKey(k + first_key) for k in self.input_user_data),
-            output_user_data=tuple(DataKey(k + first_key) for k in self.output_user_data),
-        )
-
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
     """A named path. `path` is absolute."""
@@ -162,13 +150,23 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """How many keys it takes."""
         return 1 + len(self.jobs) + len(self.files) + len(self.user_data)
 
-    def rebased(self, first_key: int) -> "Workflow":
-        """The same workflow with `first_key` added to every key in it."""
-        replace = msgspec.structs.replace
-        return replace(
-            self,
-            key=WorkflowKey(self.key + first_key),
-            jobs=tuple(job.rebased(first_key) for job in self.jobs),
-            files=tuple(replace(f, key=FileKey(f.key + first_key)) for f in self.files),
-            user_data=tuple(replace(d, key=DataKey(d.key + first_key)) for d in self.user_data),
-        )
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Something that happened to a workflow: what the feed tells, and what is kept of it."""
+
+    number: int
+    """Counted from 1 without gaps."""
+    at: Timestamp
+    kind: Literal["workflow_submitted", "workflow_changed", "job_changed", "value_stored"]
+    workflow_key: WorkflowKey
+    job_key: JobKey | None = None
+    data_key: DataKey | None = None
+    status: str | None = None
+    """The value of a JobStatus or a WorkflowStatus."""
+    stopping: bool = False
+    run_id: int | None = None
+    attempt_id: int | None = None
+    return_code: int | None = None
+    reason: Reason | None = None
+    message: str | None = None
+    revision: int | None = None

@@ -1,0 +1,146 @@
+"""What the scheduler wants done: first what must be on disk, then what is to happen.
+
+The controller commits all `Save…`, `Create…`, `Add…` and `Remove…` commands of a batch before it
+carries out any of the others.
+"""
+
+import msgspec
+
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    FileKey,
+    Job,
+    JobKey,
+    JobStatus,
+    Reason,
+    Timestamp,
+    Workflow,
+    WorkflowKey,
+    WorkflowStatus,
+)
+from torcd.value import Value
+
+# To be written down
+
+
+class CreateWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The workflow, its jobs (as blocked), files and user_data. Its status is running."""
+
+    workflow: Workflow
+    max_parallel_jobs: int
+    wait_for_inputs: bool
+    next_key: int
+    """Where the counter of keys stands now."""
+    at: Timestamp
+
+
+class SaveWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    workflow_key: WorkflowKey
+    status: WorkflowStatus
+    stopping: bool
+    run_id: int
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    at: Timestamp
+
+
+class SaveJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    workflow_key: WorkflowKey
+    job_key: JobKey
+    status: JobStatus
+    stopping: bool
+    reason: Reason | None
+    message: str | None
+    return_code: int | None
+    run_id: int
+    attempt_id: int
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    at: Timestamp
+
+
+class AddAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The intent to start: once it is on disk, this attempt may start, and no other in its place.
+    Its status is pending."""
+
+    attempt_key: AttemptKey
+    workflow_key: WorkflowKey
+    job_key: JobKey
+    run_id: int
+    attempt_id: int
+
+
+class SaveAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What became of an attempt: running, or over."""
+
+    attempt_key: AttemptKey
+    status: JobStatus
+    reason: Reason | None
+    message: str | None
+    return_code: int | None
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+
+
+class RemoveAttempt(msgspec.Struct, frozen=True, gc=False):
+    """It was taken back before it started, as if it had never been."""
+
+    attempt_key: AttemptKey
+
+
+class SaveValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A new revision of a user_data."""
+
+    workflow_key: WorkflowKey
+    data_key: DataKey
+    revision: int
+    value: Value
+    run_id: int
+    attempt_key: AttemptKey | None
+    """Who stored it; None: a person, or the spec."""
+    at: Timestamp
+
+
+# To be done
+
+
+class StartAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Start it, or, where it is known already, report on it again."""
+
+    attempt_key: AttemptKey
+    workflow_key: WorkflowKey
+    job: Job
+    run_id: int
+    attempt_id: int
+    max_parallel_jobs: int
+
+
+class RevokeAttempt(msgspec.Struct, frozen=True, gc=False):
+    """Take it back if it has not started; otherwise let it run."""
+
+    attempt_key: AttemptKey
+
+
+class StopAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """End it, whether it has started or not."""
+
+    attempt_key: AttemptKey
+    supports_termination: bool
+
+
+class WatchFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Tell when it appears (it may have)."""
+
+    workflow_key: WorkflowKey
+    file_key: FileKey
+    path: str
+
+
+Record = (
+    CreateWorkflow | SaveWorkflow | SaveJob | AddAttempt | SaveAttempt | RemoveAttempt | SaveValue
+)
+Action = StartAttempt | RevokeAttempt | StopAttempt | WatchFile
+Command = Record | Action

@@ -1,0 +1,182 @@
+"""What the scheduler is told. Each event carries its time; the scheduler has no clock.
+
+Those named `…Requested` may be refused: `handle` then raises a UserError and nothing has changed.
+The others are facts about the world. They may come late, twice, and out of order; one that no
+longer applies changes nothing.
+"""
+
+import msgspec
+
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    FileKey,
+    JobKey,
+    JobStatus,
+    Reason,
+    Timestamp,
+    Workflow,
+    WorkflowKey,
+    WorkflowStatus,
+)
+from torcd.value import Value
+
+
+class SubmitRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """A new workflow, with keys from `Scheduler.next_key` on."""
+
+    workflow: Workflow
+    max_parallel_jobs: int
+    initial_values: dict[DataKey, Value]
+    """The parsed `data` of the user_data that have some."""
+    absent_files: frozenset[FileKey]
+    """Of the files that no job makes: those that are not there."""
+    wait_for_inputs: bool
+    at: Timestamp
+
+
+class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's state as it was last saved."""
+
+    status: JobStatus
+    stopping: bool
+    reason: Reason | None
+    message: str | None
+    return_code: int | None
+    attempt_id: int
+    """Number of its newest attempt in this run; 0 without any."""
+    attempt_key: AttemptKey | None
+    """Its active attempt; None unless pending or running."""
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+
+
+class WorkflowLoaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A workflow as the database has it, after a start or because somebody asks for it."""
+
+    workflow: Workflow
+    status: WorkflowStatus
+    stopping: bool
+    run_id: int
+    max_parallel_jobs: int
+    wait_for_inputs: bool
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    jobs: tuple[LoadedJob, ...]
+    """In the order of `workflow.jobs`."""
+    revisions: dict[DataKey, int]
+    """Of each user_data that has a value: the newest revision."""
+    stored_in_run: dict[DataKey, frozenset[JobKey]]
+    """Of each user_data that was stored in this run: the jobs that did; empty: people only."""
+    absent_files: frozenset[FileKey]
+    """Of the files that no job makes: those that are not there. Only asked for when the workflow
+    waits for its inputs."""
+    at: Timestamp
+
+
+class AttemptStarted(msgspec.Struct, frozen=True):
+    attempt_key: AttemptKey
+    at: Timestamp
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt that ended with exit 0 left behind."""
+
+    values: tuple[tuple[DataKey, Value], ...] = ()
+    """What it wrote to TORC_OUTPUT, in order."""
+    missing_files: tuple[FileKey, ...] = ()
+    """Declared output files that are not there."""
+    problem: str | None = None
+    """Why TORC_OUTPUT could not be taken; `values` is empty then."""
+
+
+class AttemptExited(msgspec.Struct, frozen=True, kw_only=True):
+    attempt_key: AttemptKey
+    return_code: int
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    outputs: Outputs
+    at: Timestamp
+
+
+class AttemptNotStarted(msgspec.Struct, frozen=True):
+    """It never ran. `problem` None: it was stopped or revoked before its turn."""
+
+    attempt_key: AttemptKey
+    problem: str | None
+    at: Timestamp
+
+
+class AttemptLost(msgspec.Struct, frozen=True):
+    """It is over, and nobody can tell how it ended."""
+
+    attempt_key: AttemptKey
+    problem: str
+    at: Timestamp
+
+
+class FileAppeared(msgspec.Struct, frozen=True):
+    """A file that somebody waits for and that no job makes is there."""
+
+    workflow_key: WorkflowKey
+    file_key: FileKey
+    at: Timestamp
+
+
+class StoreRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """A value for a user_data: from an attempt, which must be active and have declared it as an
+    output, or from a person (`attempt_key` None)."""
+
+    workflow_key: WorkflowKey
+    data_key: DataKey
+    value: Value
+    attempt_key: AttemptKey | None
+    at: Timestamp
+
+
+class CancelRequested(msgspec.Struct, frozen=True, kw_only=True):
+    workflow_key: WorkflowKey
+    jobs: tuple[JobKey, ...] | None
+    """None: the workflow as a whole."""
+    at: Timestamp
+
+
+class PauseRequested(msgspec.Struct, frozen=True):
+    workflow_key: WorkflowKey
+    at: Timestamp
+
+
+class ResumeRequested(msgspec.Struct, frozen=True):
+    workflow_key: WorkflowKey
+    at: Timestamp
+
+
+class DisableRequested(msgspec.Struct, frozen=True, kw_only=True):
+    workflow_key: WorkflowKey
+    jobs: tuple[JobKey, ...]
+    absent_files: frozenset[FileKey]
+    """Of their output files: those that are not there."""
+    at: Timestamp
+
+
+class EnableRequested(msgspec.Struct, frozen=True, kw_only=True):
+    workflow_key: WorkflowKey
+    jobs: tuple[JobKey, ...]
+    at: Timestamp
+
+
+Event = (
+    SubmitRequested
+    | WorkflowLoaded
+    | AttemptStarted
+    | AttemptExited
+    | AttemptNotStarted
+    | AttemptLost
+    | FileAppeared
+    | StoreRequested
+    | CancelRequested
+    | PauseRequested
+    | ResumeRequested
+    | DisableRequested
+    | EnableRequested
+)
