@@ -4,9 +4,7 @@ JSON text cannot contain a NUL byte, so cutting at NUL never cuts a message in t
 """
 
 from torcd.errors import InvalidMessage
-
-MAX_VALUE_BYTES = 16 * 1024 * 1024
-"""The largest user_data value, by default: data for files belongs into files."""
+from torcd.value import MAX_VALUE_BYTES
 
 MAX_ENVELOPE_BYTES = 64 * 1024
 """What a message may be larger than the largest value: method, name, token, and some air."""
