@@ -151,13 +151,16 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return 1 + len(self.jobs) + len(self.files) + len(self.user_data)
 
 
+HappeningKind = Literal["workflow_submitted", "workflow_changed", "job_changed", "value_stored"]
+
+
 class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Something that happened to a workflow: what the feed tells, and what is kept of it."""
 
     number: int
     """Counted from 1 without gaps."""
     at: Timestamp
-    kind: Literal["workflow_submitted", "workflow_changed", "job_changed", "value_stored"]
+    kind: HappeningKind
     workflow_key: WorkflowKey
     job_key: JobKey | None = None
     data_key: DataKey | None = None

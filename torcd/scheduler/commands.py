@@ -10,6 +10,7 @@ from torcd.model import (
     AttemptKey,
     DataKey,
     FileKey,
+    Happening,
     Job,
     JobKey,
     JobStatus,
@@ -143,4 +144,5 @@ Record = (
     CreateWorkflow | SaveWorkflow | SaveJob | AddAttempt | SaveAttempt | RemoveAttempt | SaveValue
 )
 Action = StartAttempt | RevokeAttempt | StopAttempt | WatchFile
-Command = Record | Action
+Command = Record | Action | Happening
+"""A `Happening` is to be kept with the records and told when they are on disk."""

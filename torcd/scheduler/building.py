@@ -1,0 +1,133 @@
+"""From a workflow, as submitted or as last saved, to the nodes the scheduler works on.
+
+There is one way in for both: a workflow that was just submitted is one of which nothing has been
+saved yet. Whether a job is ready is not read but worked out again from what has ended and what is
+there, so it cannot disagree with that.
+"""
+
+from torcd import graph
+from torcd.model import ENDED_BADLY, DataKey, FileKey, JobKey, JobStatus
+from torcd.scheduler.events import LoadedJob, WorkflowLoaded
+from torcd.scheduler.state import (
+    BLOCKED,
+    DISABLED,
+    READY,
+    DataNode,
+    Ended,
+    GateNode,
+    JobNode,
+    Pending,
+    State,
+    Stop,
+    WorkflowNode,
+)
+
+
+def build(loaded: WorkflowLoaded) -> WorkflowNode:
+    """Needs nothing but what it is given, and changes nothing."""
+    node = WorkflowNode(loaded.workflow, loaded.max_parallel_jobs, loaded.wait_for_inputs)
+    node.status = loaded.status
+    node.stopping = loaded.stopping
+    node.run_id = loaded.run_id
+    node.started_at = loaded.started_at
+    node.ended_at = loaded.ended_at
+
+    for data in loaded.workflow.user_data:
+        data_node = node.data[data.key] = DataNode(data)
+        data_node.revision = loaded.revisions.get(data.key, 0)
+        data_node.is_stored_in_run = data.key in loaded.stored_in_run
+    for position, (job, saved) in enumerate(zip(loaded.workflow.jobs, loaded.jobs, strict=True)):
+        job_node = node.jobs[job.key] = JobNode(job, position)
+        job_node.attempt_id = saved.attempt_id
+        job_node.state = _state(saved)
+
+    absent = loaded.absent_files if loaded.wait_for_inputs else frozenset[FileKey]()
+    for gate in graph.gates(loaded.workflow):
+        _add_gate(node, gate, absent, loaded.stored_in_run)
+
+    for job_node in node.jobs.values():
+        job_node.waits = sum(1 for gate in job_node.awaits if gate.missing)
+        if job_node.state is BLOCKED and not job_node.waits and not node.is_over:
+            job_node.state = READY
+            node.ready.append((-job_node.job.priority, job_node.position, job_node))
+        node.counts[job_node.state.status] += 1
+    node.in_flight = node.counts[JobStatus.PENDING] + node.counts[JobStatus.RUNNING]
+    node.ready.sort(key=lambda entry: entry[:2])
+    return node
+
+
+def _state(saved: LoadedJob) -> State:
+    if saved.attempt_key is not None:
+        # Whether it has started is for the executor to say, again.
+        stop = None
+        if saved.stopping and saved.reason is not None:
+            stop = Stop(saved.reason, saved.message or "")
+        return Pending(saved.attempt_key, stop)
+    match saved.status:
+        case JobStatus.BLOCKED | JobStatus.READY | JobStatus.PENDING | JobStatus.RUNNING:
+            return BLOCKED
+        case JobStatus.DISABLED:
+            return DISABLED
+        case JobStatus.COMPLETED | JobStatus.FAILED | JobStatus.CANCELED | JobStatus.TERMINATED:
+            return Ended(
+                saved.status,
+                saved.reason,
+                saved.message,
+                saved.return_code,
+                saved.started_at,
+                saved.ended_at,
+            )
+
+
+def _add_gate(
+    node: WorkflowNode,
+    gate: graph.Gate,
+    absent: frozenset[FileKey],
+    stored_in_run: dict[DataKey, frozenset[JobKey]],
+) -> None:
+    opens_early = False
+    if gate.kind == "user_data":
+        data = node.data[DataKey(gate.subject)]
+        opens_early = data.data.available == "on_store" and bool(gate.producers)
+    gate_node = GateNode(
+        gate.subject, gate.kind, is_input=not gate.producers, opens_early=opens_early
+    )
+    for key in gate.producers:
+        producer = node.jobs[key]
+        producer.feeds.append(gate_node)
+        status = producer.state.status
+        gate_node.spoiled |= status in ENDED_BADLY
+        gate_node.made |= status is JobStatus.COMPLETED
+        if not isinstance(producer.state, Ended) and producer.state is not DISABLED:
+            gate_node.missing += 1
+    if gate.kind == "user_data":
+        data.gate = gate_node
+        if gate_node.opens_early is not None:
+            for key in stored_in_run.get(data.data.key, frozenset()):
+                producer = node.jobs[key]
+                gate_node.opens_early.add(key)
+                if not isinstance(producer.state, Ended) and producer.state is not DISABLED:
+                    gate_node.missing -= 1
+        elif not gate.producers and not data.revision:
+            gate_node.missing = 1
+    elif gate.kind == "file" and not gate.producers:
+        node.file_gates[FileKey(gate.subject)] = gate_node
+        gate_node.missing = int(gate.subject in absent)
+    for key in gate.consumers:
+        consumer = node.jobs[key]
+        consumer.awaits.append(gate_node)
+        gate_node.consumers.append(consumer)
+
+
+AS_SUBMITTED = LoadedJob(
+    status=JobStatus.BLOCKED,
+    stopping=False,
+    reason=None,
+    message=None,
+    return_code=None,
+    attempt_id=0,
+    attempt_key=None,
+    started_at=None,
+    ended_at=None,
+)
+"""The state of a job of which nothing has been saved yet."""

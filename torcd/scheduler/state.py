@@ -1,0 +1,201 @@
+"""What the scheduler remembers.
+
+A job's state is a record that holds what that state needs, so that "running without an attempt"
+cannot be written. The way through them:
+
+    Blocked ──> Ready ──> Pending ──> Running ──> Ended (completed, failed, canceled, terminated)
+       │ ^        │ ^        │            │
+       │ │        │ └────────┘ taken back before it started (paused)
+       │ └────────┘ a disabled job that it waits for was enabled again
+       ├─────────> Disabled <─ also from Ready; back to Blocked or Ready
+       └─────────> Ended     <─ from every state: canceled, or because of what it depends on
+
+Jobs do not know whom they wait for, only how many gates; gates know their consumers. One event
+touches only the jobs behind the gates it moves, so its cost does not grow with the workflow.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    FileKey,
+    Job,
+    JobKey,
+    JobStatus,
+    Reason,
+    Timestamp,
+    UserData,
+    Workflow,
+    WorkflowKey,
+    WorkflowStatus,
+)
+
+
+class Blocked(msgspec.Struct, frozen=True, gc=False):
+    status: ClassVar = JobStatus.BLOCKED
+
+
+class Ready(msgspec.Struct, frozen=True, gc=False):
+    status: ClassVar = JobStatus.READY
+
+
+class Disabled(msgspec.Struct, frozen=True, gc=False):
+    status: ClassVar = JobStatus.DISABLED
+
+
+class Stop(msgspec.Struct, frozen=True, gc=False):
+    """It was told to end, and this is why."""
+
+    reason: Reason
+    message: str
+
+
+class Pending(msgspec.Struct, frozen=True, gc=False):
+    """Its attempt is written down and may start at any moment."""
+
+    status: ClassVar = JobStatus.PENDING
+    attempt_key: AttemptKey
+    stop: Stop | None = None
+
+
+class Running(msgspec.Struct, frozen=True, gc=False):
+    status: ClassVar = JobStatus.RUNNING
+    attempt_key: AttemptKey
+    started_at: Timestamp
+    stop: Stop | None = None
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    status: JobStatus
+    reason: Reason | None
+    message: str | None
+    return_code: int | None
+    started_at: Timestamp | None
+    """None: it never started."""
+    ended_at: Timestamp | None
+
+
+State = Blocked | Ready | Pending | Running | Ended | Disabled
+
+BLOCKED = Blocked()
+READY = Ready()
+DISABLED = Disabled()
+
+
+class GateNode:
+    """Something jobs wait for. It is open when nothing is missing."""
+
+    __slots__ = (
+        "consumers",
+        "is_input",
+        "kind",
+        "made",
+        "missing",
+        "opens_early",
+        "spoiled",
+        "subject",
+    )
+
+    def __init__(self, subject: int, kind: str, *, is_input: bool, opens_early: bool) -> None:
+        self.subject = subject
+        self.kind = kind
+        self.is_input = is_input
+        """No job makes it."""
+        self.missing = 0
+        """Producers that have not finished; for an input, 1 while it is absent."""
+        self.spoiled = False
+        """A producer ended badly."""
+        self.made = False
+        """A producer completed (rather than being disabled)."""
+        self.opens_early: set[JobKey] | None = set() if opens_early else None
+        """For `available: on_store`: the producers that have stored already."""
+        self.consumers: list[JobNode] = []
+
+
+class JobNode:
+    __slots__ = ("attempt_id", "awaits", "feeds", "job", "position", "state", "waits")
+
+    def __init__(self, job: Job, position: int) -> None:
+        self.job = job
+        self.position = position
+        self.state: State = BLOCKED
+        self.waits = 0
+        """How many of the gates it awaits are closed."""
+        self.attempt_id = 0
+        self.awaits: list[GateNode] = []
+        self.feeds: list[GateNode] = []
+        """The gates of which it is a producer."""
+
+    @property
+    def is_stopping(self) -> bool:
+        return isinstance(self.state, Pending | Running) and self.state.stop is not None
+
+
+class DataNode:
+    __slots__ = ("data", "gate", "is_stored_in_run", "revision")
+
+    def __init__(self, data: UserData) -> None:
+        self.data = data
+        self.revision = 0
+        self.is_stored_in_run = False
+        self.gate: GateNode | None = None
+
+
+class WorkflowNode:
+    __slots__ = (
+        "counts",
+        "data",
+        "ended_at",
+        "file_gates",
+        "in_flight",
+        "jobs",
+        "max_parallel_jobs",
+        "mean_microseconds",
+        "ready",
+        "run_id",
+        "started_at",
+        "status",
+        "stopping",
+        "wait_for_inputs",
+        "workflow",
+    )
+
+    def __init__(self, workflow: Workflow, max_parallel_jobs: int, wait_for_inputs: bool) -> None:
+        self.workflow = workflow
+        self.max_parallel_jobs = max_parallel_jobs
+        self.wait_for_inputs = wait_for_inputs
+        self.status = WorkflowStatus.RUNNING
+        self.stopping = False
+        """It was canceled as a whole; it will be `canceled` when the last job has ended."""
+        self.run_id = 1
+        self.started_at: Timestamp | None = None
+        self.ended_at: Timestamp | None = None
+        self.jobs: dict[JobKey, JobNode] = {}
+        self.data: dict[DataKey, DataNode] = {}
+        self.file_gates: dict[FileKey, GateNode] = {}
+        """Those of files that no job makes."""
+        self.counts = dict.fromkeys(JobStatus, 0)
+        self.in_flight = 0
+        """Jobs that are pending or running."""
+        self.ready: list[tuple[int, int, JobNode]] = []
+        """A heap by priority and position. It may hold jobs that are no longer ready."""
+        self.mean_microseconds: float | None = None
+        """How long attempts take, lately; None before the first has ended."""
+
+    @property
+    def key(self) -> WorkflowKey:
+        return self.workflow.key
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in (
+            WorkflowStatus.COMPLETED,
+            WorkflowStatus.FAILED,
+            WorkflowStatus.CANCELED,
+        )
+
+    def job(self, key: JobKey) -> JobNode:
+        return self.jobs[key]
