@@ -1,6 +1,6 @@
 """What is true between any two events. The simulation checks it after each."""
 
-from torcd.model import ENDED_BADLY, JobStatus, WorkflowStatus
+from torcd.model import ENDED_BADLY, JobKey, JobStatus, WorkflowStatus
 from torcd.scheduler import choosing
 from torcd.scheduler.machine import Scheduler
 from torcd.scheduler.state import (
@@ -82,7 +82,7 @@ def _job(node: WorkflowNode, job: JobNode) -> list[str]:
 
 
 def _missing(node: WorkflowNode, gate: GateNode) -> int:
-    early = gate.opens_early or frozenset()
+    early: set[JobKey] = gate.opens_early or set()
     return sum(
         1
         for job in node.jobs.values()
