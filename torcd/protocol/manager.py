@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from torcd.model import JobStatus, Reason, WorkflowStatus
+from torcd.protocol.request import Request
 
 NAME = "io.torcd.Manager"
 
@@ -20,7 +21,7 @@ class Nothing(msgspec.Struct, frozen=True):
 # The daemon
 
 
-class GetStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GetStatus(Request["DaemonStatus"], frozen=True, forbid_unknown_fields=True):
     """Who is there."""
 
 
@@ -38,7 +39,7 @@ class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
 
 
-class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Stop(Request[Nothing], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """End the daemon. `leave`: jobs run on and the next daemon finds them. `terminate`: they are
     canceled first. `wait`: nothing new starts, and it ends when the last of them has. Answers
     when that is under way; the connection closes when it is done."""
@@ -49,7 +50,7 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 # Workflows
 
 
-class Submit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Submit(Request["Submitted"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Create a workflow and start it. All or nothing; answers when it is on disk for good."""
 
     workflow: msgspec.Raw
@@ -93,7 +94,7 @@ class WorkflowInfo(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str | None
 
 
-class ListWorkflows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ListWorkflows(Request["WorkflowsReply"], frozen=True, forbid_unknown_fields=True):
     """All workflows, oldest first."""
 
 
@@ -101,7 +102,7 @@ class WorkflowsReply(msgspec.Struct, frozen=True):
     items: list[WorkflowInfo]
 
 
-class GetWorkflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetWorkflow(Request["WorkflowReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One workflow as it stands."""
 
     workflow_key: str | None = None
@@ -111,14 +112,14 @@ class WorkflowReply(msgspec.Struct, frozen=True):
     workflow: WorkflowInfo
 
 
-class FollowWorkflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FollowWorkflow(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The workflow as it stands, then again whenever it has changed (changes close together come
     as one), until it is over. Needs `more`."""
 
     workflow_key: str | None = None
 
 
-class Cancel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Cancel(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Cancel jobs and all that depend on them; no job named: the whole workflow. Answers when it
     is accepted; what runs is `stopping` until it is gone."""
 
@@ -126,26 +127,26 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     jobs: list[str] | None = None
 
 
-class Pause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Pause(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Start no more of its jobs. What runs, runs on."""
 
     workflow_key: str | None = None
 
 
-class Resume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Resume(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Start its jobs again."""
 
     workflow_key: str | None = None
 
 
-class Disable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Disable(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Take jobs out that have not started: they count as done."""
 
     jobs: list[str]
     workflow_key: str | None = None
 
 
-class Enable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Enable(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Put disabled jobs back to where their dependencies say."""
 
     jobs: list[str]
@@ -190,7 +191,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     stdio: Literal["separate", "combined", "none"]
 
 
-class ListJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListJobs(Request["JobsReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs in the order of the spec, filtered by status, and by name, key or pattern."""
 
     workflow_key: str | None = None
@@ -202,7 +203,7 @@ class JobsReply(msgspec.Struct, frozen=True):
     items: list[JobInfo]
 
 
-class Explain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Explain(Request["Explanation"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a job is where it is, and what would move it."""
 
     job: str
@@ -237,7 +238,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str | None
 
 
-class ListResults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListResults(Request["ResultsReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All attempts of the newest run, of run `run_id`, or of all runs; of all jobs or of some."""
 
     workflow_key: str | None = None
@@ -261,7 +262,7 @@ class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
     consumers: list[str]
 
 
-class ListFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListFiles(Request["FilesReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The files of a workflow, and what is on disk of them."""
 
     workflow_key: str | None = None
@@ -279,7 +280,7 @@ class JoinInfo(msgspec.Struct, frozen=True, kw_only=True):
     description: str
 
 
-class ListJoins(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ListJoins(Request["JoinsReply"], frozen=True, forbid_unknown_fields=True):
     """The joins there are."""
 
 
@@ -310,7 +311,7 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     target: JoinNode = msgspec.field(name="to")
 
 
-class Join(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Join(Request["JoinReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All pairs of a join, or those whose `from` has the key `key`."""
 
     name: str
@@ -346,14 +347,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     revision: int | None = None
 
 
-class ListEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListEvents(Request["EventsReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Events from number `since` on, oldest first."""
 
     workflow_key: str | None = None
     since: int | None = None
 
 
-class FollowEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FollowEvents(Request["EventReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Events from number `since` on, and then each as it happens, one a message. A reader that
     is too slow gets the error Lagged with the number to go on from. Needs `more`."""
 

@@ -16,10 +16,18 @@ class Method(msgspec.Struct, frozen=True):
     reply: type[msgspec.Struct]
     streams: bool = False
     """It answers more than once, and needs `more`."""
+    safe_to_repeat: bool = False
+    """Carrying it out twice does no harm: a client may send it again when no answer came."""
 
     @property
     def name(self) -> str:
         return self.parameters.__name__
+
+
+def _safe(
+    parameters: type[msgspec.Struct], reply: type[msgspec.Struct], *, streams: bool = False
+) -> Method:
+    return Method(parameters, reply, streams=streams, safe_to_repeat=True)
 
 
 class Interface(msgspec.Struct, frozen=True):
@@ -31,18 +39,18 @@ class Interface(msgspec.Struct, frozen=True):
 SERVICE = Interface(
     s.NAME,
     "What every Varlink service answers.",
-    (Method(s.GetInfo, s.Info), Method(s.GetInterfaceDescription, s.Description)),
+    (_safe(s.GetInfo, s.Info), _safe(s.GetInterfaceDescription, s.Description)),
 )
 
 USER_DATA = Interface(
     u.NAME,
     "Named JSON values, passed between jobs.",
     (
-        Method(u.Store, u.RecordReply),
-        Method(u.Fetch, u.RecordReply),
-        Method(u.List, u.RecordsReply),
-        Method(u.History, u.RecordsReply),
-        Method(u.Watch, u.RecordReply, streams=True),
+        _safe(u.Store, u.RecordReply),
+        _safe(u.Fetch, u.RecordReply),
+        _safe(u.List, u.RecordsReply),
+        _safe(u.History, u.RecordsReply),
+        _safe(u.Watch, u.RecordReply, streams=True),
     ),
 )
 
@@ -50,25 +58,25 @@ MANAGER = Interface(
     m.NAME,
     "Workflows, jobs, results, files, events and the daemon itself.",
     (
-        Method(m.GetStatus, m.DaemonStatus),
+        _safe(m.GetStatus, m.DaemonStatus),
         Method(m.Stop, m.Nothing),
         Method(m.Submit, m.Submitted),
-        Method(m.ListWorkflows, m.WorkflowsReply),
-        Method(m.GetWorkflow, m.WorkflowReply),
-        Method(m.FollowWorkflow, m.WorkflowReply, streams=True),
+        _safe(m.ListWorkflows, m.WorkflowsReply),
+        _safe(m.GetWorkflow, m.WorkflowReply),
+        _safe(m.FollowWorkflow, m.WorkflowReply, streams=True),
         Method(m.Cancel, m.Changed),
         Method(m.Pause, m.WorkflowReply),
         Method(m.Resume, m.WorkflowReply),
         Method(m.Disable, m.Changed),
         Method(m.Enable, m.Changed),
-        Method(m.ListJobs, m.JobsReply),
-        Method(m.Explain, m.Explanation),
-        Method(m.ListResults, m.ResultsReply),
-        Method(m.ListFiles, m.FilesReply),
-        Method(m.ListJoins, m.JoinsReply),
-        Method(m.Join, m.JoinReply),
-        Method(m.ListEvents, m.EventsReply),
-        Method(m.FollowEvents, m.EventReply, streams=True),
+        _safe(m.ListJobs, m.JobsReply),
+        _safe(m.Explain, m.Explanation),
+        _safe(m.ListResults, m.ResultsReply),
+        _safe(m.ListFiles, m.FilesReply),
+        _safe(m.ListJoins, m.JoinsReply),
+        _safe(m.Join, m.JoinReply),
+        _safe(m.ListEvents, m.EventsReply),
+        _safe(m.FollowEvents, m.EventReply, streams=True),
     ),
 )
 

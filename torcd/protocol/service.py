@@ -2,11 +2,13 @@
 
 import msgspec
 
+from torcd.protocol.request import Request
+
 NAME = "org.varlink.service"
 
 
-class GetInfo(msgspec.Struct, frozen=True):
-    pass
+class GetInfo(Request["Info"], frozen=True):
+    """Who is there, and which interfaces it has."""
 
 
 class Info(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +19,9 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     interfaces: list[str]
 
 
-class GetInterfaceDescription(msgspec.Struct, frozen=True):
+class GetInterfaceDescription(Request["Description"], frozen=True):
+    """The description of an interface, in Varlink's interface definition language."""
+
     interface: str
 
 

@@ -9,6 +9,8 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from torcd.protocol.request import Request
+
 NAME = "io.torcd.UserData"
 
 
@@ -44,7 +46,7 @@ class RecordsReply(msgspec.Struct, frozen=True):
     items: list[Record]
 
 
-class Store(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Store(Request[RecordReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Make a new revision of a value. Answers when it is on disk for good."""
 
     data: msgspec.Raw
@@ -54,7 +56,7 @@ class Store(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     workflow_key: str | None = None
 
 
-class Fetch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Fetch(Request[RecordReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The newest value, or that of a revision. Without a value: the error NoValue, or, with
     `wait`, an answer as soon as there is one (TimedOut after `timeout_seconds`)."""
 
@@ -67,7 +69,7 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     revision: int | None = None
 
 
-class List(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class List(Request[RecordsReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All records of the workflow, or those that a job stores or consumes. `relation` is about
     the job of the token, or of `job_key`."""
 
@@ -77,7 +79,7 @@ class List(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     workflow_key: str | None = None
 
 
-class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class History(Request[RecordsReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All revisions of a value, oldest first."""
 
     name: str | None = None
@@ -86,7 +88,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     workflow_key: str | None = None
 
 
-class Watch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Watch(Request[RecordReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """First the present record of each value (or of the one named), then one for each store, for
     as long as the connection lasts. Needs `more`."""
 
