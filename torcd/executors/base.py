@@ -109,6 +109,11 @@ class Executor(Protocol):
         all of them, and SIGKILL to what is left after it."""
         ...
 
+    def revoke(self, attempt_key: AttemptKey) -> None:
+        """Take it out if it has not started (`NotStarted`, with no problem); otherwise let it
+        run."""
+        ...
+
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         """Their final reports are on disk; forget them."""
         ...

@@ -146,6 +146,8 @@ class DataNode:
 
 class WorkflowNode:
     __slots__ = (
+        "_data_keys",
+        "_job_keys",
         "counts",
         "data",
         "ended_at",
@@ -184,6 +186,8 @@ class WorkflowNode:
         """A heap by priority and position. It may hold jobs that are no longer ready."""
         self.mean_microseconds: float | None = None
         """How long attempts take, lately; None before the first has ended."""
+        self._job_keys: dict[str, JobKey] | None = None
+        self._data_keys: dict[str, DataKey] | None = None
 
     @property
     def key(self) -> WorkflowKey:
@@ -197,5 +201,16 @@ class WorkflowNode:
             WorkflowStatus.CANCELED,
         )
 
-    def job(self, key: JobKey) -> JobNode:
-        return self.jobs[key]
+    @property
+    def job_keys(self) -> dict[str, JobKey]:
+        """Jobs by name; made when first asked for, since most workflows never are."""
+        if self._job_keys is None:
+            self._job_keys = {job.job.name: key for key, job in self.jobs.items()}
+        return self._job_keys
+
+    @property
+    def data_keys(self) -> dict[str, DataKey]:
+        """user_data by name."""
+        if self._data_keys is None:
+            self._data_keys = {data.data.name: key for key, data in self.data.items()}
+        return self._data_keys
