@@ -1,0 +1,5 @@
+"""`python -m torcctl`."""
+
+from torcctl.entry import main
+
+main()

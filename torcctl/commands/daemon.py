@@ -1,0 +1,70 @@
+"""`torcctl daemon`: start it, stop it, look at it."""
+
+from typing import Literal, cast
+
+import click
+
+from torcctl import daemon_process
+from torcctl.invocation import Invocation
+from torcctl.options import Group, pass_invocation
+from torcctl.render.workflow import daemon_text
+from torcd.protocol import manager as m
+
+
+@click.group(
+    "daemon",
+    cls=Group,
+    short_help="Start, stop and look at the daemon.",
+    example="torcctl daemon status",
+)
+def command() -> None:
+    """Start, stop and look at the daemon."""
+
+
+@command.command("start", short_help="Start a daemon of your own.", example="torcctl daemon start")
+@pass_invocation
+def start(invocation: Invocation) -> None:
+    """Start a daemon of your own, in the background.
+
+    Returns when it serves, or says within 10 seconds why it does not. One that runs already is as
+    good. What it has to say goes to torcd.log in its state directory.
+    """
+    socket = daemon_process.own_socket(invocation.socket_option)
+    started = daemon_process.start(socket)
+    # From here on its own socket is meant, also where the system's would be looked at first.
+    invocation.socket_option = socket
+    status = invocation.call(m.GetStatus())
+    how = "runs already" if started.pid is None else "serves"
+    invocation.print_object(
+        status, lambda: f"torcd {how}: pid {status.pid}, socket {status.socket}", said=True
+    )
+
+
+@command.command("stop", short_help="End the daemon.", example="torcctl daemon stop --jobs wait")
+@click.option(
+    "--jobs",
+    type=click.Choice(["leave", "terminate", "wait"]),
+    default="leave",
+    show_default=True,
+    help="leave: jobs run on, and the next daemon finds them. terminate: they are canceled first. "
+    "wait: nothing new starts, and the daemon ends after the last of them.",
+)
+@pass_invocation
+def stop(invocation: Invocation, jobs: str) -> None:
+    """End the daemon, and return when it is gone."""
+    status = invocation.call(m.GetStatus())
+    process = daemon_process.Watched(status.pid)
+    choice = cast('Literal["leave", "terminate", "wait"]', jobs)
+    invocation.call(m.Stop(jobs=choice))
+    process.wait_until_gone()
+    invocation.print_object(
+        {"pid": status.pid}, lambda: f"torcd (pid {status.pid}) has ended", said=True
+    )
+
+
+@command.command("status", short_help="Show the daemon.", example="torcctl daemon status --json")
+@pass_invocation
+def status(invocation: Invocation) -> None:
+    """Show the daemon: where it is, since when, and what it has to do. Exits with 3 without one."""
+    reply = invocation.call(m.GetStatus())
+    invocation.print_object(reply, lambda: daemon_text(reply))

@@ -1,0 +1,18 @@
+"""`torcctl ls`: all workflows."""
+
+import click
+
+from torcctl.invocation import Invocation
+from torcctl.options import Command, pass_invocation
+from torcctl.render.columns import WORKFLOWS
+from torcd.protocol import manager as m
+
+
+@click.command("ls", cls=Command, short_help="List workflows.", example="torcctl ls")
+@pass_invocation
+def command(invocation: Invocation) -> None:
+    """List workflows, oldest first."""
+    reply = invocation.call(m.ListWorkflows())
+    invocation.print_list(
+        reply, WORKFLOWS, reply.items, empty="no workflow yet; 'torcctl run SPEC' makes one"
+    )

@@ -1,0 +1,41 @@
+"""`torcctl wait`: until a workflow is over."""
+
+import sys
+
+import click
+
+from torcctl import exits
+from torcctl.follow import deadline, to_the_end
+from torcctl.invocation import Invocation
+from torcctl.options import Command, pass_invocation
+from torcctl.render.progress import counts
+from torcd.model import WorkflowStatus
+
+
+@click.command(
+    "wait",
+    cls=Command,
+    short_help="Wait for a workflow to end.",
+    example="torcctl wait --timeout 3600",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Give up after S seconds, with exit code 124.",
+)
+@pass_invocation
+def command(invocation: Invocation, timeout: float | None) -> None:
+    """Wait for a workflow to end.
+
+    Exits with 0 if it completed, with 4 if it failed or was canceled, with 124 if the time is over.
+    """
+    with deadline(timeout, "the workflow"):
+        info = to_the_end(invocation, invocation.workflow_key)
+    invocation.print_object(
+        info,
+        lambda: f"workflow {info.key} {info.name} {info.status.value}: {counts(info)}",
+        said=True,
+    )
+    if info.status is not WorkflowStatus.COMPLETED:
+        sys.exit(exits.NOT_WELL)

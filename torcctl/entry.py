@@ -1,0 +1,33 @@
+"""The console script: the quick path where it will do, the full command line otherwise."""
+
+import os
+import sys
+
+from torcctl import exits, fast
+
+
+def main() -> None:
+    """Run torcctl with the arguments of this process, and exit."""
+    words = sys.argv[1:]
+    try:
+        code = run(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = exits.INTERRUPTED
+    except BrokenPipeError:
+        code = exits.CLOSED_PIPE
+    if code == exits.CLOSED_PIPE:
+        # What is left in the buffer can go nowhere; Python would complain about that at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(words: list[str]) -> int:
+    call = fast.parse(words, os.environ)
+    if call is not None:
+        code = fast.perform(call, os.environ)
+        if code is not None:
+            return code
+    from torcctl.main import run as run_fully
+
+    return run_fully(words)

@@ -1,0 +1,72 @@
+"""Reading a log, and following one that is still being written.
+
+The kernel tells when there is more (inotify), and a thread that listens to the daemon tells when
+the attempt has ended; both come together in one poll. What the job has written before its end is
+there when the end is told, so one more reading after that has everything.
+"""
+
+import contextlib
+import os
+import select
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from torcctl.specfile import CannotRead
+
+_CHUNK_BYTES = 256 * 1024
+
+
+def chunks(path: str) -> Iterator[bytes]:
+    """What is in the file. Raises CannotRead."""
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            while data := file.read(_CHUNK_BYTES):
+                yield data
+    except OSError as e:
+        raise CannotRead(f"cannot read {path}: {e.strerror}", file=path) from None
+
+
+def follow(path: str, wait_for_end: Callable[[], None]) -> Iterator[bytes]:
+    """What is in the file and what is added to it, until `wait_for_end` has returned, which is
+    called in a thread of its own and whose error is raised here. Raises CannotRead."""
+    # Late: it imports asyncio.
+    from asyncinotify import Inotify, Mask
+
+    ended = os.eventfd(0, os.EFD_CLOEXEC)
+    failed: list[BaseException] = []
+
+    def listen() -> None:
+        try:
+            wait_for_end()
+        except BaseException as e:  # noqa: BLE001 - it is raised again, in the other thread
+            failed.append(e)
+        # The reader may have gone, for example after Ctrl-C.
+        with contextlib.suppress(OSError):
+            os.eventfd_write(ended, 1)
+
+    try:
+        with Inotify() as inotify, Path(path).open("rb", buffering=0) as file:
+            # Watched first, read second: nothing is added unseen in between.
+            inotify.add_watch(path, Mask.MODIFY)
+            threading.Thread(target=listen, daemon=True).start()
+            poll = select.poll()
+            poll.register(inotify.fd, select.POLLIN)
+            poll.register(ended, select.POLLIN)
+            over = False
+            while True:
+                while data := file.read(_CHUNK_BYTES):
+                    yield data
+                if over:
+                    break
+                ready = {fd for fd, _ in poll.poll()}
+                if inotify.fd in ready:
+                    # Which events does not matter, only that they do not stay in the queue.
+                    os.read(inotify.fd, _CHUNK_BYTES)
+                over = ended in ready
+    except OSError as e:
+        raise CannotRead(f"cannot read {path}: {e.strerror}", file=path) from None
+    finally:
+        os.close(ended)
+    if failed:
+        raise failed[0]

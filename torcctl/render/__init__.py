@@ -1,0 +1,1 @@
+"""Structs to text. Pure: what is printed depends on what is given and on nothing else."""

@@ -1,0 +1,13 @@
+"""Structs to JSON: complete and stable, with null for what is absent."""
+
+import msgspec
+
+
+def document(value: object) -> bytes:
+    """One object or list, indented, with a line end. Values inside keep their numbers' text."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def line(value: object) -> bytes:
+    """One object on one line: what streams are made of."""
+    return msgspec.json.encode(value) + b"\n"

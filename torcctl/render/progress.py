@@ -1,0 +1,80 @@
+"""How far a workflow is, in a line; and, at its end, what became of it."""
+
+import msgspec
+
+from torcctl.render.amounts import duration, seconds_between
+from torcctl.render.text import clean, clean_lines
+from torcd.protocol import manager as m
+
+MAX_FAILURES = 10
+"""How many failed jobs the summary tells about; the rest it counts."""
+
+MAX_TAIL_LINES = 10
+"""How many of the last lines of a failed job's standard error it shows."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A job that failed, and the end of what it wrote to standard error."""
+
+    job: m.JobInfo
+    tail: list[str]
+
+
+def counts(info: m.WorkflowInfo) -> str:
+    """`3 of 10 done, 2 running, 1 failed`: what there is none of is left out."""
+    jobs = info.jobs
+    done = jobs.get("completed", 0) + jobs.get("disabled", 0)
+    others = {
+        "running": jobs.get("running", 0) + jobs.get("pending", 0),
+        "ready": jobs.get("ready", 0),
+        "blocked": jobs.get("blocked", 0),
+        "failed": jobs.get("failed", 0),
+        "terminated": jobs.get("terminated", 0),
+        "canceled": jobs.get("canceled", 0),
+    }
+    parts = [f"{done} of {sum(jobs.values())} done"]
+    return ", ".join(parts + [f"{n} {name}" for name, n in others.items() if n])
+
+
+def progress(info: m.WorkflowInfo, elapsed_seconds: float) -> str:
+    """The progress line."""
+    state = "" if info.status.value == "running" else f" {info.status.value}"
+    elapsed = duration(float(int(elapsed_seconds)))
+    return f"workflow {info.key} {clean(info.name)}{state}: {counts(info)}, {elapsed}"
+
+
+def failure_line(job: m.JobInfo) -> str:
+    """What is said at once when a job fails."""
+    return f"{job.status.value}: {clean(job.name)}{_why(job)}"
+
+
+def _why(job: m.JobInfo) -> str:
+    if job.message:
+        return f": {clean(job.message)}"
+    return f": {job.reason.value}" if job.reason else ""
+
+
+def tail(data: bytes) -> list[str]:
+    """The last lines of a log, fit for a terminal."""
+    lines = data.decode(errors="replace").rstrip("\n").split("\n")
+    return [clean_lines(line.rstrip("\r")) for line in lines[-MAX_TAIL_LINES:] if line.strip()]
+
+
+def summary(info: m.WorkflowInfo, failures: list[Failure], failed: int) -> str:
+    """What became of a workflow; of `failed` jobs, `failures` are told about."""
+    took = duration(seconds_between(info.started_at, info.ended_at))
+    in_time = f" in {took}" if took else ""
+    head = f"workflow {info.key} {clean(info.name)} {info.status.value}{in_time}: {counts(info)}"
+    lines = [head]
+    for failure in failures:
+        job = failure.job
+        reason = f" ({job.reason.value})" if job.reason else ""
+        lines.append(f"  {clean(job.name)} {job.status.value}{reason}")
+        if job.message:
+            lines.append(f"    {clean(job.message)}")
+        lines += [f"    | {line}" for line in failure.tail]
+    if failed > len(failures):
+        lines.append(f"  … and {failed - len(failures)} more")
+    if failed:
+        lines.append(f"More: torcctl -k {info.key} results, torcctl -k {info.key} logs JOB")
+    return "\n".join(lines)

@@ -1,0 +1,49 @@
+"""One thing in full: a workflow, an explained job, the daemon."""
+
+from torcctl.render.amounts import duration, moment, seconds_between
+from torcctl.render.progress import counts
+from torcctl.render.table import pairs
+from torcctl.render.text import clean
+from torcd.protocol import manager as m
+
+
+def workflow_text(w: m.WorkflowInfo) -> str:
+    return pairs(
+        [
+            ("workflow", w.key),
+            ("name", w.name),
+            ("description", w.description),
+            ("status", f"{w.status.value}, stopping" if w.stopping else w.status.value),
+            ("jobs", counts(w)),
+            ("run", w.run_id),
+            ("at once", w.max_parallel_jobs),
+            ("directory", w.directory),
+            ("user", w.user),
+            ("submitted", moment(w.submitted_at)),
+            ("started", moment(w.started_at)),
+            ("ended", moment(w.ended_at)),
+            ("took", duration(seconds_between(w.started_at, w.ended_at))),
+        ]
+    )
+
+
+def explanation_text(e: m.Explanation) -> str:
+    lines = [clean(e.summary), *(f"  waits for {clean(thing)}" for thing in e.waits_for)]
+    if e.remedy:
+        lines.append(clean(e.remedy))
+    return "\n".join(lines) + "\n"
+
+
+def daemon_text(d: m.DaemonStatus) -> str:
+    return pairs(
+        [
+            ("pid", d.pid),
+            ("warden", d.warden_pid),
+            ("version", d.version),
+            ("socket", d.socket),
+            ("state", d.state_dir),
+            ("started", moment(d.started_at)),
+            ("workflows", d.workflows),
+            ("jobs", d.jobs),
+        ]
+    )

@@ -1,0 +1,121 @@
+"""The spec that a command is given: a file, or standard input; and its submission."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from torcctl.invocation import Invocation
+from torcd import spec
+from torcd.errors import UserError
+from torcd.protocol import manager as m
+from torcd.spec import formats
+
+
+class CannotRead(UserError):
+    """A file that was named cannot be read. Facts: file."""
+
+    code = "CannotRead"
+
+
+class SpecFile(msgspec.Struct, frozen=True):
+    """A spec that was read and found right."""
+
+    document: spec.Document
+    default_name: str
+    directory: str
+    """Where its relative paths are taken from: its own, or, for standard input, this process's."""
+
+
+argument = click.argument("spec", metavar="SPEC")
+format_option = click.option(
+    "--spec-format",
+    type=click.Choice(sorted(formats.FORMATS)),
+    help="The format of SPEC. Default: by its suffix; for standard input JSON5.",
+)
+
+max_parallel_jobs_option = click.option(
+    "-j",
+    "--max-parallel-jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Run at most N jobs at once. Default: as many as CPUs.",
+)
+wait_for_inputs_option = click.option(
+    "--wait-for-inputs",
+    is_flag=True,
+    help="Wait for input files and values that nobody makes, instead of refusing.",
+)
+
+
+def contents(path: str) -> bytes:
+    """What is in a file, or, for `-`, comes from standard input. Raises CannotRead."""
+    if path == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(path).read_bytes()
+    except OSError as e:
+        raise CannotRead(f"cannot read {path}: {e.strerror}", file=path) from None
+
+
+def read(path: str, spec_format: str | None) -> SpecFile:
+    """Raises CannotRead, and InvalidSpec with all problems."""
+    document = spec.read(contents(path), file=path, format=spec_format)
+    directory = Path.cwd() if path == "-" else Path(path).absolute().parent
+    if ".." in directory.parts:
+        directory = directory.resolve()
+    return SpecFile(document, spec.default_name(path), str(directory))
+
+
+def submit(
+    invocation: Invocation,
+    file: SpecFile,
+    *,
+    max_parallel_jobs: int | None,
+    wait_for_inputs: bool,
+) -> m.Submitted:
+    """Submit it, with this process's environment, and tell what is doubtful about it."""
+    for problem in file.document.warnings:
+        invocation.say(str(problem))
+    environment, unsendable = _environment()
+    if unsendable:
+        names = ", ".join(unsendable)
+        invocation.say(f"warning: the jobs do not get {names}: not UTF-8")
+    submitted = invocation.call(
+        m.Submit(
+            workflow=msgspec.Raw(msgspec.json.encode(file.document.spec)),
+            directory=file.directory,
+            default_name=file.default_name,
+            environment=environment,
+            user=_login_name(),
+            max_parallel_jobs=max_parallel_jobs or invocation.settings.max_parallel_jobs,
+            wait_for_inputs=wait_for_inputs or None,
+        )
+    )
+    for warning in submitted.warnings:
+        invocation.say(f"warning: {warning}")
+    return submitted
+
+
+def _environment() -> tuple[dict[str, str], list[str]]:
+    """The variables that JSON can carry, and the names of the others."""
+    good, bad = {}, []
+    for name, value in os.environ.items():
+        try:
+            (name + value).encode()
+        except UnicodeEncodeError:
+            bad.append(ascii(name))
+        else:
+            good[name] = value
+    return good, bad
+
+
+def _login_name() -> str | None:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return None
