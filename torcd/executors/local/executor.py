@@ -1,0 +1,301 @@
+"""The local executor: the daemon's side of the warden.
+
+It passes orders on and reports back, and keeps what it takes to say everything again: the orders,
+stops and environments of attempts that are not over. A warden, ours or one that an earlier daemon
+started, may be gone at any time; then the next one is told again, and starts what none has claimed.
+
+What a dead warden was running goes on. Because the daemon is a child subreaper and was its warden's
+parent, the jobs become the daemon's children, *orphans*. The new warden watches them, but only
+their parent can wait for them. So the daemon looks at each SIGCHLD: the status of an orphan that
+has ended is told to the warden, and when the warden has it (it is in the journal then, and comes
+back as a report), the orphan is reaped. Orphans of a warden that was not our child are not ours to
+wait for; their warden learns from a pidfd how they end, if the kernel tells.
+
+For the same reason an attempt that was claimed, and that is neither running nor in the journal as
+ended, was certainly never spawned if its warden was our child: we inherited all that it spawned,
+and have reaped none of it. This is what `heir` tells the next warden, which gives it back.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import msgspec
+from anyio.abc import TaskStatus
+
+from torcd import __version__
+from torcd.errors import ExecutorError
+from torcd.executors.base import AttemptOrder, Exited, Report, Started
+from torcd.executors.local import launching, messages
+from torcd.executors.local.link import Link
+from torcd.executors.local.messages import PROTOCOL, FromWarden
+from torcd.executors.warden import processes
+from torcd.executors.warden.subreaper import become_subreaper
+from torcd.model import AttemptKey
+
+ORDERS_IN_A_LINE = 256
+"""Keeps a line near 100 KiB, so that the warden starts the first before the last has arrived."""
+ANSWER_SECONDS = 30.0
+"""How long a warden may take to say what it knows; a dead one's lock takes up to 10 s."""
+FAILURES = 10
+"""So many wardens in a row that ended without having done anything end the daemon."""
+FIRST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 1.0
+
+
+class Log(Protocol):
+    """What is used of a structlog logger."""
+
+    def info(self, event: str, **facts: object) -> object: ...
+    def warning(self, event: str, **facts: object) -> object: ...
+
+
+class LocalExecutor:
+    """An `Executor` (see `torcd.executors.base`) for this machine. `run` must be in the main
+    thread, for it handles SIGCHLD, and makes the process a child subreaper."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        log: Log,
+        leave_children: bool = False,
+        boot_id: str | None = None,
+    ) -> None:
+        """`leave_children`: a process that an attempt leaves behind when it ends well is let live.
+        `boot_id`: for tests."""
+        self._directory = state_dir.absolute() / "attempts"
+        self._log = log
+        self._leave_children = leave_children
+        self._boot_id = boot_id if boot_id is not None else launching.read_boot_id()
+        self._state_id = 0
+        self._report: Callable[[list[Report]], None] = lambda reports: None
+        self._link: Link | None = None
+        self._child: int | None = None
+        """The pid of the warden if we started it, until it is reaped."""
+        self._heir = False
+        self._worked = False
+        """Whether this warden has reported anything new."""
+        self._environments: dict[str, dict[str, str]] = {}
+        self._orders: dict[AttemptKey, AttemptOrder] = {}
+        """Of attempts that are not over."""
+        self._stops: dict[AttemptKey, float | None] = {}
+        self._orphans: dict[int, int] = {}
+        """Children of ours that are an attempt's leader: pid by attempt key."""
+
+    @property
+    def warden_pid(self) -> int | None:
+        """None while there is none."""
+        link = self._link
+        return link.hello.pid if link is not None and link.hello is not None else None
+
+    async def run(
+        self,
+        report: Callable[[list[Report]], None],
+        *,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        self._report = report
+        become_subreaper()
+        self._state_id = launching.prepare(self._directory)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._wait_for_orphans)
+        ready = False
+        failures = 0
+        try:
+            while True:
+                link = await self._reach_warden()
+                if link is not None:
+                    self._say_everything(link)
+                    if not ready:
+                        ready = True
+                        task_status.started()
+                    await link.closed.wait()
+                    self._link = None
+                    self._log.warning("warden_lost", problem=str(link.problem or "it ended"))
+                failures = 0 if self._worked else failures + 1
+                if failures >= FAILURES:
+                    raise ExecutorError(
+                        f"no warden stays alive; the last words in {self._directory}/warden.log: "
+                        + launching.last_words(self._directory)
+                    )
+                if failures:
+                    pause = FIRST_PAUSE_SECONDS * 2 ** (failures - 1)
+                    await anyio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
+        finally:
+            loop.remove_signal_handler(signal.SIGCHLD)
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+
+    def add_environment(self, name: str, variables: Mapping[str, str]) -> None:
+        if name not in self._environments:
+            self._environments[name] = dict(variables)
+            self._send(environment=(name, self._environments[name]))
+
+    def remove_environment(self, name: str) -> None:
+        if self._environments.pop(name, None) is not None:
+            self._send(forget_environment=name)
+
+    def start(self, orders: Iterable[AttemptOrder]) -> None:
+        fresh = list(orders)
+        for order in fresh:
+            self._orders[order.attempt_key] = order
+        self._send_orders(fresh)
+
+    def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
+        self._stops[attempt_key] = grace_seconds
+        self._send(stop=[(attempt_key, grace_seconds)])
+
+    def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
+        keys = list(attempts)
+        if keys:
+            self._send(acknowledge=keys)
+
+    # The warden: find it, start it, tell it
+
+    async def _reach_warden(self) -> Link | None:
+        """A link to a warden that has told all it knows; None: it went away before it had."""
+        self._worked = False
+        connection = launching.connect(self._directory)
+        if connection is None:
+            await self._bury()
+            self._child, connection = launching.launch(
+                self._directory,
+                self._boot_id,
+                self._state_id,
+                leave_children=self._leave_children,
+                heir=self._heir,
+            )
+        self._orphans.clear()
+        link = await Link.over(connection, self._receive)
+        try:
+            with anyio.fail_after(ANSWER_SECONDS):
+                await link.synced.wait()
+        except TimeoutError:
+            link.close()
+            raise ExecutorError(
+                f"the warden of {self._directory} does not answer; end it (kill -9) and start again"
+            ) from None
+        except BaseException:
+            link.close()
+            raise
+        if link.closed.is_set():
+            return None
+        self._link = link
+        hello = link.hello
+        assert hello is not None
+        self._heir = hello.pid == self._child
+        self._log.info("warden_ready", pid=hello.pid, started_here=self._heir)
+        return link
+
+    async def _bury(self) -> None:
+        """Wait until our dead warden is gone, so that we have inherited all its children."""
+        if self._child is None:
+            return
+        loop = asyncio.get_running_loop()
+        gone = anyio.Event()
+        pidfd = os.pidfd_open(self._child)
+        try:
+            loop.add_reader(pidfd, gone.set)
+            await gone.wait()
+        finally:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+        _reap(self._child)
+        self._child = None
+
+    def _say_everything(self, link: Link) -> None:
+        link.send(
+            messages.line(hello={"protocol": PROTOCOL, "leave_children": self._leave_children})
+        )
+        for name, variables in self._environments.items():
+            link.send(messages.line(environment=(name, variables)))
+        self._send_orders(list(self._orders.values()))
+        if self._stops:
+            link.send(messages.line(stop=list(self._stops.items())))
+        if link.hello is not None and link.hello.version != __version__:
+            link.send(messages.line(retire=True))  # an earlier version's; the next one is ours
+        self._wait_for_orphans()
+
+    def _send(self, **orders: object) -> None:
+        if self._link is not None:  # else it is said when there is one
+            self._link.send(messages.line(**orders))
+
+    def _send_orders(self, orders: list[AttemptOrder]) -> None:
+        for i in range(0, len(orders), ORDERS_IN_A_LINE):
+            batch = orders[i : i + ORDERS_IN_A_LINE]
+            self._send(start=[messages.wire_order(order) for order in batch])
+
+    # What the warden tells
+
+    def _receive(self, link: Link, message: FromWarden) -> None:
+        if message.hello is not None:
+            link.hello = message.hello
+            if message.hello.protocol != PROTOCOL:
+                link.problem = ExecutorError("it speaks another protocol")
+                link.close()
+                return
+        if message.reports:
+            self._worked = self._worked or link is self._link
+            self._deliver([messages.report_of(fact) for fact in message.reports])
+        if message.synced is not None:
+            self._orphans = dict(message.synced.orphans)
+            link.synced.set()
+
+    def _deliver(self, reports: list[Report]) -> None:
+        for i, report in enumerate(reports):
+            if isinstance(report, Started):
+                continue
+            key = report.attempt_key
+            self._orders.pop(key, None)
+            self._stops.pop(key, None)
+            if key in self._orphans and isinstance(report, Exited):
+                reports[i] = self._reap_orphan(report)
+        self._report(reports)
+
+    # Children that a dead warden left to us
+
+    def _wait_for_orphans(self) -> None:
+        """Look at our children: tell how orphans ended, and reap what else attempts left."""
+        if self._link is None:
+            return  # which of them are leaders is not known yet
+        ended = []
+        for key, pid in self._orphans.items():
+            try:
+                info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                continue  # not our child
+            if info is not None:
+                well = info.si_code == os.CLD_EXITED
+                ended.append((key, info.si_status if well else -info.si_status))
+        if ended:
+            self._send(settled=ended)
+        for pid in processes.children_of_self():
+            if pid == self._child or pid in self._orphans.values():
+                continue
+            if processes.key_of(processes.read_marker(pid), self._state_id) is not None:
+                _reap(pid)
+
+    def _reap_orphan(self, report: Exited) -> Exited:
+        pid = self._orphans.pop(report.attempt_key)
+        try:
+            reaped, _, usage = os.wait4(pid, os.WNOHANG)
+        except ChildProcessError:
+            return report
+        if reaped != pid:
+            return report
+        return msgspec.structs.replace(
+            report,
+            cpu_seconds=usage.ru_utime + usage.ru_stime,
+            peak_memory_bytes=usage.ru_maxrss * 1024,
+        )
+
+
+def _reap(pid: int) -> None:
+    """A child of ours, if it has ended."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)

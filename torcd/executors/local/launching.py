@@ -1,0 +1,90 @@
+"""Find the living warden of a state directory, or start one."""
+
+import os
+import secrets
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from torcd.errors import ExecutorError
+from torcd.executors.warden import __file__ as _warden_package
+from torcd.executors.warden.processes import STATE_ID_BITS
+
+_PROGRAM = str(Path(_warden_package).with_name("__main__.py").resolve())
+
+_TO_DEFAULT = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD]
+"""What Python changes. Signals the warden does not want it ignores itself."""
+
+
+def read_boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def prepare(directory: Path) -> int:
+    """Make the directory, for its owner alone, and return the state id that is kept in it: a random
+    number, so that markers of attempts of another state directory are told apart."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    file = directory / "state_id"
+    if not file.exists():
+        fresh = directory / "state_id.new"
+        fresh.write_text(f"{secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1}\n")
+        fresh.rename(file)
+    try:
+        return int(file.read_text())
+    except ValueError as error:
+        raise ExecutorError(f"{file} is damaged: it should hold one number") from error
+
+
+def connect(directory: Path) -> socket.socket | None:
+    """A connection to the directory's warden; None if there is none."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The way round: a socket's path has at most 108 bytes, the directory's may have more.
+    fd = os.open(directory, os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        connection.connect(f"/proc/self/fd/{fd}/warden.sock")
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    finally:
+        os.close(fd)
+    return connection
+
+
+def launch(
+    directory: Path, boot_id: str, state_id: int, *, leave_children: bool, heir: bool
+) -> tuple[int, socket.socket]:
+    """Start a warden, in a session of its own; its pid and a connection to it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    log = str(directory / "warden.log")
+    settings = [str(directory), boot_id, str(state_id), str(int(leave_children)), str(int(heir))]
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-X", "utf8", _PROGRAM, *settings],
+            {"LANG": "C.UTF-8", "PATH": os.defpath},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_TO_DEFAULT,
+        )
+    except OSError as error:
+        ours.close()
+        raise ExecutorError(f"cannot start the warden ({sys.executable}): {error}") from error
+    finally:
+        theirs.close()
+    return pid, ours
+
+
+def last_words(directory: Path) -> str:
+    """The last line of the warden's log."""
+    try:
+        lines = (directory / "warden.log").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "it said nothing"

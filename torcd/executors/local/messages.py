@@ -1,0 +1,117 @@
+"""What the daemon and its warden say to each other: one JSON object a line.
+
+The names are the warden's (`torcd.executors.warden.ledger`). A message from the daemon is an object
+whose keys are orders; the warden takes those it knows. So a daemon can speak to a warden that an
+earlier version started: PROTOCOL changes only when that is no longer so.
+"""
+
+import json
+
+import msgspec
+
+from torcd.executors.base import AttemptOrder, Exited, Lost, NotStarted, Report, Started
+from torcd.model import AttemptKey, Timestamp
+
+PROTOCOL = 1
+
+
+class StartedFact(msgspec.Struct, frozen=True, array_like=True, tag="started"):
+    key: int
+    pid: int
+    at: int
+
+
+class ExitedFact(msgspec.Struct, frozen=True, array_like=True, tag="exited"):
+    key: int
+    code: int
+    at: int
+    cpu_seconds: float | None
+    peak_bytes: int | None
+
+
+class NotStartedFact(msgspec.Struct, frozen=True, array_like=True, tag="not_started"):
+    key: int
+    at: int
+    problem: str | None
+
+
+class LostFact(msgspec.Struct, frozen=True, array_like=True, tag="lost"):
+    key: int
+    at: int
+    problem: str
+
+
+Fact = StartedFact | ExitedFact | NotStartedFact | LostFact
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """The first thing a warden says."""
+
+    protocol: int
+    pid: int
+    boot: str
+    state: int
+    version: str
+
+
+class Synced(msgspec.Struct, frozen=True):
+    """It has told all it knows; what follows is news."""
+
+    orphans: list[tuple[int, int]]
+    """Key and pid of running attempts that an earlier warden started."""
+
+
+class FromWarden(msgspec.Struct, frozen=True):
+    hello: Hello | None = None
+    reports: list[Fact] = []
+    synced: Synced | None = None
+
+
+class Order(msgspec.Struct, frozen=True):
+    key: int
+    lane: int
+    lane_limit: int
+    argv: tuple[str, ...]
+    base: str
+    env: dict[str, str]
+    cwd: str
+    stdout: str | None
+    stderr: str | None
+
+
+decode = msgspec.json.Decoder(FromWarden).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def line(**orders: object) -> bytes:
+    try:
+        return _encode(orders) + b"\n"
+    except UnicodeEncodeError:  # bytes that were no UTF-8, as surrogates: JSON can say them escaped
+        return json.dumps(msgspec.to_builtins(orders)).encode() + b"\n"
+
+
+def wire_order(order: AttemptOrder) -> Order:
+    return Order(
+        key=order.attempt_key,
+        lane=order.lane,
+        lane_limit=order.lane_limit,
+        argv=order.argv,
+        base=order.base_environment,
+        env=dict(order.environment),
+        cwd=order.cwd,
+        stdout=order.stdout,
+        stderr=order.stderr,
+    )
+
+
+def report_of(fact: Fact) -> Report:
+    key, at = AttemptKey(fact.key), Timestamp(fact.at)
+    match fact:
+        case StartedFact(pid=pid):
+            return Started(key, pid, at)
+        case ExitedFact(code=code, cpu_seconds=cpu, peak_bytes=peak):
+            return Exited(key, code, cpu, peak, at)
+        case NotStartedFact(problem=problem):
+            return NotStarted(key, problem, at)
+        case LostFact(problem=problem):
+            return Lost(key, problem, at)

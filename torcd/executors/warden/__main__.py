@@ -1,0 +1,79 @@
+"""The warden's program. It is started by path, isolated and without site-packages, with
+
+    directory boot_id state_id leave_children heir
+
+as its arguments (the last two 0 or 1) and its first connection as standard input. It says hello
+on it when it is ready; before that, or when another warden of the directory does not end in time,
+it ends with a line on standard error, which is `warden.log`.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))
+
+from torcd.executors.warden.journal import UnreadableJournal
+from torcd.executors.warden.subreaper import become_subreaper
+from torcd.executors.warden.warden import Warden
+
+LOCK_SECONDS = 10
+"""How long an earlier warden may take to end before we give up."""
+
+
+def main() -> int:
+    directory, boot_id, state_id, leave_children, heir = sys.argv[1:]
+    os.chdir("/")
+    connection = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    _close_all_but(connection.fileno())
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    become_subreaper()
+    if not _lock(f"{directory}/warden.lock"):
+        print(f"another warden has {directory} and does not end", file=sys.stderr)
+        return 1
+    warden = Warden(directory, boot_id, int(state_id), leave_children == "1")
+    try:
+        warden.recover(heir == "1")
+    except UnreadableJournal as error:
+        print(error, file=sys.stderr)
+        return 1
+    warden.serve(connection)
+    return 0
+
+
+def _close_all_but(kept: int) -> None:
+    """Descriptors that the daemon's parent left open must not reach jobs."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != kept:
+            try:
+                os.close(int(name))
+            except OSError:  # the one that listed the directory
+                pass
+
+
+def _lock(path: str) -> bool:
+    """Become the one warden of the directory, for life."""
+
+    def give_up(number: int, frame: object) -> None:
+        raise TimeoutError
+
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(LOCK_SECONDS)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except TimeoutError:
+        return False
+    finally:
+        signal.alarm(0)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""End an attempt's processes, all of them: when it is stopped, and what it left when it has ended.
+
+Our own attempts. Whatever a leader starts stays our descendant, for we are a subreaper: what loses
+its parent becomes our child (a *stray*). So an attempt is over when its leader is reaped and no
+stray is its own; each stray's end is a SIGCHLD, upon which we look again, and nothing can slip out.
+
+Orphans. The descendants of another warden's attempts fall to others. They are found by marker among
+all processes, again and again at short intervals until none is left.
+
+A process that this user may not signal (a job ran something setuid) is let go.
+
+A stray whose marker names none of our attempts is attributed by its session; if that leads nowhere
+either (it was started by a torcd that runs inside a job, or changed its limits), it is let live
+while any attempt runs, for it may belong to that.
+"""
+
+import os
+import signal
+import time
+
+from torcd.executors.warden import processes
+from torcd.executors.warden.ledger import ENDING, RUNNING, Attempt
+from torcd.executors.warden.processes import Process
+
+PASSES = 20
+"""Looks at all processes in a row, as long as each finds new ones: a program that forks all the
+time is hit in the first few, and the next turn of the loop goes on."""
+LOOK_AGAIN_SECONDS = 0.02
+"""How long a killed orphan may take until we look again."""
+
+
+class Cleaner:
+    def __init__(self, state_id: int, marked: bool, leave_children: bool) -> None:
+        self._state_id = state_id
+        self._marked = marked
+        self.leave_children = leave_children
+        self.strangers: set[int] = set()
+        """Processes that have the marker of an attempt and are none of it: earlier wardens."""
+        self.due: float | None = None
+        """When `clean` is to be called though nothing has happened; monotonic seconds."""
+        self._stopping: list[Attempt] = []
+        self._graces: dict[int, Attempt] = {}
+        self._condemned: dict[int, Attempt] = {}
+        self._ending: dict[int, Attempt] = {}
+        """Our own, leader reaped."""
+        self._owners: dict[int, int | None] = {}
+        """The attempt (lower bits of its key) of each stray."""
+        self._untouchable: set[tuple[int, int]] = set()
+        self._look = False
+
+    def stop(self, attempt: Attempt, grace_seconds: float | None) -> None:
+        """SIGKILL for all of it, now or after the grace time; a later call can only shorten it."""
+        attempt.stopped = True
+        if not grace_seconds or grace_seconds <= 0:
+            self.condemn(attempt)
+            return
+        deadline = time.monotonic() + grace_seconds
+        if attempt.deadline is not None:
+            attempt.deadline = min(attempt.deadline, deadline)
+        elif attempt.key not in self._condemned:
+            attempt.deadline = deadline
+            self._graces[attempt.key] = attempt
+            self._stopping.append(attempt)
+
+    def condemn(self, attempt: Attempt) -> None:
+        """SIGKILL for what is left of it."""
+        attempt.deadline = None
+        self._graces.pop(attempt.key, None)
+        self._condemned[attempt.key] = attempt
+
+    def leader_ended(self, attempt: Attempt) -> None:
+        self._ending[attempt.key] = attempt
+
+    def child_gone(self, pid: int) -> None:
+        self._owners.pop(pid, None)
+        self._look = True
+
+    def leaders_by_key(self) -> dict[int, int]:
+        """The leaders of all attempts that can be found by marker: lower bits of the key to pid."""
+        found: dict[int, Process] = {}
+        for process in processes.all_processes().values():
+            if process.session == process.pid and process.pid not in self.strangers:
+                low = processes.key_of(processes.read_marker(process.pid), self._state_id)
+                if low is not None and (low not in found or process.born < found[low].born):
+                    found[low] = process
+        return {low: process.pid for low, process in found.items()}
+
+    def clean(self, leaders: dict[int, Attempt]) -> list[Attempt]:
+        """Do what is due; the attempts of which nothing is left now. `leaders`: our children by
+        pid."""
+        if not (self._ending or self._condemned or self._graces or self._look):
+            return []
+        now = time.monotonic()
+        self.due = None
+        if self._stopping:
+            self._ask_to_end(leaders)
+        for attempt in [a for a in self._graces.values() if (a.deadline or 0) <= now]:
+            self.condemn(attempt)
+        doomed, held = self._strays(leaders)
+        left = self._kill(doomed, leaders) if doomed or self._condemned else set()
+        over = [attempt for key, attempt in self._ending.items() if key not in held]
+        for attempt in list(self._condemned.values()):
+            if not attempt.orphan or attempt.state == RUNNING:
+                del self._condemned[attempt.key]  # the end of its leader brings us back
+            elif attempt.key not in left:
+                over.append(attempt)
+            else:
+                self.due = now + LOOK_AGAIN_SECONDS
+        for attempt in over:
+            self._ending.pop(attempt.key, None)
+            self._condemned.pop(attempt.key, None)
+            self._graces.pop(attempt.key, None)
+        deadlines = [a.deadline for a in self._graces.values() if a.deadline is not None]
+        self.due = min([*deadlines, self.due] if self.due is not None else deadlines, default=None)
+        return over
+
+    def _strays(self, leaders: dict[int, Attempt]) -> tuple[set[int], set[int]]:
+        """The strays that must die, and the ended attempts that are held up by strays."""
+        self._look = False
+        doomed: set[int] = set()
+        held: set[int] = set()
+        children = processes.children_of_self()
+        if len(children) == len(leaders):
+            return doomed, held
+        known = [*leaders.values(), *self._ending.values()]
+        by_low = {processes.low_bits(attempt.key): attempt for attempt in known}
+        for pid in children:
+            if pid in leaders:
+                continue
+            owner = self._owner(pid, known)
+            attempt = by_low.get(owner) if owner is not None else None
+            if attempt is None:
+                if not leaders and not self.leave_children:
+                    doomed.add(pid)
+            elif attempt.state == ENDING and (attempt.stopped or not self.leave_children):
+                if self._is_untouchable(pid):
+                    continue
+                held.add(attempt.key)
+                if attempt.deadline is None:
+                    doomed.add(pid)
+        return doomed, held
+
+    def _owner(self, pid: int, known: list[Attempt]) -> int | None:
+        if pid not in self._owners:
+            owner = processes.key_of(processes.read_marker(pid), self._state_id)
+            if owner is None:
+                process = processes.read_process(pid)
+                for attempt in known:
+                    if process is not None and process.session == attempt.pid:
+                        owner = processes.low_bits(attempt.key)
+            self._owners[pid] = owner
+        return self._owners[pid]
+
+    def _is_untouchable(self, pid: int) -> bool:
+        if not self._untouchable:
+            return False
+        process = processes.read_process(pid)
+        return process is not None and (pid, process.born) in self._untouchable
+
+    def _ask_to_end(self, leaders: dict[int, Attempt]) -> None:
+        stopping, self._stopping = self._stopping, []
+        all_processes = processes.all_processes()
+        members = self._members(stopping, all_processes, leaders)
+        for pid in set().union(*members.values()):
+            for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped one must wake to end
+                processes.send_signal(all_processes[pid], number)
+
+    def _kill(self, doomed: set[int], leaders: dict[int, Attempt]) -> set[int]:
+        """Kill until a look finds nothing new; the keys of condemned attempts that were still seen
+        in the last look."""
+        condemned = [
+            attempt
+            for attempt in self._condemned.values()
+            if attempt.state == RUNNING or attempt.stopped or not self.leave_children
+        ]
+        seen: set[tuple[int, int]] = set()
+        members: dict[int, set[int]] = {}
+        for _ in range(PASSES):
+            all_processes = processes.all_processes()
+            members = self._members(condemned, all_processes, leaders)
+            targets = processes.with_descendants(doomed & all_processes.keys(), all_processes)
+            targets.update(*members.values())
+            fresh = [
+                process
+                for pid in targets
+                if not (process := all_processes[pid]).over and (pid, process.born) not in seen
+            ]
+            if not fresh:
+                break
+            for process in fresh:
+                identity = (process.pid, process.born)
+                seen.add(identity)
+                if not processes.send_signal(process, signal.SIGKILL):
+                    self._untouchable.add(identity)
+        return {key for key, pids in members.items() if pids}
+
+    def _members(
+        self,
+        attempts: list[Attempt],
+        all_processes: dict[int, Process],
+        leaders: dict[int, Attempt],
+    ) -> dict[int, set[int]]:
+        """By attempt's key, the pids of its living processes that may be signalled."""
+        roots: dict[int, set[int]] = {processes.low_bits(a.key): set() for a in attempts}
+        if attempts and self._marked:
+            for pid in all_processes:
+                low = processes.key_of(processes.read_marker(pid), self._state_id)
+                if low in roots:
+                    roots[low].add(pid)
+        for pid, low in self._owners.items():
+            if low in roots and pid in all_processes:
+                roots[low].add(pid)
+        none = self.strangers | {os.getpid()}
+        members = {}
+        for attempt in attempts:
+            start = roots[processes.low_bits(attempt.key)]
+            leader = all_processes.get(attempt.pid)
+            if leader is not None and (
+                attempt.pid in leaders if not attempt.orphan else leader.born == attempt.born
+            ):
+                start.add(attempt.pid)
+            members[attempt.key] = {
+                pid
+                for pid in processes.with_descendants(start - none, all_processes) - none
+                if not (process := all_processes[pid]).over
+                and (pid, process.born) not in self._untouchable
+            }
+        return members

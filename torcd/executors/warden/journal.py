@@ -1,0 +1,169 @@
+"""The warden's journal: what its successor has to know, should it be killed at any instant.
+
+One line per fact, each in one write, in this order for each attempt: `claimed`, then the process is
+made; `started` when there is one; `exited` while the ended process is still unreaped, so that at
+any instant its status is in the journal or in the kernel. It is not synced: what it is about does
+not survive a power cut either, and the first line's boot id shows that there was one.
+
+A claim without a process is either one that was never started, or one that was started, ended and
+was reaped by somebody else. Who can exclude the second (the daemon was the heir of all orphans)
+may start it; for everybody else it is lost. `replay` leaves that to its caller.
+
+Format: the first line is an object, `{"journal": 1, "boot": …, "state": …, "warden": pid}`, the
+others are arrays (see `ledger`). A torn last line is one that was never written.
+"""
+
+import json
+import os
+
+FORMAT = 1
+REWRITE_BYTES = 1 << 20
+"""Rewrite the journal when it is this large and most of it has been acknowledged: some thousands of
+attempts, which takes some milliseconds."""
+
+
+class UnreadableJournal(Exception):
+    """Not written by this version, or damaged; the text says what to do."""
+
+
+class Entry:
+    """What a journal tells of one attempt."""
+
+    __slots__ = ("born", "claim_lane", "final", "pid", "started")
+
+    def __init__(self, claim_lane: int | None) -> None:
+        self.claim_lane = claim_lane
+        self.pid = 0
+        self.born: int | None = None
+        self.started = ""
+        self.final = ""
+
+
+class Past:
+    """What a journal tells. Empty if there is none."""
+
+    def __init__(self) -> None:
+        self.boot_id = ""
+        self.state_id = 0
+        self.warden_pid = 0
+        self.entries: dict[int, Entry] = {}
+
+
+def replay(text: str) -> Past:
+    past = Past()
+    lines = text.split("\n")
+    lines.pop()  # after the last newline: nothing, or a line torn by a kill or a full disk
+    for number, line in enumerate(lines, 1):
+        try:
+            fact = json.loads(line)
+            if isinstance(fact, dict):
+                if fact["journal"] != FORMAT:
+                    raise UnreadableJournal(
+                        f"it has format {fact['journal']}, and this version reads {FORMAT}; "
+                        "start the version that wrote it, let its jobs end, and upgrade then"
+                    )
+                past.boot_id, past.state_id = fact["boot"], fact["state"]
+                past.warden_pid = fact["warden"]
+            else:
+                _apply(past.entries, fact, line)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise UnreadableJournal(f"line {number} is damaged ({error!r}): {line[:80]}") from error
+    return past
+
+
+def _apply(entries: dict[int, Entry], fact: list[object], line: str) -> None:
+    match fact:
+        case ["claimed", list(claims)]:
+            for key, lane in claims:
+                entries[key] = Entry(lane)
+        case ["returned" | "acknowledged", list(keys)]:
+            for key in keys:
+                entries.pop(key, None)
+        case ["started", int(key), int(pid), int(), born, *_]:
+            entry = entries.setdefault(key, Entry(None))
+            entry.pid = pid
+            entry.born = born if isinstance(born, int) else None
+            entry.started = line
+        case ["exited" | "not_started" | "lost", int(key), *_]:
+            entries.setdefault(key, Entry(None)).final = line
+        case _:
+            raise ValueError("an unknown fact")
+
+
+class Journal:
+    """The file. Only the holder of the warden's lock writes it."""
+
+    def __init__(self, directory: str, boot_id: str, state_id: int) -> None:
+        self._directory = directory
+        self._path = f"{directory}/warden.journal"
+        self._header = json.dumps(
+            {"journal": FORMAT, "boot": boot_id, "state": state_id, "warden": os.getpid()}
+        )
+        self._fd = -1
+        self._size = 0
+        self._kept = 0
+        self._waiting = ""
+
+    def read(self) -> Past:
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                text = file.read()
+        except FileNotFoundError:
+            text = ""
+        try:
+            return replay(text)
+        except UnreadableJournal as error:
+            raise UnreadableJournal(f"cannot read {self._path}: {error}") from error
+
+    def rewrite(self, facts: list[str]) -> None:
+        """Replace all that is in it by these facts, at one stroke."""
+        fresh = f"{self._path}.new"
+        fd = os.open(
+            fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        data = "\n".join([self._header, *facts, ""]).encode()
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.rename(fresh, self._path)
+        except OSError:
+            os.close(fd)
+            raise
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+        self._size = self._kept = len(data)
+        self._waiting = ""
+
+    @property
+    def worth_rewriting(self) -> bool:
+        return self._size > REWRITE_BYTES and self._size > 4 * self._kept
+
+    def write(self, facts: str) -> bool:
+        """Have it in the file, after all that was said `later`; False: there is no room."""
+        data = f"{self._waiting}{facts}\n".encode()
+        try:
+            done = os.write(self._fd, data)
+        except OSError:
+            return False
+        if done < len(data):  # undo the half, so that the next write begins a line
+            os.ftruncate(self._fd, self._size)
+            return False
+        self._size += done
+        self._waiting = ""
+        return True
+
+    def insist(self, facts: str) -> None:
+        """Like `write`, and with the next write that succeeds if there is no room now."""
+        if not self.write(facts):
+            self.later(facts)
+
+    def later(self, facts: str) -> None:
+        """Have it in the file with the next write or flush."""
+        self._waiting += facts + "\n"
+
+    def flush(self) -> None:
+        if self._waiting:
+            facts, self._waiting = self._waiting[:-1], ""
+            self.insist(facts)

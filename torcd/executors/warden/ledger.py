@@ -1,0 +1,169 @@
+"""What the warden knows of each attempt, and the lines in which it says so.
+
+An attempt is *queued* (waiting for a place in its lane), *running* (claimed; it has a process),
+*ending* (its leader is over and what it left behind is being killed) or *over* (its final line has
+been given, and is kept until the daemon acknowledges it). It is an *orphan* if another warden
+started it: its process is not our child, and we learn of its end in other ways (see `orphans`).
+
+The lines are JSON arrays, a word first. The same line goes to the journal and to the daemon;
+readers take the items they know and ignore what follows them.
+"""
+
+import json
+from collections import deque
+
+TYPE_CHECKING = False  # as in typing, whose import would cost the warden memory
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class OrderMessage(TypedDict):
+        """An order as the daemon sends it."""
+
+        key: int
+        lane: int
+        lane_limit: int
+        argv: list[str]
+        base: str
+        env: dict[str, str]
+        cwd: str
+        stdout: str | None
+        stderr: str | None
+
+    class Settings(TypedDict):
+        leave_children: bool
+
+    class Message(TypedDict, total=False):
+        """What the daemon may say in a line."""
+
+        hello: Settings
+        environment: tuple[str, dict[str, str]]
+        forget_environment: str
+        start: list[OrderMessage]
+        stop: list[tuple[int, float | None]]
+        settled: list[tuple[int, int]]
+        """Keys and return codes of orphans that are the daemon's children."""
+        acknowledge: list[int]
+        retire: bool
+        """End when nothing is left to do and all is acknowledged."""
+
+
+QUEUED, RUNNING, ENDING, OVER = range(4)
+
+
+class Order:
+    """What to start."""
+
+    __slots__ = ("argv", "base", "cwd", "env", "stderr", "stdout")
+
+    def __init__(self, message: "OrderMessage", base: dict[str, str]) -> None:
+        self.argv = message["argv"]
+        self.base = base
+        """Shared with others of the same environment."""
+        self.env = message["env"]
+        self.cwd = message["cwd"]
+        self.stdout = message["stdout"]
+        self.stderr = message["stderr"]
+
+
+class Attempt:
+    __slots__ = (
+        "at",
+        "born",
+        "deadline",
+        "final",
+        "key",
+        "lane",
+        "line",
+        "order",
+        "orphan",
+        "pid",
+        "pidfd",
+        "state",
+        "stopped",
+    )
+
+    def __init__(self, key: int, lane: "Lane | None", order: "Order | None") -> None:
+        self.key = key
+        self.lane = lane
+        """None: it takes no place."""
+        self.order = order
+        """What to start; None once it has been."""
+        self.state = QUEUED
+        self.orphan = False
+        self.pid = 0
+        """Of its leader; 0 before there is one."""
+        self.born: int | None = None
+        """The leader's start time, where it is needed to tell it from another of the same pid."""
+        self.at = 0
+        self.pidfd = -1
+        """An orphan's."""
+        self.deadline: float | None = None
+        """When what is left of it gets SIGKILL, in monotonic seconds; it got SIGTERM."""
+        self.stopped = False
+        """Somebody wants it ended."""
+        self.line = ""
+        """The line that says it was started."""
+        self.final = ""
+        """The line that says how it ended; it counts once the attempt is over."""
+
+
+class Lane:
+    """Attempts that share a limit."""
+
+    __slots__ = ("limit", "queue", "running")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.running = 0
+        self.queue: deque[Attempt] = deque()
+
+    def next(self) -> Attempt | None:
+        """Take a place for the one whose turn it is, if there is a place and anyone waits."""
+        while self.running < self.limit and self.queue:
+            attempt = self.queue.popleft()
+            if attempt.state == QUEUED:  # else it was stopped while it waited
+                self.running += 1
+                return attempt
+        return None
+
+    def give_back(self, attempt: Attempt) -> None:
+        """It could not be started yet, and is the next again."""
+        self.running -= 1
+        self.queue.appendleft(attempt)
+
+    @property
+    def empty(self) -> bool:
+        return not self.running and not self.queue
+
+
+def started(key: int, pid: int, at: int, born: int | None) -> str:
+    return '["started",%d,%d,%d,%s]' % (key, pid, at, "null" if born is None else born)
+
+
+def exited(key: int, code: int, at: int, cpu: float | None = None, peak: int | None = None) -> str:
+    """`cpu` in seconds, `peak` in bytes, `at` in microseconds since the epoch."""
+    if cpu is None or peak is None:
+        return '["exited",%d,%d,%d,null,null]' % (key, code, at)
+    return '["exited",%d,%d,%d,%.6f,%d]' % (key, code, at, cpu, peak)
+
+
+def not_started(key: int, problem: str | None, at: int) -> str:
+    return json.dumps(["not_started", key, at, problem])
+
+
+def lost(key: int, problem: str, at: int) -> str:
+    return json.dumps(["lost", key, at, problem])
+
+
+def claimed(attempts: list[Attempt], lane_of: dict[int, int]) -> str:
+    """From here on they are this warden's, and nobody else will ever start them."""
+    return json.dumps(["claimed", [[a.key, lane_of.get(a.key)] for a in attempts]])
+
+
+def returned(keys: list[int]) -> str:
+    """They were claimed, and it is certain that they were never started."""
+    return json.dumps(["returned", keys])
+
+
+def acknowledged(keys: list[int]) -> str:
+    return json.dumps(["acknowledged", keys])

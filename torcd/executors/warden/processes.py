@@ -1,0 +1,165 @@
+"""Which processes belong to which attempt, and how to signal them without hitting another.
+
+Identity. A pid alone says nothing: it may have been used again. Each attempt has a *marker*, a
+number that the warden puts into its own soft limit RLIMIT_LOCKS before it spawns the attempt's
+leader. The kernel enforces nothing by this limit any more, but hands it on through fork, exec,
+setsid, a double fork and an emptied environment, and shows it in /proc/PID/limits. So a process
+is an attempt's if it has the attempt's marker or descends from a process of it.
+
+Where the hard limit was lowered below what markers need, there are none. Then a recorded pid is
+told by its start time, and a tree by descent and session alone: a process that left both, and
+whose parent has died, can no longer be attributed.
+
+Signals go through pidfds, opened first and checked afterwards, so a pid that was used again in
+between is never hit.
+"""
+
+import os
+import resource
+import signal
+
+RLIMIT_LOCKS = 10
+_KEY_BITS = 32
+_KEY_MASK = (1 << _KEY_BITS) - 1
+STATE_ID_BITS = 30
+"""The rest of a marker; together they stay below 2**62, far from what means "unlimited"."""
+
+_MARKER_LINE = b"\nMax file locks"
+
+_BORN = 19
+"""Where the start time is in /proc/PID/stat, counted after the program's name."""
+
+
+def low_bits(attempt_key: int) -> int:
+    """What of a key is in its marker. Attempts that are alive together don't differ above it."""
+    return attempt_key & _KEY_MASK
+
+
+def marker(state_id: int, attempt_key: int) -> int:
+    return state_id << _KEY_BITS | low_bits(attempt_key)
+
+
+def key_of(mark: int | None, state_id: int) -> int | None:
+    """The low bits of the attempt's key, if the marker is one of this state directory."""
+    if mark is None or mark >> _KEY_BITS != state_id:
+        return None
+    return mark & _KEY_MASK
+
+
+def markers_possible() -> bool:
+    hard = resource.getrlimit(RLIMIT_LOCKS)[1]
+    return hard == resource.RLIM_INFINITY or hard >= 1 << (_KEY_BITS + STATE_ID_BITS)
+
+
+def wear_marker(mark: int) -> None:
+    """What this process spawns from now on has the marker."""
+    resource.setrlimit(RLIMIT_LOCKS, (mark, resource.getrlimit(RLIMIT_LOCKS)[1]))
+
+
+def read_marker(pid: int) -> int | None:
+    """The marker of a living or unreaped process; None: it has none, or is gone."""
+    limits = _read(f"/proc/{pid}/limits")
+    at = limits.find(_MARKER_LINE)
+    if at < 0:
+        return None
+    soft = limits[at + len(_MARKER_LINE) :].split(None, 1)[0]
+    return int(soft) if soft.isdigit() else None
+
+
+class Process:
+    """What /proc/PID/stat tells of one process."""
+
+    __slots__ = ("born", "parent", "pid", "session", "state")
+
+    def __init__(self, pid: int, stat: bytes) -> None:
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        self.pid = pid
+        self.state = fields[0]
+        self.parent = int(fields[1])
+        self.session = int(fields[3])
+        self.born = int(fields[_BORN])
+        """Clock ticks since the machine was started."""
+
+    @property
+    def over(self) -> bool:
+        """A zombie: it runs no more, and waits to be reaped."""
+        return self.state in b"ZX"
+
+
+def read_process(pid: int) -> Process | None:
+    stat = _read(f"/proc/{pid}/stat")
+    return Process(pid, stat) if stat else None
+
+
+def all_processes() -> dict[int, Process]:
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            process = read_process(int(name))
+            if process is not None:
+                found[process.pid] = process
+    return found
+
+
+def children_of_self() -> list[int]:
+    """The children of this process, whichever thread they belong to; zombies too."""
+    tasks = f"/proc/{os.getpid()}/task"
+    try:
+        return [
+            int(pid) for task in os.listdir(tasks) for pid in _read_all(f"{tasks}/{task}/children")
+        ]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        own = os.getpid()
+        return [process.pid for process in all_processes().values() if process.parent == own]
+
+
+def _read_all(path: str) -> list[bytes]:
+    with open(path, "rb", buffering=0) as file:
+        return file.readall().split()
+
+
+def with_descendants(roots: set[int], processes: dict[int, Process]) -> set[int]:
+    """The roots, and all that descends from them."""
+    children: dict[int, list[int]] = {}
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process.pid)
+    found = set()
+    todo = list(roots)
+    while todo:
+        pid = todo.pop()
+        if pid not in found:
+            found.add(pid)
+            todo.extend(children.get(pid, ()))
+    return found
+
+
+def send_signal(process: Process, number: int) -> bool:
+    """Signal this very process. False: it is there, and may not be signalled by this user."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except OSError:
+        return True
+    try:
+        now = read_process(process.pid)
+        if now is not None and now.born == process.born:
+            signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def _read(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, 4096)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)

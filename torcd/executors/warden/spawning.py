@@ -1,0 +1,133 @@
+"""Make a process out of an order, or say for people why there is none."""
+
+import errno
+import os
+import signal
+
+OPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
+LOG_MODE = 0o600
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""Where a program is looked for when the job's environment has no PATH."""
+
+_STDIN = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
+
+_TO_DEFAULT = [
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGPIPE,
+    signal.SIGCHLD,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGXFSZ,
+]
+"""What Python or the warden changes, and what a shell or nohup may have handed down."""
+
+_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+
+
+class CannotStart(Exception):
+    """The order can not become a process. The text says why, for people."""
+
+
+class NoRoom(Exception):
+    """The system has no process, descriptor or memory to spare now; later it may."""
+
+
+def spawn(
+    argv: list[str],
+    environment: dict[str, str],
+    cwd: str,
+    stdout: str | None,
+    stderr: str | None,
+) -> int:
+    """Start it in a session of its own and return the pid; changes this process's directory."""
+    try:
+        os.chdir(cwd)
+    except (OSError, ValueError) as error:
+        raise CannotStart(f"cannot enter the working directory {cwd}: {_why(error)}") from error
+    actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
+        _STDIN,
+        (os.POSIX_SPAWN_OPEN, 1, stdout or os.devnull, OPEN, LOG_MODE),
+    ]
+    if stderr == stdout:
+        actions.append((os.POSIX_SPAWN_DUP2, 1, 2))
+    else:
+        actions.append((os.POSIX_SPAWN_OPEN, 2, stderr or os.devnull, OPEN, LOG_MODE))
+    program = _find(argv, environment)
+    try:
+        return os.posix_spawn(
+            program,
+            argv,
+            environment,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_TO_DEFAULT,
+        )
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise NoRoom(_why(error)) from error
+        raise CannotStart(_explain(error, program, stdout, stderr)) from error
+    except ValueError as error:  # a NUL byte, or text that no file system encoding can carry
+        raise CannotStart(f"cannot start {argv[0]!r}: {error}") from error
+
+
+def _find(argv: list[str], environment: dict[str, str]) -> str:
+    if not argv or not argv[0]:
+        raise CannotStart("the command is empty")
+    program = argv[0]
+    if "/" in program:
+        return program
+    path = environment.get("PATH", DEFAULT_PATH)
+    try:
+        for directory in path.split(":"):
+            candidate = f"{directory}/{program}" if directory else program
+            if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+                # Without a slash (an empty entry of PATH) it is taken from the working directory.
+                return candidate
+    except ValueError as error:
+        raise CannotStart(f"cannot start {program!r}: {error}") from error
+    raise CannotStart(
+        f"there is no program {program} in the job's PATH ({path}); "
+        "install it, or give the path of the file"
+    )
+
+
+def _explain(error: OSError, program: str, stdout: str | None, stderr: str | None) -> str:
+    """posix_spawn tells an error number and not whose it is: look for the culprit."""
+    for log in (stdout, stderr):
+        if log is not None and not _can_write(log):
+            return f"cannot create the log file {log}: {_why(error)}"
+    if error.errno == errno.ENOENT:
+        if os.path.exists(program):
+            return (
+                f"cannot start {program}: it is there, but the interpreter "
+                "(named on its first line, or in the binary) is not"
+            )
+        return f"there is no program {program}"
+    if error.errno == errno.EACCES:
+        if os.path.isdir(program):
+            return f"cannot start {program}: it is a directory"
+        return f"cannot start {program}: not executable by this user (chmod +x?)"
+    if error.errno == errno.ENOEXEC:
+        return f"cannot start {program}: neither a binary of this machine nor a script with #!"
+    if error.errno == errno.E2BIG:
+        return f"cannot start {program}: its arguments and environment are larger than exec allows"
+    return f"cannot start {program}: {_why(error)}"
+
+
+def _can_write(path: str) -> bool:
+    try:
+        os.close(os.open(path, OPEN | os.O_CLOEXEC, LOG_MODE))
+    except OSError:
+        return False
+    return True
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
