@@ -1,0 +1,59 @@
+"""A spec file becomes a workflow.
+
+The client reads: `read` makes of a file's bytes the struct `WorkflowSpec` and tells every problem
+at its line. The struct crosses the wire as JSON; the daemon trusts nothing of it and checks again:
+`expand` makes of it the `model.Workflow` that is submitted. Importing this package brings in no
+parser; a format's own is imported when a file of that format is read.
+"""
+
+from torcd import model
+from torcd.spec import expansion as _expansion
+from torcd.spec.document import Document, default_name, read
+from torcd.spec.problems import Problem, invalid, problems
+from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec, WorkflowSpec
+
+__all__ = [
+    "Document",
+    "Entry",
+    "FileSpec",
+    "JobSpec",
+    "Problem",
+    "UserDataSpec",
+    "WorkflowSpec",
+    "check",
+    "default_name",
+    "expand",
+    "read",
+]
+
+
+def check(spec: WorkflowSpec, *, file: str = "") -> list[Problem]:
+    """Everything wrong or doubtful about a spec, by path, without lines."""
+    found = _expansion.expansion(spec, directory="/", default_name=default_name(file or "-"))
+    return problems(found.findings, file=file, positions={})
+
+
+def expand(
+    spec: WorkflowSpec,
+    *,
+    directory: str,
+    default_name: str,
+    first_key: int = 0,
+    max_jobs: int = _expansion.MAX_JOBS,
+) -> model.Workflow:
+    """The workflow of a spec, with keys from `first_key` on: itself, jobs, files, user_data.
+
+    `directory` is absolute: where relative paths are taken from. Raises InvalidSpec with all
+    problems.
+    """
+    expanded = _expansion.expansion(
+        spec,
+        directory=directory,
+        default_name=default_name,
+        first_key=first_key,
+        max_jobs=max_jobs,
+    )
+    errors = [finding for finding in expanded.findings if finding.severity == "error"]
+    if errors:
+        raise invalid(problems(errors, file="", positions={}))
+    return expanded.workflow

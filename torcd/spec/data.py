@@ -1,0 +1,69 @@
+"""User data of a spec as JSON text, numbers as they were written.
+
+`1.10` stays `1.10`, and an integer has as many digits as it was given: the formats mark numbers
+that Python would change as `WrittenNumber`. Whether the text is a value that may be stored is for
+`torcd.value` to say.
+"""
+
+import datetime
+import math
+
+import msgspec
+
+from torcd.spec.problems import Finding, Path, quoted
+from torcd.value import MAX_DEPTH
+
+
+class WrittenNumber(float):
+    """A number whose JSON text says more than its value."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> "WrittenNumber":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def encode(tree: object, path: Path) -> msgspec.Raw | list[Finding]:
+    """The JSON text of a raw tree, or all that is not JSON in it."""
+    findings: list[Finding] = []
+    prepared = _prepare(tree, path, 0, findings)
+    if not findings:
+        try:
+            return msgspec.Raw(msgspec.json.encode(prepared))
+        except UnicodeEncodeError:
+            findings.append(Finding(path, "a text holds half of a surrogate pair"))
+    return findings
+
+
+def _prepare(value: object, path: Path, depth: int, findings: list[Finding]) -> object:
+    """A copy that msgspec writes as JSON. Goes as deep as data may be, and no deeper."""
+    match value:
+        case dict() | list() if depth == MAX_DEPTH:
+            findings.append(Finding(path, f"the data is more than {MAX_DEPTH} levels deep"))
+        case dict():
+            mapping = {}
+            for key, item in value.items():
+                if isinstance(key, str):
+                    mapping[key] = _prepare(item, (*path, key), depth + 1, findings)
+                else:
+                    message = f"the key {key} of the data is no text"
+                    findings.append(Finding(path, message, f'write "{key}"'))
+            return mapping
+        case list():
+            return [_prepare(v, (*path, n), depth + 1, findings) for n, v in enumerate(value)]
+        case WrittenNumber():
+            return msgspec.Raw(value.text.encode())
+        case float() if not math.isfinite(value):
+            name = "NaN" if math.isnan(value) else "Infinity"
+            findings.append(Finding(path, f"{name} is not JSON", "write null, or a text"))
+        case None | str() | int() | float():
+            return value
+        case datetime.date() | datetime.time():
+            hint = f"write it in quotes: {quoted(str(value))}"
+            findings.append(Finding(path, "a date is not JSON", hint))
+        case _:
+            findings.append(Finding(path, f"{type(value).__name__} is not JSON"))
+    return None

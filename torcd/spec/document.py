@@ -1,0 +1,95 @@
+"""A file becomes a `WorkflowSpec`, with every problem told at its line. For the client's side."""
+
+from pathlib import PurePosixPath
+
+import msgspec
+
+from torcd.spec import formats, structure
+from torcd.spec.expansion import expansion
+from torcd.spec.problems import Finding, Path, Position, Problem, invalid, problems, quoted
+from torcd.spec.schema import WorkflowSpec
+
+STANDARD_INPUT = "-"
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A spec file that was read and found right."""
+
+    spec: WorkflowSpec
+    warnings: list[Problem]
+
+
+def default_name(file: str) -> str:
+    """What a workflow is called that does not say so: the file's stem."""
+    return "workflow" if file == STANDARD_INPUT else PurePosixPath(file).stem
+
+
+def read(text: bytes, *, file: str, format: str | None = None) -> Document:  # noqa: A002
+    """Read and check a spec.
+
+    `file` is its name, `-` for standard input; its suffix tells the format unless `format` does
+    (a key of `formats.FORMATS`). Raises InvalidSpec with all problems.
+    """
+    try:
+        chosen = formats.by_name(format or _format_of(file))
+        decoded_text = _decode_text(text)
+        tree = chosen.load(decoded_text)
+        if not isinstance(tree, dict):
+            raise formats.SpecSyntaxError(
+                "the spec is not a mapping", Position(1, 1), 'write {jobs: [{command: "…"}]}'
+            )
+    except formats.SpecSyntaxError as error:
+        position: dict[Path, Position] = {(): error.position} if error.position else {}
+        finding = Finding((), error.message, error.hint)
+        raise invalid(problems([finding], file=file, positions=position)) from None
+
+    decoded = structure.decode(tree)
+    found = expansion(decoded.spec, directory="/", default_name=default_name(file)).findings
+    if decoded.findings:
+        found = [*decoded.findings, *_trusted(found, decoded.untrusted)]
+    if not found:
+        return Document(decoded.spec, [])
+    paths = {f.path[:end] for f in found for end in range(1, len(f.path) + 1)}
+    told = problems(found, file=file, positions=chosen.locate(decoded_text, paths))
+    if any(problem.severity == "error" for problem in told):
+        raise invalid(told)
+    return Document(decoded.spec, told)
+
+
+def _format_of(file: str) -> str:
+    if file == STANDARD_INPUT:
+        return "json5"
+    suffix = PurePosixPath(file).suffix.lower()
+    if suffix in formats.SUFFIXES:
+        return formats.SUFFIXES[suffix]
+    known = ", ".join(formats.SUFFIXES)
+    if suffix == ".kdl":
+        raise formats.SpecSyntaxError("this version of torcd does not read KDL yet")
+    what = f"the suffix {quoted(suffix)} is of no known format" if suffix else "it has no suffix"
+    raise formats.SpecSyntaxError(what, hint=f"name it {known}, or say --spec-format")
+
+
+def _decode_text(text: bytes) -> str:
+    try:
+        decoded = text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = text[: error.start].removeprefix(b"\xef\xbb\xbf").decode()
+        raise formats.SpecSyntaxError(
+            f"not UTF-8: the byte 0x{text[error.start]:02x}",
+            formats.position_at(before, len(before)),
+            "save it as UTF-8",
+        ) from None
+    if not decoded.strip():
+        raise formats.SpecSyntaxError("there is nothing in it")
+    return decoded
+
+
+def _trusted(found: list[Finding], untrusted: set[Path]) -> list[Finding]:
+    """Findings that do not come from the stand-in for something already told."""
+    sections = {path[0] for path in untrusted if len(path) <= 2 or path[2:] == ("name",)}
+    return [
+        finding
+        for finding in found
+        if not any(finding.path[:end] in untrusted for end in range(len(finding.path) + 1))
+        and finding.namespace not in sections
+    ]

@@ -1,0 +1,153 @@
+"""TOML. tomllib parses, with positions of syntax errors only; a scan finds the others."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Set
+
+from torcd.spec.data import WrittenNumber
+from torcd.spec.formats import TOO_DEEP, SpecSyntaxError, positions_at
+from torcd.spec.problems import Path, Position
+
+_PLACE = re.compile(r"^(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$")
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
+_TOKENS = re.compile(
+    r'(?P<text>"""(?:[^\\]|\\.)*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\''
+    r"|[^][{}=,.#\s\"']+)|(?P<comment>\#[^\n]*)|(?P<mark>\[\[|\]\]|[][{}=,.\n])",
+    re.DOTALL,
+)
+
+
+def load(text: str) -> object:
+    try:
+        return tomllib.loads(text, parse_float=_number)
+    except tomllib.TOMLDecodeError as problem:
+        raise _syntax_error(str(problem), text) from None
+    except RecursionError:
+        raise SpecSyntaxError(TOO_DEEP) from None
+    except ValueError as problem:
+        if "digits" in str(problem):
+            message = "an integer has more digits than torcd reads from TOML"
+            raise SpecSyntaxError(message, hint="write it as a text, or use JSON5") from None
+        raise SpecSyntaxError(f"not TOML: {problem}") from None
+
+
+def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
+    return positions_at(text, {p: offset for p, offset in _scan(text) if p in paths})
+
+
+def _number(text: str) -> float:
+    plain = text.replace("_", "").removeprefix("+")
+    return WrittenNumber(plain) if _JSON_NUMBER.match(plain) else float(plain)
+
+
+def _syntax_error(words: str, text: str) -> SpecSyntaxError:
+    match = _PLACE.match(words)
+    if not match:
+        return SpecSyntaxError(f"not TOML: {words}")
+    position = None
+    if match["line"]:
+        position = Position(int(match["line"]), int(match["column"]))
+    elif "end of document" in words:
+        position = Position(text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1)
+    what = match["what"]
+    return SpecSyntaxError(f"not TOML: {what[:1].lower()}{what[1:]}", position)
+
+
+class _Where:
+    """Where in the tree the scan is."""
+
+    def __init__(self) -> None:
+        self.table: Path = ()
+        self.lengths: dict[Path, int] = {}
+        """How often each [[table]] came."""
+
+    def header(self, keys: list[str], *, is_item: bool) -> Path:
+        """The path of a header, with the places of the lists it goes through."""
+        path: Path = ()
+        for n, key in enumerate(keys):
+            path = (*path, key)
+            if is_item and n == len(keys) - 1:
+                self.lengths[path] = self.lengths.get(path, 0) + 1
+            if path in self.lengths:
+                path = (*path, self.lengths[path] - 1)
+        return path
+
+
+def _scan(text: str) -> Iterator[tuple[Path, int]]:
+    """Each key and list item with its offset. The text is known to be right TOML."""
+    where = _Where()
+    tokens = _TOKENS.finditer(text)
+    keys: list[str] = []
+    start = -1
+    for token in tokens:
+        mark = token["mark"]
+        if token["text"]:
+            if not keys:
+                start = token.start()
+            keys.append(_key(token["text"]))
+        elif mark in ("]", "]]") and keys:
+            where.table = where.header(keys, is_item=mark == "]]")
+            yield where.table, start
+            keys = []
+        elif mark == "=":
+            path: Path = where.table
+            for key in keys:
+                path = (*path, key)
+                yield path, start
+            keys = []
+            yield from _scan_value(tokens, path)
+
+
+def _scan_value(tokens: Iterator[re.Match[str]], path: Path) -> Iterator[tuple[Path, int]]:
+    """What is within the value of a key, up to the end of its last line."""
+    where: list[str | int] = []
+    fixed: list[int] = []
+    """For each open bracket, how many parts of `where` came before it."""
+    in_keys: list[bool] = []
+    """For each open bracket, whether a key comes next; lists have none."""
+    is_list: list[bool] = []
+    new_item = False
+    for token in tokens:
+        marks = token["mark"] or ""
+        if marks == "\n" or token["comment"]:
+            if marks and not is_list:
+                return
+            continue
+        if token["text"]:
+            if is_list and not is_list[-1] and in_keys[-1]:
+                where.append(_key(token["text"]))
+                yield (*path, *where), token.start()
+            elif new_item:
+                yield (*path, *where), token.start()
+                new_item = False
+            continue
+        for n, mark in enumerate(marks):
+            if mark in "[{":
+                if new_item:
+                    yield (*path, *where), token.start() + n
+                fixed.append(len(where))
+                is_list.append(mark == "[")
+                in_keys.append(mark == "{")
+                new_item = mark == "["
+                if new_item:
+                    where.append(0)
+            elif mark in "]}":
+                del where[fixed.pop() :]
+                is_list.pop()
+                in_keys.pop()
+                new_item = False
+            elif mark == "=":
+                in_keys[-1] = False
+            elif mark == "," and is_list[-1]:
+                last = where[-1]
+                where[-1] = last + 1 if isinstance(last, int) else 0
+                new_item = True
+            elif mark == ",":
+                del where[fixed[-1] :]
+                in_keys[-1] = True
+
+
+def _key(text: str) -> str:
+    if text[0] == '"' and "\\" in text:
+        return next(iter(tomllib.loads(f"{text} = 0")))
+    return text[1:-1] if text[0] in "\"'" else text

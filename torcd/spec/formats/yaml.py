@@ -1,0 +1,172 @@
+"""YAML 1.2, by ruamel.yaml in pure Python, which refuses duplicate keys.
+
+Aliases are counted out before anything is built from them: a few lines of aliases to aliases stand
+for more items than a machine can hold, and one inside its own anchor for endlessly many. Dates
+are texts, as in YAML 1.2's core schema.
+"""
+
+import re
+from collections.abc import Set
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import ComposerError
+from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from torcd.spec.data import WrittenNumber
+from torcd.spec.formats import DUPLICATE_KEY, TOO_DEEP, SpecSyntaxError, position_at
+from torcd.spec.problems import Path, Position, quoted
+
+_MAX_ITEMS = 1_000_000
+"""How many items aliases may stand for in all."""
+
+_LONG_DIGITS = 300
+"""Integers of more digits are not converted: that takes quadratic time."""
+
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
+
+
+class _Constructor(SafeConstructor):
+    """Numbers keep their text, and dates are texts."""
+
+    def construct_yaml_float(self, node: Any) -> float:
+        text = node.value.replace("_", "").removeprefix("+")
+        if _JSON_NUMBER.match(text):
+            return WrittenNumber(text)
+        value: float = super().construct_yaml_float(node)
+        return value
+
+    def construct_yaml_int(self, node: Any) -> Any:
+        if len(node.value) > _LONG_DIGITS and _JSON_NUMBER.match(node.value):
+            return WrittenNumber(node.value)
+        return super().construct_yaml_int(node)
+
+
+_Constructor.yaml_constructors = {
+    f"tag:yaml.org,2002:{name}": construct
+    for name, construct in {
+        "null": _Constructor.construct_yaml_null,
+        "bool": _Constructor.construct_yaml_bool,
+        "int": _Constructor.construct_yaml_int,
+        "float": _Constructor.construct_yaml_float,
+        "str": _Constructor.construct_yaml_str,
+        "timestamp": _Constructor.construct_yaml_str,
+        "seq": _Constructor.construct_yaml_seq,
+        "map": _Constructor.construct_yaml_map,
+    }.items()
+}
+
+
+def load(text: str) -> object:
+    try:
+        root = _compose(text)
+        if root is None:
+            raise SpecSyntaxError("there is nothing in it")
+        _refuse_bombs(root)
+        yaml = _yaml()
+        return yaml.constructor.construct_document(root)
+    except YAMLError as problem:
+        raise _syntax_error(problem, text) from None
+    except RecursionError:
+        raise SpecSyntaxError(TOO_DEEP) from None
+    except (ValueError, OverflowError) as problem:
+        raise SpecSyntaxError(f"not YAML: {problem}") from None
+
+
+def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
+    root = _compose(text)
+    positions = {}
+    for path in paths:
+        position = _position(root, path)
+        if position:
+            positions[path] = position
+    return positions
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
+    return yaml
+
+
+def _compose(text: str) -> Node | None:
+    root: Node | None = _yaml().compose(text)
+    return root
+
+
+def _children(node: Node) -> list[Node]:
+    if isinstance(node, SequenceNode):
+        return list(node.value)
+    if isinstance(node, MappingNode):
+        return [part for pair in node.value for part in pair]
+    return []
+
+
+def _refuse_bombs(root: Node) -> None:
+    """Count what each node stands for, its aliases written out, children first."""
+    sizes: dict[int, int] = {}
+    being_counted: set[int] = set()
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        if id(node) in sizes:
+            stack.pop()
+            continue
+        children = _children(node)
+        if id(node) not in being_counted:
+            being_counted.add(id(node))
+            for child in children:
+                if id(child) in being_counted and id(child) not in sizes:
+                    raise SpecSyntaxError("an alias stands within its own anchor", _start(child))
+                if id(child) not in sizes:
+                    stack.append(child)
+            continue
+        sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
+        stack.pop()
+    if sizes[id(root)] > max(_MAX_ITEMS, 4 * len(sizes)):
+        raise SpecSyntaxError("the aliases stand for too many items", _start(root))
+
+
+def _start(node: Node) -> Position:
+    return Position(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _position(root: Node | None, path: Path) -> Position | None:
+    """Of the key or list item at the end of a path; the value it has is looked into on the way."""
+    node = root
+    place = root
+    for part in path:
+        following = None
+        if isinstance(node, MappingNode):
+            for key, value in node.value:
+                if isinstance(key, ScalarNode) and key.value == part:
+                    place, following = key, value
+        elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
+            place = following = node.value[part]
+        if following is None:
+            return None
+        node = following
+    return _start(place) if place is not None else None
+
+
+def _syntax_error(problem: YAMLError, text: str) -> SpecSyntaxError:
+    if isinstance(problem, ReaderError):
+        message = f"the character {quoted(chr(problem.character))} may not be in YAML"
+        return SpecSyntaxError(message, position_at(text, problem.position))
+    if not isinstance(problem, MarkedYAMLError):
+        return SpecSyntaxError(f"not YAML: {problem}")
+    mark = problem.problem_mark or problem.context_mark
+    position = Position(mark.line + 1, mark.column + 1) if mark else None
+    words = " ".join(str(problem.problem or problem.context).split())
+    if isinstance(problem, DuplicateKeyError):
+        key = re.search(r'duplicate key "(.*?)"', words)
+        return SpecSyntaxError(DUPLICATE_KEY.format(key[1] if key else "a key"), position)
+    if isinstance(problem, ConstructorError) and "constructor for the tag" in words:
+        tag = words.rpartition(" ")[2].strip("'").replace("tag:yaml.org,2002:", "!!")
+        return SpecSyntaxError(f"the tag {tag} means nothing here", position, "leave it out")
+    if isinstance(problem, ComposerError) and "document" in str(problem):
+        return SpecSyntaxError("there is more than one document", position, "one file, one spec")
+    return SpecSyntaxError(f"not YAML: {words}", position)

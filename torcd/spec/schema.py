@@ -1,0 +1,190 @@
+"""The workflow spec as structs: what each format decodes into, and what crosses the wire.
+
+Each field means what its text says; an optional field that is None was absent or null, and its
+default is named in its text. The structs only carry what was written: defaults, positions and
+references are dealt with in `expansion`.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+Name = Annotated[str, Meta(description="Not empty, without NUL or line breaks.")]
+Environment = Annotated[
+    dict[str, str], Meta(description="Environment variables: names and their texts.")
+]
+
+
+Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+
+
+class Entry(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """A reference that also puts the thing on the command line."""
+
+    name: Name
+    cli_arg: Annotated[
+        str | None,
+        Meta(description="Appends CLI_ARG=PATH (for user_data, the record's key) to the command."),
+    ] = None
+
+
+Reference = Annotated[str | Entry, Meta(description="A name, or {name, cli_arg}.")]
+
+
+class JobSpec(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """A job."""
+
+    command: Annotated[
+        str | tuple[str, ...],
+        Meta(description="A text, run as `bash -c`; or a list, executed without a shell."),
+    ]
+    name: Annotated[
+        str | None,
+        Meta(description="Unique among the jobs. Default: job_N, N the position from 1."),
+    ] = None
+    invocation_script: Annotated[
+        str | None,
+        Meta(
+            description="Put in front of the command; of several lines, it is run first in the "
+            "same shell. Default: none."
+        ),
+    ] = None
+    depends_on: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Names of jobs that must finish first. Default: none."),
+    ] = None
+    blocked_by: Annotated[
+        tuple[str, ...] | None, Meta(description="The old name of depends_on.")
+    ] = None
+    input_files: Annotated[
+        tuple[Reference, ...] | None, Meta(description="Files it reads. Default: none.")
+    ] = None
+    output_files: Annotated[
+        tuple[Reference, ...] | None, Meta(description="Files it makes. Default: none.")
+    ] = None
+    input_user_data: Annotated[
+        tuple[Reference, ...] | None, Meta(description="Values it fetches. Default: none.")
+    ] = None
+    output_user_data: Annotated[
+        tuple[Reference, ...] | None, Meta(description="Values it stores. Default: none.")
+    ] = None
+    cancel_on_blocking_job_failure: Annotated[
+        bool | None,
+        Meta(description="Whether it is canceled when what it waits for fails. Default: true."),
+    ] = None
+    supports_termination: Annotated[
+        bool | None,
+        Meta(
+            description="true: it is stopped by SIGTERM and a grace time, then SIGKILL; false: by "
+            "SIGKILL at once. Default: false."
+        ),
+    ] = None
+    priority: Annotated[
+        Priority | None, Meta(description="Among ready jobs, the higher goes first. Default: 0.")
+    ] = None
+    env: Annotated[
+        Environment | None, Meta(description="Its own environment variables. Default: none.")
+    ] = None
+    cwd: Annotated[
+        str | None,
+        Meta(description="Where it runs. Default: the directory of the spec file."),
+    ] = None
+    stdio: Annotated[
+        Literal["separate", "combined", "none"] | None,
+        Meta(description="Output and error: a file each, one file, nowhere. Default: separate."),
+    ] = None
+
+
+class FileSpec(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """A named path."""
+
+    name: Annotated[str, Meta(description="Unique among the files.")]
+    path: Annotated[
+        str, Meta(description="Relative paths are taken from the directory of the spec file.")
+    ]
+
+
+class UserDataSpec(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """A named JSON value."""
+
+    name: Annotated[str, Meta(description="Unique among the user_data.")]
+    data: Annotated[
+        Raw | UnsetType, Meta(description="Any JSON. Absent or null: it has no value yet.")
+    ] = UNSET
+    is_ephemeral: Annotated[
+        bool | None, Meta(description="Cleared when a new run starts. Default: false.")
+    ] = None
+    available: Annotated[
+        Literal["on_completion", "on_store"] | None,
+        Meta(
+            description="When consumers may start: when its producers have completed, or the "
+            "moment the value is stored. Default: on_completion."
+        ),
+    ] = None
+
+
+class WorkflowSpec(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """A workflow, as one spec file describes it."""
+
+    name: Annotated[
+        str | None,
+        Meta(description="Default: the file's name without its suffix; `workflow` for `-`."),
+    ] = None
+    description: Annotated[str | None, Meta(description="For people. Default: none.")] = None
+    user: Annotated[str | None, Meta(description="Whose it is. Default: none.")] = None
+    env: Annotated[
+        Environment | None, Meta(description="Environment of all jobs. Default: none.")
+    ] = None
+    jobs: Annotated[tuple[JobSpec, ...] | None, Meta(description="At least one.")] = None
+    files: Annotated[tuple[FileSpec, ...] | None, Meta(description="Default: none.")] = None
+    user_data: Annotated[tuple[UserDataSpec, ...] | None, Meta(description="Default: none.")] = None
+
+
+_PARAMETERS = frozenset({"parameters", "parameter_mode", "use_parameters"})
+
+NOT_YET: dict[type, frozenset[str]] = {
+    WorkflowSpec: frozenset(
+        {
+            "parameters",
+            "resource_requirements",
+            "failure_handlers",
+            "actions",
+            "resource_monitor",
+            "jobs_sort_method",
+            "slurm_schedulers",
+            "slurm_defaults",
+            "schedulers",
+            "config",
+            "compute_node_expiration_buffer_seconds",
+            "compute_node_ignore_workflow_completion",
+            "compute_node_min_time_for_new_jobs_seconds",
+            "compute_node_wait_for_healthy_database_minutes",
+            "compute_node_wait_for_new_jobs_seconds",
+        }
+    ),
+    JobSpec: _PARAMETERS
+    | {
+        "depends_on_regexes",
+        "input_file_regexes",
+        "output_file_regexes",
+        "input_user_data_regexes",
+        "output_user_data_regexes",
+        "resource_requirements",
+        "failure_handler",
+        "scheduler",
+    },
+    FileSpec: _PARAMETERS,
+    UserDataSpec: _PARAMETERS | {"schema"},
+}
+"""Fields of the language that this version knows and cannot honour: refused by that name."""

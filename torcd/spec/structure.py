@@ -1,0 +1,289 @@
+"""A raw tree becomes a `WorkflowSpec`, or the list of everything that does not fit.
+
+msgspec stops at the first thing that is wrong. So a tree it refuses is walked along the structs'
+own types, which finds all of it. What does not fit is left out or replaced by a stand-in, so that
+the rules of `expansion` can look at the rest; the paths of stand-ins are `untrusted`, and nothing
+is said about them twice.
+
+A raw tree is made of dict (with text keys), list, str, int, float, bool and None, and in
+user_data `data` anything, of which `data.encode` knows what is JSON.
+"""
+
+import math
+from collections.abc import Callable
+
+import msgspec
+from msgspec import inspect
+
+from torcd.spec import data
+from torcd.spec.problems import Finding, Path, nearest, quoted
+from torcd.spec.schema import NOT_YET, WorkflowSpec
+
+_TYPE = inspect.type_info(WorkflowSpec)
+
+
+class Decoded(msgspec.Struct, frozen=True):
+    spec: WorkflowSpec
+    """All of it if there are no findings, and otherwise what could be made of it."""
+    findings: list[Finding]
+    untrusted: set[Path]
+    """Where `spec` has a stand-in for something that was wrong."""
+
+
+def decode(tree: object) -> Decoded:
+    """The spec of a raw tree. Takes the tree over: `data` in it is replaced by its JSON text."""
+    findings = _encode_data(tree)
+    if not findings:
+        try:
+            return Decoded(msgspec.convert(tree, WorkflowSpec), [], set())
+        except msgspec.ValidationError:
+            pass
+    walk = _Walk()
+    walk.findings = findings
+    cleaned = walk.value(_TYPE, tree, ())
+    return Decoded(msgspec.convert(cleaned, WorkflowSpec), walk.findings, walk.untrusted)
+
+
+def _encode_data(tree: object) -> list[Finding]:
+    """Replace each user_data's `data` by its JSON text, or leave it out where it is none."""
+    findings: list[Finding] = []
+    items = tree.get("user_data") if isinstance(tree, dict) else None
+    for n, item in enumerate(items if isinstance(items, list) else ()):
+        if not isinstance(item, dict) or "data" not in item:
+            continue
+        if item["data"] is None:
+            del item["data"]
+            continue
+        encoded = data.encode(item["data"], ("user_data", n, "data"))
+        if isinstance(encoded, list):
+            findings += encoded
+            del item["data"]
+        else:
+            item["data"] = encoded
+    return findings
+
+
+class _Walk:
+    """Collects what does not fit while it copies what does."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.untrusted: set[Path] = set()
+
+    def value(self, expected: inspect.Type, value: object, path: Path) -> object:
+        """A copy of `value` that fits the type."""
+        match expected:
+            case inspect.Metadata():
+                return self.value(expected.type, value, path)
+            case inspect.StructType():
+                return self._struct(expected, value, path)
+            case inspect.VarTupleType():
+                return self._list(expected, value, path)
+            case inspect.DictType():
+                return self._mapping(expected, value, path)
+            case inspect.UnionType():
+                return self._union(expected, value, path)
+            case inspect.StrType() if isinstance(value, str):
+                return value
+            case inspect.BoolType() if isinstance(value, bool):
+                return value
+            case inspect.IntType() if isinstance(value, int) and not isinstance(value, bool):
+                if (expected.ge or 0) <= value <= (expected.le or 0):
+                    return value
+                return self._wrong_type(expected, value, path)
+            case inspect.LiteralType() if isinstance(value, str):
+                if value in expected.values:
+                    return value
+                hint = nearest(value, [str(choice) for choice in expected.values])
+                return self._wrong_type(expected, value, path, hint)
+            case inspect.RawType():
+                return value
+            case _:
+                return self._wrong_type(expected, value, path)
+
+    def _struct(self, expected: inspect.StructType, value: object, path: Path) -> object:
+        if not isinstance(value, dict):
+            return self._wrong_type(expected, value, path)
+        fields = {field.encode_name: field for field in expected.fields}
+        not_yet = NOT_YET.get(expected.cls, frozenset())
+        cleaned: dict[str, object] = {}
+        for key, item in value.items():
+            place = (*path, key if isinstance(key, str) else str(key))
+            if key in fields:
+                if item is not None or fields[key].required:
+                    cleaned[key] = self.value(fields[key].type, item, place)
+            elif key in not_yet:
+                if item is not None:
+                    message = f"this version of torcd does not support `{key}` yet"
+                    self.findings.append(Finding(place, message))
+            else:
+                hint = nearest(str(key), [*fields, *not_yet]) or _fields_hint(path, fields)
+                self.findings.append(Finding(place, f"unknown field {quoted(str(key))}", hint))
+        for name, field in fields.items():
+            if field.required and name not in cleaned:
+                self.findings.append(Finding(path, f"`{name}` is missing"))
+                self.untrusted.add((*path, name))
+                cleaned[name] = _stand_in(field.type)
+        return cleaned
+
+    def _list(self, expected: inspect.VarTupleType, value: object, path: Path) -> object:
+        if isinstance(value, list):
+            return [self.value(expected.item_type, v, (*path, n)) for n, v in enumerate(value)]
+        hint = f"write a list: [{_written(value)}]" if isinstance(value, str) else None
+        return self._wrong_type(expected, value, path, hint)
+
+    def _mapping(self, expected: inspect.DictType, value: object, path: Path) -> object:
+        if not isinstance(value, dict):
+            return self._wrong_type(expected, value, path)
+        cleaned = {}
+        for key, item in value.items():
+            if isinstance(key, str):
+                cleaned[key] = self.value(expected.value_type, item, (*path, key))
+            else:
+                message = f"expected text as the key, found {_kind(key)}"
+                self.findings.append(Finding((*path, str(key)), message, f'write "{key}"'))
+        return cleaned
+
+    def _union(self, expected: inspect.UnionType, value: object, path: Path) -> object:
+        """By the kind of the value: no two members of our unions are written alike."""
+        if value is None and expected.includes_none:
+            return None
+        members = [t for t in expected.types if not isinstance(t, inspect.NoneType)]
+        for member in members:
+            if isinstance(value, _PYTHON_TYPES.get(type(_plain(member)), ())):
+                return self.value(member, value, path)
+        if len(members) == 1:
+            return self.value(members[0], value, path)
+        return self._wrong_type(expected, value, path)
+
+    def _wrong_type(
+        self, expected: inspect.Type, value: object, path: Path, hint: str | None = None
+    ) -> object:
+        if (
+            hint is None
+            and _plain_text_expected(expected)
+            and isinstance(value, bool | int | float)
+        ):
+            hint = f"write it in quotes: {_written(str(_written(value)))}"
+        if hint is None and isinstance(expected, inspect.BoolType) and isinstance(value, str):
+            hint = "write true or false, without quotes"
+        if hint is None and isinstance(expected, inspect.IntType) and isinstance(value, str):
+            hint = "write the number without quotes"
+        message = f"expected {_description(expected)}, found {_kind(value)}"
+        return self._refuse(expected, path, message, hint)
+
+    def _refuse(self, expected: inspect.Type, path: Path, message: str, hint: str | None) -> object:
+        self.findings.append(Finding(path, message, hint))
+        self.untrusted.add(path)
+        return _stand_in(expected)
+
+
+_PYTHON_TYPES: dict[type[inspect.Type], type | tuple[type, ...]] = {
+    inspect.StrType: str,
+    inspect.VarTupleType: list,
+    inspect.StructType: dict,
+    inspect.DictType: dict,
+    inspect.RawType: msgspec.Raw,
+}
+
+
+def _plain(expected: inspect.Type) -> inspect.Type:
+    while isinstance(expected, inspect.Metadata):
+        expected = expected.type
+    return expected
+
+
+def _plain_text_expected(expected: inspect.Type) -> bool:
+    plain = _plain(expected)
+    if isinstance(plain, inspect.UnionType):
+        return any(isinstance(_plain(t), inspect.StrType) for t in plain.types)
+    return isinstance(plain, inspect.StrType)
+
+
+def _stand_in(expected: inspect.Type) -> object:
+    """The least that fits a type."""
+    match expected:
+        case inspect.Metadata():
+            return _stand_in(expected.type)
+        case inspect.UnionType():
+            return None if expected.includes_none else _stand_in(expected.types[0])
+        case inspect.StructType():
+            return {f.encode_name: _stand_in(f.type) for f in expected.fields if f.required}
+        case inspect.LiteralType():
+            return expected.values[0]
+        case _:
+            least: dict[type, Callable[[], object]] = {
+                inspect.VarTupleType: list,
+                inspect.DictType: dict,
+                inspect.BoolType: bool,
+                inspect.IntType: int,
+            }
+            return least.get(type(expected), str)()
+
+
+def _description(expected: inspect.Type) -> str:
+    match expected:
+        case inspect.Metadata():
+            return _description(expected.type)
+        case inspect.UnionType():
+            members = [t for t in expected.types if not isinstance(t, inspect.NoneType)]
+            return " or ".join(_description(member) for member in members)
+        case inspect.StructType():
+            required = [f"`{f.encode_name}`" for f in expected.fields if f.required]
+            return "a mapping" + (f" with {' and '.join(required)}" if required else "")
+        case inspect.VarTupleType():
+            return f"a list of {_PLURAL.get(type(_plain(expected.item_type)), 'names')}"
+        case inspect.LiteralType():
+            return " or ".join(quoted(str(choice)) for choice in expected.values)
+        case inspect.IntType():
+            return f"a whole number from {expected.ge} to {expected.le}"
+        case _:
+            return _NAMES.get(type(expected), "a value")
+
+
+_PLURAL: dict[type[inspect.Type], str] = {
+    inspect.StrType: "texts",
+    inspect.StructType: "mappings",
+}
+_NAMES: dict[type[inspect.Type], str] = {
+    inspect.StrType: "text",
+    inspect.DictType: "a mapping",
+    inspect.BoolType: "true or false",
+}
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return f"the number {_written(value)}"
+        case str():
+            return f"the text {quoted(value)}"
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def _written(value: object) -> str:
+    """A scalar as JSON writes it."""
+    if isinstance(value, data.WrittenNumber):
+        return _short(value.text)
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return _short(msgspec.json.encode(value).decode())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _fields_hint(path: Path, fields: dict[str, inspect.Field]) -> str | None:
+    return f"the fields are {', '.join(fields)}" if len(fields) <= 8 else None
