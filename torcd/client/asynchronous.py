@@ -1,0 +1,351 @@
+"""The async client, on anyio: for programs under asyncio or trio."""
+
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any
+
+import anyio
+from anyio.abc import SocketStream
+
+from torcd import errors, locations
+from torcd.client import conversation
+from torcd.client.conversation import (
+    MAX_ANSWER_BYTES,
+    RESTART_TIMEOUT_SECONDS,
+    ConnectionBroken,
+    NotThere,
+    Patience,
+)
+from torcd.client.requests import Relation, Requests
+from torcd.model import JobStatus
+from torcd.protocol import manager as m
+from torcd.protocol import user_data as u
+from torcd.protocol.framing import Splitter
+from torcd.protocol.request import Reply, Request
+
+Records = list[u.Record]
+Jobs = list[m.JobInfo]
+Results = list[m.Result]
+
+_RECEIVE_BYTES = 1024 * 1024
+
+
+class AsyncClient:
+    """`Client` for async programs: the same methods, to be awaited, with the same promises.
+
+    Tasks may share it; calls at the same time use connections of their own. A call that is
+    cancelled closes its connection, and may or may not have been carried out.
+    """
+
+    def __init__(
+        self,
+        socket: str | None = None,
+        *,
+        token: str | None = None,
+        restart_timeout_seconds: float = RESTART_TIMEOUT_SECONDS,
+    ) -> None:
+        self.socket = locations.client_socket() if socket is None else socket
+        self._requests = Requests(token)
+        self._restart_timeout = restart_timeout_seconds
+        self._idle: deque[_Connection] = deque()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections that are not in use. The client may be used again."""
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    # Any request
+
+    async def call(self, parameters: Request[Reply]) -> Reply:
+        """Send a request, a struct of `torcd.protocol`, and return the reply to it."""
+        connection, reply, _ = await self._start(parameters)
+        self._idle.append(connection)
+        return reply
+
+    async def stream(self, parameters: Request[Reply]) -> AsyncGenerator[Reply, None]:
+        """Send a request that is answered more than once, and yield the replies as they come.
+
+        It has a connection of its own. Close the iterator (`contextlib.aclosing`) when leaving it
+        early. A connection that breaks after the first reply is a NoDaemon.
+        """
+        connection, reply, continues = await self._start(parameters, more=True)
+        async with aclosing(connection):
+            yield reply
+            while continues:
+                message = await self._receive(connection, parameters)
+                reply, continues = conversation.decode(message, parameters)
+                yield reply
+
+    # Values
+
+    async def store(self, name: str, value: Any, *, workflow_key: str | None = None) -> u.Record:
+        """Make `value` the newest revision of `name`. It is on disk when this returns."""
+        return (await self.call(self._requests.store(name, value, workflow_key))).record
+
+    async def fetch(
+        self,
+        name: str,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - the daemon keeps it
+        workflow_key: str | None = None,
+    ) -> Any:
+        """The newest revision of `name` as Python data.
+
+        Without a value: NoValue; or with `wait` it returns as soon as there is one, or raises
+        TimedOut after `timeout` seconds.
+        """
+        request = self._requests.fetch(name, workflow_key, wait=wait, timeout=timeout)
+        if not wait or timeout is None:
+            return conversation.value_of((await self.call(request)).record)
+        # The daemon keeps the time; this bounds the wait for one that does not answer at all.
+        with anyio.move_on_after(timeout + self._restart_timeout):
+            return conversation.value_of((await self.call(request)).record)
+        raise conversation.timed_out(request, timeout)
+
+    async def record(
+        self, name: str, *, revision: int | None = None, workflow_key: str | None = None
+    ) -> u.Record:
+        """The newest revision of `name`, or another, with who stored it and when, and with its
+        text as `data`. Raises NoValue when there is none."""
+        request = self._requests.fetch(name, workflow_key, revision=revision)
+        return (await self.call(request)).record
+
+    async def list(
+        self,
+        *,
+        relation: Relation | None = None,
+        job_key: str | None = None,
+        workflow_key: str | None = None,
+    ) -> Records:
+        """All values of the workflow, or those that a job (the token's, or `job_key`) stores or
+        consumes."""
+        return (await self.call(self._requests.records(relation, job_key, workflow_key))).items
+
+    async def history(self, name: str, *, workflow_key: str | None = None) -> Records:
+        """All revisions of `name`, oldest first."""
+        return (await self.call(self._requests.history(name, workflow_key))).items
+
+    async def watch(
+        self, name: str | None = None, *, workflow_key: str | None = None
+    ) -> AsyncGenerator[u.Record, None]:
+        """First the present record of each value (or of `name`), then each as it is stored.
+
+        Goes on after a restart of the daemon: no record comes twice, and of several revisions
+        stored meanwhile the newest is sure to come.
+        """
+        request = self._requests.watch(name, workflow_key)
+        patience = Patience(self._restart_timeout)
+        seen: dict[str, int] = {}
+        while True:
+            began = time.monotonic()
+            try:
+                async with aclosing(self.stream(request)) as replies:
+                    async for reply in replies:
+                        record = reply.record
+                        if seen.get(record.key, -1) < record.revision:
+                            seen[record.key] = record.revision
+                            yield record
+                return
+            except (ConnectionBroken, errors.ShuttingDown, errors.Lagged) as e:
+                await _pause(patience, began, e)
+
+    # Workflows
+
+    async def submit(
+        self,
+        workflow: Mapping[str, Any] | bytes,
+        *,
+        directory: str | None = None,
+        name: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        max_parallel_jobs: int | None = None,
+        wait_for_inputs: bool = False,
+    ) -> m.Submitted:
+        """Create a workflow and start it, as `Client.submit`. It is on disk when this returns."""
+        return await self.call(
+            self._requests.submit(
+                workflow, directory, name, environment, max_parallel_jobs, wait_for_inputs
+            )
+        )
+
+    async def status(self, workflow_key: str | None = None) -> m.WorkflowInfo:
+        """The workflow as it stands."""
+        return (await self.call(self._requests.status(workflow_key))).workflow
+
+    async def jobs(
+        self,
+        jobs: Sequence[str] | None = None,
+        *,
+        statuses: Sequence[JobStatus] | None = None,
+        workflow_key: str | None = None,
+    ) -> Jobs:
+        """Jobs in the order of the spec: all, or those of names, keys or patterns, and states."""
+        return (await self.call(self._requests.jobs(jobs, statuses, workflow_key))).items
+
+    async def results(
+        self,
+        jobs: Sequence[str] | None = None,
+        *,
+        run_id: int | None = None,
+        all_runs: bool = False,
+        workflow_key: str | None = None,
+    ) -> Results:
+        """All attempts of the newest run, of another, or of all; of all jobs or of some."""
+        request = self._requests.results(jobs, run_id, all_runs, workflow_key)
+        return (await self.call(request)).items
+
+    async def wait(
+        self,
+        workflow_key: str | None = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as the blocking client has it
+    ) -> m.WorkflowInfo:
+        """Return when the workflow is over, however it ended; TimedOut after `timeout` seconds.
+
+        Goes on after a restart of the daemon.
+        """
+        with anyio.move_on_after(timeout):
+            return await self._wait(workflow_key)
+        raise conversation.timed_out(self._requests.follow(workflow_key), timeout or 0.0)
+
+    async def cancel(
+        self, jobs: Sequence[str] | None = None, *, workflow_key: str | None = None
+    ) -> m.Changed:
+        """Cancel jobs (by name, key or pattern) and all that depend on them, or the workflow.
+
+        Returns when that is accepted; what runs may take a moment to end.
+        """
+        return await self.call(self._requests.cancel(jobs, workflow_key))
+
+    # How it is done
+
+    async def _wait(self, workflow_key: str | None) -> m.WorkflowInfo:
+        patience = Patience(self._restart_timeout)
+        while True:
+            began = time.monotonic()
+            request = self._requests.follow(workflow_key)
+            try:
+                async with aclosing(self.stream(request)) as replies:
+                    async for reply in replies:
+                        # "The newest" may be another one after a restart.
+                        workflow_key = reply.workflow.key
+                        if conversation.is_over(reply.workflow):
+                            return reply.workflow
+                raise conversation.broken(self.socket, request)
+            except (ConnectionBroken, errors.ShuttingDown, errors.Lagged) as e:
+                await _pause(patience, began, e)
+
+    async def _start(
+        self, parameters: Request[Reply], *, more: bool = False
+    ) -> "tuple[_Connection, Reply, bool]":
+        """Send a request until there is a first reply, and return that, whether more will come,
+        and the connection."""
+        began = tried_at = time.monotonic()
+        patience = Patience(self._restart_timeout)
+        repeatable = conversation.is_safe_to_repeat(parameters)
+        while True:
+            # Whether a daemon still is at the end of an idle connection is seen only by using it.
+            idle = self._idle.pop() if repeatable and self._idle else None
+            try:
+                connection = idle or await self._connect()
+                reply, continues = await self._exchange(connection, parameters, more)
+            except (NotThere, ConnectionBroken, errors.ShuttingDown) as e:
+                if isinstance(e, ConnectionBroken) and not repeatable:
+                    raise
+                if idle is None:
+                    await _pause(patience, tried_at, e)
+            else:
+                return connection, reply, continues
+            tried_at = time.monotonic()
+            parameters = conversation.with_time_left(parameters, tried_at - began)
+
+    async def _connect(self) -> "_Connection":
+        try:
+            return _Connection(await anyio.connect_unix(self.socket))
+        except OSError as e:
+            raise conversation.nobody_answers(self.socket, e) from None
+
+    async def _exchange(
+        self, connection: "_Connection", parameters: Request[Reply], more: bool
+    ) -> tuple[Reply, bool]:
+        """The first answer. The connection is closed unless it may be used again."""
+        refused: errors.TorcError | None = None
+        try:
+            await connection.send(conversation.encode(parameters, more=more))
+        except anyio.BrokenResourceError:
+            # It may have said why before it closed.
+            refused = conversation.too_large(parameters)
+        except BaseException:
+            await connection.aclose()
+            raise
+        try:
+            message = await self._receive(connection, parameters)
+        except ConnectionBroken:
+            if refused is not None:
+                raise refused from None
+            raise
+        try:
+            return conversation.decode(message, parameters)
+        except (errors.InvalidMessage, errors.ShuttingDown):
+            await connection.aclose()
+            raise
+        except errors.TorcError:
+            self._idle.append(connection)
+            raise
+
+    async def _receive(self, connection: "_Connection", parameters: Request[Any]) -> bytes:
+        try:
+            return await connection.receive()
+        except BaseException as e:
+            # Also when cancelled: the answer is still to come, and the next request would take it
+            # for its own.
+            await connection.aclose()
+            if isinstance(e, anyio.EndOfStream | anyio.BrokenResourceError | OSError):
+                raise conversation.broken(self.socket, parameters) from None
+            raise
+
+
+class _Connection:
+    """Whole messages out and in."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+        self._splitter = Splitter(MAX_ANSWER_BYTES)
+        self._messages: deque[bytes] = deque()
+
+    async def aclose(self) -> None:
+        # anyio closes a socket at once, and then waits for a turn of the loop, which a task that
+        # is being cancelled does not get.
+        with anyio.CancelScope(shield=True):
+            await self._stream.aclose()
+
+    async def send(self, message: bytes) -> None:
+        await self._stream.send(message)
+
+    async def receive(self) -> bytes:
+        while not self._messages:
+            self._messages.extend(self._splitter.feed(await self._stream.receive(_RECEIVE_BYTES)))
+        return self._messages.popleft()
+
+
+async def _pause(patience: Patience, tried_at: float, problem: errors.TorcError) -> None:
+    """Sleep before the next try, or raise the problem when that was the last."""
+    pause = patience.after_failure(tried_at, time.monotonic())
+    if pause is None:
+        raise problem
+    await anyio.sleep(pause)

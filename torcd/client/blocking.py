@@ -1,0 +1,365 @@
+"""The blocking client, for scripts and programs."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Any
+
+from torcd import errors, locations
+from torcd.client import conversation
+from torcd.client.connection import Connection, connect
+from torcd.client.conversation import (
+    RESTART_TIMEOUT_SECONDS,
+    ConnectionBroken,
+    NotThere,
+    Patience,
+)
+from torcd.client.requests import Relation, Requests
+from torcd.model import JobStatus
+from torcd.protocol import manager as m
+from torcd.protocol import user_data as u
+from torcd.protocol.request import Reply, Request
+
+# A method is called `list`, and hides the type of that name from the annotations below it.
+Records = list[u.Record]
+Jobs = list[m.JobInfo]
+Results = list[m.Result]
+
+
+class Client:
+    """A program's way to the daemon.
+
+    `socket` is where the daemon listens (default: TORC_SOCKET, then the user's own daemon, then
+    the system's). With a `token` it speaks as the job of that token, otherwise as a person. Where
+    a method takes a `workflow_key`, the default is TORC_WORKFLOW_KEY, then the newest workflow.
+
+    A daemon that restarts is waited for, up to `restart_timeout_seconds`: requests that are safe
+    to repeat (all that read, and `store`) are sent again when the connection breaks, others are
+    sent at most once. A `store` whose answer was lost may so make two revisions of equal values.
+
+    All methods raise the classes of `torcd.errors`; NoDaemon when nobody answers.
+
+    Several threads may use one client, and so may a process and its forks. Connections are kept
+    and used again until `close`, or until the client is garbage.
+    """
+
+    def __init__(
+        self,
+        socket: str | None = None,
+        *,
+        token: str | None = None,
+        restart_timeout_seconds: float = RESTART_TIMEOUT_SECONDS,
+    ) -> None:
+        self.socket = locations.client_socket() if socket is None else socket
+        self._requests = Requests(token)
+        self._restart_timeout = restart_timeout_seconds
+        # Threads take connections and give them back; a deque's ends are safe for that.
+        self._idle: deque[Connection] = deque()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are not in use. The client may be used again."""
+        while self._idle:
+            self._idle.pop().close()
+
+    # Any request
+
+    def call(self, parameters: Request[Reply]) -> Reply:
+        """Send a request, a struct of `torcd.protocol`, and return the reply to it."""
+        return self._call(parameters, None)
+
+    def stream(self, parameters: Request[Reply]) -> Generator[Reply, None, None]:
+        """Send a request that is answered more than once, and yield the replies as they come.
+
+        It has a connection of its own, which closes with the iterator. A daemon that restarts is
+        waited for until the first reply; a connection that breaks later is a NoDaemon.
+        """
+        return self._stream(parameters, None)
+
+    # Values
+
+    def store(self, name: str, value: Any, *, workflow_key: str | None = None) -> u.Record:
+        """Make `value` the newest revision of `name`. It is on disk when this returns.
+
+        Raises InvalidValue for what JSON cannot say (NaN, infinities, lone surrogates), TooLarge,
+        NotDeclared, NotFound or Denied.
+        """
+        return self.call(self._requests.store(name, value, workflow_key)).record
+
+    def fetch(
+        self,
+        name: str,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+        workflow_key: str | None = None,
+    ) -> Any:
+        """The newest revision of `name` as Python data.
+
+        Without a value: NoValue; or with `wait` it returns as soon as there is one, or raises
+        TimedOut after `timeout` seconds.
+        """
+        request = self._requests.fetch(name, workflow_key, wait=wait, timeout=timeout)
+        return conversation.value_of(self._call(request, timeout if wait else None).record)
+
+    def record(
+        self, name: str, *, revision: int | None = None, workflow_key: str | None = None
+    ) -> u.Record:
+        """The newest revision of `name`, or another, with who stored it and when, and with its
+        text as `data`. Raises NoValue when there is none."""
+        return self.call(self._requests.fetch(name, workflow_key, revision=revision)).record
+
+    def list(
+        self,
+        *,
+        relation: Relation | None = None,
+        job_key: str | None = None,
+        workflow_key: str | None = None,
+    ) -> Records:
+        """All values of the workflow, or those that a job (the token's, or `job_key`) stores or
+        consumes."""
+        return self.call(self._requests.records(relation, job_key, workflow_key)).items
+
+    def history(self, name: str, *, workflow_key: str | None = None) -> Records:
+        """All revisions of `name`, oldest first."""
+        return self.call(self._requests.history(name, workflow_key)).items
+
+    def watch(
+        self, name: str | None = None, *, workflow_key: str | None = None
+    ) -> Generator[u.Record, None, None]:
+        """First the present record of each value (or of `name`), then each as it is stored.
+
+        Goes on after a restart of the daemon: no record comes twice, and of several revisions
+        stored meanwhile the newest is sure to come.
+        """
+        request = self._requests.watch(name, workflow_key)
+        patience = Patience(self._restart_timeout)
+        seen: dict[str, int] = {}
+        while True:
+            began = time.monotonic()
+            try:
+                with closing(self._stream(request, None)) as replies:
+                    for reply in replies:
+                        record = reply.record
+                        if seen.get(record.key, -1) < record.revision:
+                            seen[record.key] = record.revision
+                            yield record
+                return
+            except (ConnectionBroken, errors.ShuttingDown, errors.Lagged) as e:
+                _pause(patience, began, e)
+
+    # Workflows
+
+    def submit(
+        self,
+        workflow: Mapping[str, Any] | bytes,
+        *,
+        directory: str | None = None,
+        name: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        max_parallel_jobs: int | None = None,
+        wait_for_inputs: bool = False,
+    ) -> m.Submitted:
+        """Create a workflow and start it. It is on disk when this returns.
+
+        `workflow` is a spec as Python data or as JSON text; `directory` where its relative paths
+        are taken from (default: the working directory); `name` what it is called where the spec
+        does not say; `environment` what its jobs inherit (default: this process's);
+        `max_parallel_jobs` how many of them run at once (default: as many as there are CPUs).
+
+        Raises InvalidSpec with all its `problems`, or MissingInputs unless `wait_for_inputs`.
+        """
+        return self.call(
+            self._requests.submit(
+                workflow, directory, name, environment, max_parallel_jobs, wait_for_inputs
+            )
+        )
+
+    def status(self, workflow_key: str | None = None) -> m.WorkflowInfo:
+        """The workflow as it stands."""
+        return self.call(self._requests.status(workflow_key)).workflow
+
+    def jobs(
+        self,
+        jobs: Sequence[str] | None = None,
+        *,
+        statuses: Sequence[JobStatus] | None = None,
+        workflow_key: str | None = None,
+    ) -> Jobs:
+        """Jobs in the order of the spec: all, or those of names, keys or patterns, and states."""
+        return self.call(self._requests.jobs(jobs, statuses, workflow_key)).items
+
+    def results(
+        self,
+        jobs: Sequence[str] | None = None,
+        *,
+        run_id: int | None = None,
+        all_runs: bool = False,
+        workflow_key: str | None = None,
+    ) -> Results:
+        """All attempts of the newest run, of another, or of all; of all jobs or of some."""
+        return self.call(self._requests.results(jobs, run_id, all_runs, workflow_key)).items
+
+    def wait(
+        self, workflow_key: str | None = None, *, timeout: float | None = None
+    ) -> m.WorkflowInfo:
+        """Return when the workflow is over, however it ended; TimedOut after `timeout` seconds.
+
+        Goes on after a restart of the daemon.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        patience = Patience(self._restart_timeout)
+        while True:
+            began = time.monotonic()
+            request = self._requests.follow(workflow_key)
+            try:
+                with closing(self._stream(request, deadline)) as replies:
+                    for reply in replies:
+                        # "The newest" may be another one after a restart.
+                        workflow_key = reply.workflow.key
+                        if conversation.is_over(reply.workflow):
+                            return reply.workflow
+                raise conversation.broken(self.socket, request)
+            except TimeoutError:
+                raise conversation.timed_out(request, timeout or 0) from None
+            except (ConnectionBroken, errors.ShuttingDown, errors.Lagged) as e:
+                _pause(patience, began, e)
+
+    def cancel(
+        self, jobs: Sequence[str] | None = None, *, workflow_key: str | None = None
+    ) -> m.Changed:
+        """Cancel jobs (by name, key or pattern) and all that depend on them, or the workflow.
+
+        Returns when that is accepted; what runs may take a moment to end.
+        """
+        return self.call(self._requests.cancel(jobs, workflow_key))
+
+    # How it is done
+
+    def _call(self, parameters: Request[Reply], timeout: float | None) -> Reply:
+        # The daemon keeps the time; this bounds the wait for one that does not answer at all.
+        grace = self._restart_timeout
+        deadline = None if timeout is None else time.monotonic() + timeout + grace
+        try:
+            connection, reply, _ = self._start(parameters, deadline)
+        except TimeoutError:
+            raise conversation.timed_out(parameters, timeout or 0.0) from None
+        self._idle.append(connection)
+        return reply
+
+    def _stream(
+        self, parameters: Request[Reply], deadline: float | None
+    ) -> Generator[Reply, None, None]:
+        connection, reply, continues = self._start(parameters, deadline, more=True)
+        with closing(connection):
+            yield reply
+            while continues:
+                message = self._receive(connection, parameters, deadline)
+                reply, continues = conversation.decode(message, parameters)
+                yield reply
+
+    def _start(
+        self, parameters: Request[Reply], deadline: float | None, *, more: bool = False
+    ) -> tuple[Connection, Reply, bool]:
+        """Send a request until there is a first reply, and return that, whether more will come,
+        and the connection. Raises TimeoutError at the deadline."""
+        began = tried_at = time.monotonic()
+        patience = Patience(self._restart_timeout)
+        repeatable = conversation.is_safe_to_repeat(parameters)
+        while True:
+            # Whether a daemon still is at the end of an idle connection is seen only by using it.
+            idle = self._take() if repeatable else None
+            try:
+                connection = idle or self._connect(deadline)
+                reply, continues = self._exchange(connection, parameters, deadline, more)
+            except (NotThere, ConnectionBroken, errors.ShuttingDown) as e:
+                if isinstance(e, ConnectionBroken) and not repeatable:
+                    raise
+                if idle is None:
+                    _pause(patience, tried_at, e)
+            else:
+                return connection, reply, continues
+            tried_at = time.monotonic()
+            parameters = conversation.with_time_left(parameters, tried_at - began)
+
+    def _take(self) -> Connection | None:
+        """An idle connection that this process has opened."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was faster
+                break
+            if connection.pid == os.getpid():
+                return connection
+            connection.close()
+        return None
+
+    def _connect(self, deadline: float | None) -> Connection:
+        try:
+            return connect(self.socket, deadline)
+        except TimeoutError:
+            raise
+        except OSError as e:
+            raise conversation.nobody_answers(self.socket, e) from None
+
+    def _exchange(
+        self, connection: Connection, parameters: Request[Reply], deadline: float | None, more: bool
+    ) -> tuple[Reply, bool]:
+        """The first answer. The connection is closed unless it may be used again."""
+        refused: errors.TorcError | None = None
+        try:
+            connection.send(conversation.encode(parameters, more=more), deadline)
+        except ConnectionError:
+            # It may have said why before it closed.
+            refused = conversation.too_large(parameters)
+        except BaseException:
+            connection.close()
+            raise
+        try:
+            message = self._receive(connection, parameters, deadline)
+        except ConnectionBroken:
+            if refused is not None:
+                raise refused from None
+            raise
+        try:
+            return conversation.decode(message, parameters)
+        except (errors.InvalidMessage, errors.ShuttingDown):
+            connection.close()
+            raise
+        except errors.TorcError:
+            self._idle.append(connection)
+            raise
+
+    def _receive(
+        self, connection: Connection, parameters: Request[Any], deadline: float | None
+    ) -> bytes:
+        try:
+            return connection.receive(deadline)
+        except BaseException as e:
+            # Also for an interrupt: the answer is still to come, and the next request would take
+            # it for its own.
+            connection.close()
+            if isinstance(e, OSError) and not isinstance(e, TimeoutError):
+                raise conversation.broken(self.socket, parameters) from None
+            raise
+
+
+def _pause(patience: Patience, tried_at: float, problem: errors.TorcError) -> None:
+    """Sleep before the next try, or raise the problem when that was the last."""
+    pause = patience.after_failure(tried_at, time.monotonic())
+    if pause is None:
+        raise problem
+    time.sleep(pause)

@@ -1,0 +1,161 @@
+"""From the arguments of the clients' methods to requests of the wire."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from torcd.client.values import to_json
+from torcd.model import JobStatus
+from torcd.protocol import manager as m
+from torcd.protocol import user_data as u
+
+Relation = Literal["stores", "consumes"]
+
+
+class Requests:
+    """Makes requests of a job (with its token) or of a person.
+
+    A request that names a workflow is a person's. Without either the workflow is that of
+    TORC_WORKFLOW_KEY, or else the newest, which the daemon knows.
+    """
+
+    def __init__(self, token: str | None = None) -> None:
+        self._token = token
+
+    def store(self, name: str, value: Any, workflow_key: str | None) -> u.Store:
+        return u.Store(
+            data=to_json(value, name=name),
+            name=name,
+            token=self._token_unless(workflow_key),
+            workflow_key=self._workflow(workflow_key),
+        )
+
+    def fetch(
+        self,
+        name: str,
+        workflow_key: str | None,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+        revision: int | None = None,
+    ) -> u.Fetch:
+        return u.Fetch(
+            name=name,
+            token=self._token_unless(workflow_key),
+            workflow_key=self._workflow(workflow_key),
+            wait=wait or None,
+            timeout_seconds=timeout if wait else None,
+            revision=revision,
+        )
+
+    def records(
+        self, relation: Relation | None, job_key: str | None, workflow_key: str | None
+    ) -> u.List:
+        return u.List(
+            relation=relation,
+            job_key=job_key,
+            token=self._token_unless(workflow_key),
+            workflow_key=self._workflow(workflow_key),
+        )
+
+    def history(self, name: str, workflow_key: str | None) -> u.History:
+        return u.History(
+            name=name,
+            token=self._token_unless(workflow_key),
+            workflow_key=self._workflow(workflow_key),
+        )
+
+    def watch(self, name: str | None, workflow_key: str | None) -> u.Watch:
+        return u.Watch(
+            name=name,
+            token=self._token_unless(workflow_key),
+            workflow_key=self._workflow(workflow_key),
+        )
+
+    def submit(
+        self,
+        workflow: Mapping[str, Any] | bytes,
+        directory: str | None,
+        default_name: str | None,
+        environment: Mapping[str, str] | None,
+        max_parallel_jobs: int | None,
+        wait_for_inputs: bool,
+    ) -> m.Submit:
+        if isinstance(workflow, bytes):
+            spec = msgspec.Raw(workflow)
+        else:
+            spec = to_json(workflow, name="workflow")
+        return m.Submit(
+            workflow=spec,
+            directory=os.path.abspath(directory or ""),  # noqa: PTH100 - keeps symbolic links
+            default_name=default_name,
+            environment=_text_only(os.environ if environment is None else environment),
+            max_parallel_jobs=max_parallel_jobs,
+            wait_for_inputs=wait_for_inputs or None,
+        )
+
+    def status(self, workflow_key: str | None) -> m.GetWorkflow:
+        return m.GetWorkflow(workflow_key=_or_own(workflow_key))
+
+    def follow(self, workflow_key: str | None) -> m.FollowWorkflow:
+        return m.FollowWorkflow(workflow_key=_or_own(workflow_key))
+
+    def jobs(
+        self,
+        jobs: Sequence[str] | None,
+        statuses: Sequence[JobStatus] | None,
+        workflow_key: str | None,
+    ) -> m.ListJobs:
+        return m.ListJobs(
+            workflow_key=_or_own(workflow_key), statuses=_list(statuses), jobs=_list(jobs)
+        )
+
+    def results(
+        self,
+        jobs: Sequence[str] | None,
+        run_id: int | None,
+        all_runs: bool,
+        workflow_key: str | None,
+    ) -> m.ListResults:
+        return m.ListResults(
+            workflow_key=_or_own(workflow_key),
+            run_id=run_id,
+            all_runs=all_runs or None,
+            jobs=_list(jobs),
+        )
+
+    def cancel(self, jobs: Sequence[str] | None, workflow_key: str | None) -> m.Cancel:
+        return m.Cancel(workflow_key=_or_own(workflow_key), jobs=_list(jobs))
+
+    def _token_unless(self, workflow_key: str | None) -> str | None:
+        return self._token if workflow_key is None else None
+
+    def _workflow(self, workflow_key: str | None) -> str | None:
+        if workflow_key is None and self._token is not None:
+            return None
+        return _or_own(workflow_key)
+
+
+def _or_own(workflow_key: str | None) -> str | None:
+    return workflow_key or os.environ.get("TORC_WORKFLOW_KEY") or None
+
+
+def _list(items: Sequence[Any] | None) -> list[Any] | None:
+    if isinstance(items, str):
+        return [items]
+    return None if items is None else list(items)
+
+
+def _text_only(variables: Mapping[str, str]) -> dict[str, str]:
+    """Without the variables that are no text: JSON cannot carry them."""
+    return {name: value for name, value in variables.items() if _is_text(name + value)}
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
