@@ -11,7 +11,7 @@ class Call(msgspec.Struct, frozen=True):
     """`oneway`: no reply is wanted. `more`: several replies may come."""
 
     method: str
-    parameters: msgspec.Raw | None = _EMPTY
+    parameters: msgspec.Raw = _EMPTY
     oneway: bool | None = False
     more: bool | None = False
     upgrade: bool | None = False
@@ -20,7 +20,7 @@ class Call(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """A reply as it arrives: good (`error` is None) or not."""
 
-    parameters: msgspec.Raw | None = _EMPTY
+    parameters: msgspec.Raw = _EMPTY
     continues: bool | None = False
     error: str | None = None
 
@@ -67,14 +67,23 @@ def encode_error(error: TorcError) -> bytes:
 def decode_call(message: bytes) -> Call:
     """Raises InvalidMessage."""
     try:
-        return _call_decoder.decode(message)
+        call = _call_decoder.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
         raise InvalidMessage(f"not a Varlink call: {e}") from None
+    return msgspec.structs.replace(call, parameters=_EMPTY) if _is_null(call.parameters) else call
 
 
 def decode_answer(message: bytes) -> Answer:
     """Raises InvalidMessage."""
     try:
-        return _answer_decoder.decode(message)
+        answer = _answer_decoder.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
         raise InvalidMessage(f"not a Varlink reply: {e}") from None
+    if _is_null(answer.parameters):
+        return msgspec.structs.replace(answer, parameters=_EMPTY)
+    return answer
+
+
+def _is_null(raw: msgspec.Raw) -> bool:
+    # `Raw | None` would not do: msgspec then takes nothing but null.
+    return memoryview(raw).nbytes == 4 and bytes(raw) == b"null"
