@@ -161,7 +161,7 @@ def _call(verb: str, arguments: list[str], options: Mapping[str, str | bool]) ->
     except ValueError:
         return None
     seconds = call.timeout_seconds
-    if not (seconds is None or 0 <= seconds < float("inf")) or (call.revision or 1) < 1:
+    if not (seconds is None or 0 <= seconds < float("inf")) or (call.revision is not None and call.revision < 1):
         return None
     if not options.get("key", "k") or not options.get("socket", "s"):
         return None

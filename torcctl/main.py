@@ -85,10 +85,9 @@ def run(words: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     invocation = Invocation()
     try:
-        cli.main(words, prog_name="torcctl", standalone_mode=False, obj=invocation)
-        return exits.DONE
-    except click.exceptions.Exit as e:
-        return e.exit_code
+        # A command ends early by click's Exit, whose code is what main then returns.
+        code = cli.main(words, prog_name="torcctl", standalone_mode=False, obj=invocation)
+        return code if isinstance(code, int) else exits.DONE
     except click.exceptions.NoArgsIsHelpError as e:
         sys.stderr.write(e.format_message() + "\n")
         return exits.USAGE

@@ -4,7 +4,6 @@ What `get` and `put` do is in `torcctl.fast`, where they are also parsed in the 
 """
 
 import os
-import sys
 
 import click
 import msgspec
@@ -123,7 +122,7 @@ def _perform(invocation: Invocation, call: fast.DataCall) -> None:
         # Nobody answered, or hung up. The client knows how long to wait for a daemon.
         code = fast.finish(call, _record(invocation, call))
     if code:
-        sys.exit(code)
+        raise click.exceptions.Exit(code)
 
 
 def _record(invocation: Invocation, call: fast.DataCall) -> str:

@@ -1,7 +1,6 @@
 """`torcctl run`: submit, follow, and tell what became of it."""
 
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -55,6 +54,7 @@ def command(
         invocation, file, max_parallel_jobs=max_parallel_jobs, wait_for_inputs=wait_for_inputs
     )
     invocation.say(f"workflow {submitted.key} {submitted.name}: {submitted.jobs} jobs")
+    interrupted = False
     try:
         info = _follow(invocation, submitted.key)
     except KeyboardInterrupt:
@@ -68,11 +68,13 @@ def command(
             raise
         invocation.call(m.Cancel(workflow_key=submitted.key))
         invocation.say(f"canceling workflow {submitted.key}")
-        _tell(invocation, _follow(invocation, submitted.key))
-        sys.exit(exits.INTERRUPTED)
+        interrupted = True
+        info = _follow(invocation, submitted.key)
     _tell(invocation, info)
+    if interrupted:
+        raise click.exceptions.Exit(exits.INTERRUPTED)
     if info.status is not WorkflowStatus.COMPLETED and not no_fail:
-        sys.exit(exits.NOT_WELL)
+        raise click.exceptions.Exit(exits.NOT_WELL)
 
 
 def _need_daemon(invocation: Invocation) -> None:

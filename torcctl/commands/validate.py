@@ -1,6 +1,5 @@
 """`torcctl validate`: what is wrong with a spec, without a daemon."""
 
-import sys
 from typing import Any
 
 import click
@@ -44,7 +43,7 @@ def command(invocation: Invocation, spec: str, spec_format: str | None) -> None:
         if valid:
             invocation.say(f"{spec}: valid")
     if not valid:
-        sys.exit(exits.REFUSED)
+        raise click.exceptions.Exit(exits.REFUSED)
 
 
 def _problems(error: InvalidSpec) -> list[dict[str, str | int]]:

@@ -1,7 +1,5 @@
 """`torcctl wait`: until a workflow is over."""
 
-import sys
-
 import click
 
 from torcctl import exits
@@ -38,4 +36,4 @@ def command(invocation: Invocation, timeout: float | None) -> None:
         said=True,
     )
     if info.status is not WorkflowStatus.COMPLETED:
-        sys.exit(exits.NOT_WELL)
+        raise click.exceptions.Exit(exits.NOT_WELL)
