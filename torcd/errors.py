@@ -150,10 +150,14 @@ class InvalidParameter(ProtocolError):
 
 
 class InterfaceNotFound(ProtocolError):
+    """No interface of that name. Facts: interface."""
+
     code = "org.varlink.service.InterfaceNotFound"
 
 
 class MethodNotFound(ProtocolError):
+    """No method of that name in the interface. Facts: method."""
+
     code = "org.varlink.service.MethodNotFound"
 
 
