@@ -1,7 +1,8 @@
 """What the scheduler wants done: first what must be on disk, then what is to happen.
 
 The controller commits all `Save…`, `Create…`, `Add…` and `Remove…` commands of a batch before it
-carries out any of the others.
+carries out any of the others. Both in the order in which they are given: an attempt may be started
+and stopped in one batch, and a number taken back and given again.
 """
 
 import msgspec

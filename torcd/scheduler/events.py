@@ -162,6 +162,8 @@ class DisableRequested(msgspec.Struct, frozen=True, kw_only=True):
 class EnableRequested(msgspec.Struct, frozen=True, kw_only=True):
     workflow_key: WorkflowKey
     jobs: tuple[JobKey, ...]
+    absent_files: frozenset[FileKey] = frozenset()
+    """Of their input files: those that are not there."""
     at: Timestamp
 
 

@@ -1,6 +1,11 @@
-"""What is true between any two events. The simulation checks it after each."""
+"""What is true between any two events. The simulation checks it after each.
 
-from torcd.model import ENDED_BADLY, JobKey, JobStatus, WorkflowStatus
+Everything is counted again from the jobs' states, in one pass over jobs and gates.
+"""
+
+from collections.abc import Iterator
+
+from torcd.model import ENDED_BADLY, AttemptKey, JobStatus, WorkflowStatus
 from torcd.scheduler import choosing
 from torcd.scheduler.machine import Scheduler
 from torcd.scheduler.state import (
@@ -19,74 +24,140 @@ from torcd.scheduler.state import (
 def violations(scheduler: Scheduler) -> list[str]:
     """Everything that is wrong; nothing, if the scheduler is right."""
     found: list[str] = []
-    active = set()
-    for node in scheduler.workflows.values():
-        found += _workflow(node)
+    active: dict[AttemptKey, tuple[WorkflowNode, JobNode]] = {}
+    for key, node in scheduler.workflows.items():
+        if key != node.key:
+            found.append(f"workflow {node.key}: is held as {key}")
+        if key + node.workflow.size > scheduler.next_key:
+            found.append(f"workflow {key}: its keys would be given again")
+        found += (f"workflow {key}: {problem}" for problem in _workflow(node))
         for job in node.jobs.values():
-            found += _job(node, job)
+            found += (f'workflow {key}, "{job.job.name}": {problem}' for problem in _job(job))
             if isinstance(job.state, Pending | Running):
-                active.add(job.state.attempt_key)
-    if active != set(scheduler.active_attempts):
+                if job.state.attempt_key in active:
+                    found.append(f"attempt {job.state.attempt_key}: two jobs have it")
+                active[job.state.attempt_key] = node, job
+        found += (f"workflow {key}, {problem}" for problem in _gates(node))
+    if active != {attempt: scheduler.active_attempt(attempt) for attempt in _held(scheduler)}:
         found.append("the index of active attempts is not that of the jobs")
     return found
 
 
-def _workflow(node: WorkflowNode) -> list[str]:
-    found = []
-    states = [job.state for job in node.jobs.values()]
-    for status in JobStatus:
-        if node.counts[status] != sum(1 for state in states if state.status is status):
-            found.append(f"workflow {node.key}: {status.value} is miscounted")
-    in_flight = sum(1 for state in states if isinstance(state, Pending | Running))
+def _held(scheduler: Scheduler) -> list[AttemptKey]:
+    return list(scheduler.active_attempts)
+
+
+def _workflow(node: WorkflowNode) -> Iterator[str]:
+    counts = dict.fromkeys(JobStatus, 0)
+    for job in node.jobs.values():
+        counts[job.state.status] += 1
+    if node.counts != counts:
+        yield f"counted {node.counts}, and there are {counts}"
+    in_flight = counts[JobStatus.PENDING] + counts[JobStatus.RUNNING]
     if node.in_flight != in_flight:
-        found.append(f"workflow {node.key}: in_flight is miscounted")
+        yield f"in_flight is {node.in_flight}, and there are {in_flight}"
     if in_flight > node.max_parallel_jobs + choosing.MAX_LOOKAHEAD:
-        found.append(f"workflow {node.key}: too many jobs were handed over")
-    is_done = all(isinstance(state, Ended | Disabled) for state in states)
-    if is_done != node.is_over:
-        found.append(f"workflow {node.key}: is {node.status.value}, but its jobs say otherwise")
+        yield "too many jobs were handed over"
+    unfinished = in_flight + counts[JobStatus.BLOCKED] + counts[JobStatus.READY]
+    if (not unfinished) != node.is_over:
+        yield f"is {node.status.value}, and {unfinished} jobs have not ended"
+    if node.is_over != (node.ended_at is not None):
+        yield f"is {node.status.value}, and ended at {node.ended_at}"
     if node.is_over and node.stopping:
-        found.append(f"workflow {node.key}: is over and still stopping")
-    if node.status is WorkflowStatus.COMPLETED and any(s.status in ENDED_BADLY for s in states):
-        found.append(f"workflow {node.key}: completed with a job that is not")
-    starts = node.status is WorkflowStatus.RUNNING and not node.stopping
-    if starts and choosing.room(node) > 0 and any(isinstance(s, Ready) for s in states):
-        found.append(f"workflow {node.key}: a job is ready, there is room, and it waits")
-    in_heap = {entry[2].job.key for entry in node.ready}
+        yield "is over and still stopping"
+    if node.stopping and any(
+        isinstance(job.state, Blocked | Ready)
+        or (isinstance(job.state, Pending | Running) and not job.is_stopping)
+        for job in node.jobs.values()
+    ):
+        yield "is on its way out, and a job of it goes on"
+    if node.status is WorkflowStatus.COMPLETED and any(counts[bad] for bad in ENDED_BADLY):
+        yield "completed with a job that is not"
+    if node.starts_jobs and counts[JobStatus.READY] and choosing.room(node) > 0:
+        yield "a job is ready, there is room, and it waits"
+    yield from _heap(node)
+
+
+def _heap(node: WorkflowNode) -> Iterator[str]:
+    heap = node.ready
+    chosen = {entry[2].job.key for entry in heap}
     for key, job in node.jobs.items():
-        if isinstance(job.state, Ready) and key not in in_heap:
-            found.append(f"job {key}: ready, but not to be chosen")
-    return found
+        if isinstance(job.state, Ready) and key not in chosen:
+            yield f'"{job.job.name}" is ready, and nobody will choose it'
+    for at, (rank, position, job) in enumerate(heap):
+        if (rank, position) != (-job.job.priority, job.position):
+            yield f'"{job.job.name}" is ranked wrongly'
+        if at and heap[(at - 1) // 2][:2] > (rank, position):
+            yield "the heap of ready jobs is not in order"
 
 
-def _job(node: WorkflowNode, job: JobNode) -> list[str]:
-    name = job.job.name
-    found = []
-    for gate in job.awaits:
-        if gate.missing != _missing(node, gate) and not gate.is_input:
-            found.append(f'"{name}": gate {gate.subject} is miscounted')
+def _job(job: JobNode) -> Iterator[str]:
+    state = job.state
     closed = sum(1 for gate in job.awaits if gate.missing)
     if job.waits != closed:
-        found.append(f'"{name}": waits for {job.waits} gates, {closed} are closed')
-    if isinstance(job.state, Blocked) and not closed:
-        found.append(f'"{name}": blocked by nothing')
-    if isinstance(job.state, Ready) and closed:
-        found.append(f'"{name}": ready, but gates are closed')
+        yield f"waits for {job.waits} gates, and {closed} are closed"
+    if isinstance(state, Blocked) and not closed:
+        yield "blocked by nothing"
+    if isinstance(state, Ready) and closed:
+        yield "ready, and gates are closed"
+    if job.attempt_id < 0 or (isinstance(state, Pending | Running) and not job.attempt_id):
+        yield f"{state.status.value} with attempt {job.attempt_id}"
+    if isinstance(state, Running) and state.stop and not state.stop.ends_the_started:
+        yield "runs, and is stopped by what holds only for those that do not"
+    if isinstance(state, Ended):
+        if (state.status is JobStatus.COMPLETED) != (state.reason is None):
+            yield f"{state.status.value} because of {state.reason}"
+        if (state.reason is None) != (state.message is None):
+            yield f"reason {state.reason} goes with message {state.message}"
     if (
-        isinstance(job.state, Blocked | Ready)
-        and job.job.cancel_on_blocking_job_failure
+        job.job.cancel_on_blocking_job_failure
+        and (isinstance(state, Blocked | Ready) or (isinstance(state, Pending) and not state.stop))
         and any(gate.spoiled for gate in job.awaits)
     ):
-        found.append(f'"{name}": not canceled, though what it waits for ended badly')
-    return found
+        yield "not canceled, though what it waits for ended badly"
 
 
-def _missing(node: WorkflowNode, gate: GateNode) -> int:
-    early: set[JobKey] = gate.opens_early or set()
-    return sum(
+def _gates(node: WorkflowNode) -> Iterator[str]:
+    gates: dict[int, GateNode] = {}
+    producers: dict[int, list[JobNode]] = {}
+    for job in node.jobs.values():
+        for gate in job.awaits:
+            gates[gate.subject] = gate
+        for gate in job.feeds:
+            gates[gate.subject] = gate
+            producers.setdefault(gate.subject, []).append(job)
+    for subject, gate in gates.items():
+        makers = producers.get(subject, [])
+        problem = _input(node, gate) if gate.is_input else _made(gate, makers)
+        if problem is not None:
+            yield f"gate {subject}: {problem}"
+        if gate.is_input != (not makers):
+            yield f"gate {subject}: is_input is {gate.is_input}, and {len(makers)} jobs make it"
+
+
+def _input(node: WorkflowNode, gate: GateNode) -> str | None:
+    if gate.missing not in (0, 1) or gate.spoiled or gate.made:
+        return f"an input that misses {gate.missing}"
+    if gate.kind == "user_data":
+        has_value = any(d.revision for d in node.data.values() if d.gate is gate)
+        if has_value == bool(gate.missing):
+            return f"an input that misses {gate.missing}, and has a value: {has_value}"
+    return None
+
+
+def _made(gate: GateNode, makers: list[JobNode]) -> str | None:
+    missing = sum(
         1
-        for job in node.jobs.values()
-        if any(fed is gate for fed in job.feeds)
-        and not isinstance(job.state, Ended | Disabled)
-        and job.job.key not in early
+        for job in makers
+        if not isinstance(job.state, Ended | Disabled) and not gate.has_stored(job)
     )
+    if gate.missing != missing:
+        return f"misses {gate.missing}, and {missing} have not finished"
+    statuses = {job.state.status for job in makers}
+    if gate.spoiled != bool(statuses & ENDED_BADLY):
+        return f"spoiled is {gate.spoiled}, and its producers are {statuses}"
+    if gate.made != (JobStatus.COMPLETED in statuses):
+        return f"made is {gate.made}, and its producers are {statuses}"
+    if gate.opens_early and not gate.opens_early <= {job.job.key for job in makers}:
+        return "one has stored that does not make it"
+    return None

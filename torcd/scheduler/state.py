@@ -5,7 +5,7 @@ cannot be written. The way through them:
 
     Blocked ──> Ready ──> Pending ──> Running ──> Ended (completed, failed, canceled, terminated)
        │ ^        │ ^        │            │
-       │ │        │ └────────┘ taken back before it started (paused)
+       │ │        │ └────────┘ taken back before it started (paused); to Blocked, if it must wait
        │ └────────┘ a disabled job that it waits for was enabled again
        ├─────────> Disabled <─ also from Ready; back to Blocked or Ready
        └─────────> Ended     <─ from every state: canceled, or because of what it depends on
@@ -19,8 +19,10 @@ from typing import ClassVar
 import msgspec
 
 from torcd.model import (
+    WORKFLOW_OVER,
     AttemptKey,
     DataKey,
+    File,
     FileKey,
     Job,
     JobKey,
@@ -51,6 +53,16 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
 
     reason: Reason
     message: str
+
+    @property
+    def ends_the_started(self) -> bool:
+        """Whether it holds for an attempt that has started. Because of a dependency only one that
+        has not is taken back; what runs, runs on."""
+        return self.reason is not Reason.DEPENDENCY
+
+    def outranks(self, other: "Stop | None") -> bool:
+        """Whether it changes anything for a job that was told to end already."""
+        return other is None or (self.ends_the_started and not other.ends_the_started)
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
@@ -114,6 +126,10 @@ class GateNode:
         """For `available: on_store`: the producers that have stored already."""
         self.consumers: list[JobNode] = []
 
+    def has_stored(self, producer: "JobNode") -> bool:
+        """Whether this producer has lowered the gate already, by storing."""
+        return self.opens_early is not None and producer.job.key in self.opens_early
+
 
 class JobNode:
     __slots__ = ("attempt_id", "awaits", "feeds", "job", "position", "state", "waits")
@@ -152,6 +168,7 @@ class WorkflowNode:
         "data",
         "ended_at",
         "file_gates",
+        "files",
         "in_flight",
         "jobs",
         "max_parallel_jobs",
@@ -177,6 +194,7 @@ class WorkflowNode:
         self.ended_at: Timestamp | None = None
         self.jobs: dict[JobKey, JobNode] = {}
         self.data: dict[DataKey, DataNode] = {}
+        self.files: dict[FileKey, File] = {file.key: file for file in workflow.files}
         self.file_gates: dict[FileKey, GateNode] = {}
         """Those of files that no job makes."""
         self.counts = dict.fromkeys(JobStatus, 0)
@@ -195,11 +213,12 @@ class WorkflowNode:
 
     @property
     def is_over(self) -> bool:
-        return self.status in (
-            WorkflowStatus.COMPLETED,
-            WorkflowStatus.FAILED,
-            WorkflowStatus.CANCELED,
-        )
+        return self.status in WORKFLOW_OVER
+
+    @property
+    def starts_jobs(self) -> bool:
+        """Neither over, nor paused, nor on its way out."""
+        return self.status is WorkflowStatus.RUNNING and not self.stopping
 
     @property
     def job_keys(self) -> dict[str, JobKey]:

@@ -1,0 +1,113 @@
+"""How a workflow comes to the scheduler, and what it waits for from outside."""
+
+from torcd import errors
+from torcd.model import JobStatus, WorkflowStatus
+from torcd.scheduler import wording
+from torcd.scheduler.building import AS_SUBMITTED, build
+from torcd.scheduler.commands import Command, CreateWorkflow, WatchFile
+from torcd.scheduler.events import FileAppeared, SubmitRequested, WorkflowLoaded
+from torcd.scheduler.memory import Memory
+from torcd.scheduler.state import Pending, WorkflowNode
+from torcd.scheduler.turn import Turn
+
+
+def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
+    workflow = event.workflow
+    if workflow.key != memory.next_key:
+        raise ValueError(f"keys of a new workflow begin at {memory.next_key}")
+    node = build(
+        WorkflowLoaded(
+            workflow=workflow,
+            status=WorkflowStatus.RUNNING,
+            stopping=False,
+            run_id=1,
+            max_parallel_jobs=event.max_parallel_jobs,
+            wait_for_inputs=event.wait_for_inputs,
+            started_at=event.at,
+            ended_at=None,
+            jobs=(AS_SUBMITTED,) * len(workflow.jobs),
+            revisions=dict.fromkeys(event.initial_values, 1),
+            stored_in_run={},
+            absent_files=event.absent_files,
+            at=event.at,
+        )
+    )
+    if not event.wait_for_inputs:
+        _refuse_missing_inputs(node, event)
+    memory.next_key += workflow.size
+    memory.workflows[workflow.key] = node
+    turn = Turn(memory, node, event.at)
+    turn.outbox.add(
+        CreateWorkflow(
+            workflow=workflow,
+            max_parallel_jobs=node.max_parallel_jobs,
+            wait_for_inputs=node.wait_for_inputs,
+            next_key=memory.next_key,
+            at=event.at,
+        )
+    )
+    turn.outbox.tell_submitted()
+    for key, value in event.initial_values.items():
+        turn.outbox.save_initial_value(key, value)
+    _watch_files(turn)
+    return turn.end()
+
+
+def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
+    if event.workflow.key in memory.workflows:
+        return []
+    node = build(event)
+    memory.workflows[node.key] = node
+    turn = Turn(memory, node, event.at)
+    if node.counts[JobStatus.PENDING]:
+        for job in node.jobs.values():
+            if isinstance(job.state, Pending):
+                turn.repeat(job, job.state)
+    _watch_files(turn)
+    return turn.end()
+
+
+def file_appeared(memory: Memory, event: FileAppeared) -> list[Command]:
+    node = memory.workflows.get(event.workflow_key)
+    gate = node.file_gates.get(event.file_key) if node else None
+    if node is None or gate is None:
+        return []
+    turn = Turn(memory, node, event.at)
+    turn.open_input(gate)
+    return turn.end()
+
+
+def _refuse_missing_inputs(node: WorkflowNode, event: SubmitRequested) -> None:
+    needed = {
+        gate.subject: job.job.name
+        for job in reversed(node.jobs.values())
+        for gate in job.awaits
+        if gate.is_input
+    }
+    missing = [
+        f'{wording.file(node, file.key)}, which job "{needed[file.key]}" needs'
+        for file in node.workflow.files
+        if file.key in needed and file.key in event.absent_files
+    ]
+    missing += [
+        f'user_data "{data.name}", which job "{needed[data.key]}" needs'
+        for data in node.workflow.user_data
+        if data.key in needed and not node.data[data.key].revision
+    ]
+    if missing:
+        raise errors.MissingInputs(
+            "these inputs are not there, and no job makes them: "
+            + "; ".join(missing)
+            + ". Provide them, or submit with --wait-for-inputs",
+            names=missing,
+        )
+
+
+def _watch_files(turn: Turn) -> None:
+    node = turn.node
+    if not node.wait_for_inputs or node.is_over:
+        return
+    for file in node.workflow.files:
+        gate = node.file_gates.get(file.key)
+        if gate is not None and gate.missing:
+            turn.outbox.add(WatchFile(workflow_key=node.key, file_key=file.key, path=file.path))

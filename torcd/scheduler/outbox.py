@@ -1,0 +1,237 @@
+"""The commands of one event, in the order in which they are to be carried out.
+
+Only what cannot be worked out again is written down: ends, stops, what a person took out or put
+back, intents to start. `blocked`, `ready` and `running` are told, but not saved: the first two
+follow from the rest, and the executor says the third again after every restart.
+"""
+
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    Happening,
+    HappeningKind,
+    JobKey,
+    Reason,
+    Timestamp,
+)
+from torcd.scheduler.commands import (
+    AddAttempt,
+    Command,
+    RevokeAttempt,
+    SaveAttempt,
+    SaveJob,
+    SaveValue,
+    SaveWorkflow,
+    StartAttempt,
+    StopAttempt,
+)
+from torcd.scheduler.state import Ended, JobNode, Pending, Running, State, Stop, WorkflowNode
+from torcd.value import Value
+
+
+class Outbox:
+    def __init__(self, node: WorkflowNode, at: Timestamp, next_happening: int) -> None:
+        self.commands: list[Command] = []
+        self.next_happening = next_happening
+        self._node = node
+        self._at = at
+
+    def add(self, command: Command) -> None:
+        self.commands.append(command)
+
+    # Attempts
+
+    def add_attempt(self, job: JobNode, attempt_key: AttemptKey) -> None:
+        self.add(
+            AddAttempt(
+                attempt_key=attempt_key,
+                workflow_key=self._node.key,
+                job_key=job.job.key,
+                run_id=self._node.run_id,
+                attempt_id=job.attempt_id,
+            )
+        )
+
+    def start_attempt(self, job: JobNode, attempt_key: AttemptKey) -> None:
+        self.add(
+            StartAttempt(
+                attempt_key=attempt_key,
+                workflow_key=self._node.key,
+                job=job.job,
+                run_id=self._node.run_id,
+                attempt_id=job.attempt_id,
+                max_parallel_jobs=self._node.max_parallel_jobs,
+            )
+        )
+
+    def stop_attempt(self, job: JobNode, attempt_key: AttemptKey, stop: Stop) -> None:
+        if stop.ends_the_started:
+            self.add(
+                StopAttempt(
+                    attempt_key=attempt_key,
+                    supports_termination=job.job.supports_termination,
+                )
+            )
+        else:
+            self.add(RevokeAttempt(attempt_key))
+
+    def save_attempt(
+        self,
+        attempt_key: AttemptKey,
+        ended: Ended,
+        cpu_seconds: float | None,
+        peak_memory_bytes: int | None,
+    ) -> None:
+        self.add(
+            SaveAttempt(
+                attempt_key=attempt_key,
+                status=ended.status,
+                reason=ended.reason,
+                message=ended.message,
+                return_code=ended.return_code,
+                started_at=ended.started_at,
+                ended_at=ended.ended_at,
+                cpu_seconds=cpu_seconds,
+                peak_memory_bytes=peak_memory_bytes,
+            )
+        )
+
+    # Values
+
+    def save_value(
+        self, data_key: DataKey, revision: int, value: Value, attempt_key: AttemptKey | None
+    ) -> None:
+        self._save_value(data_key, revision, value, self._node.run_id, attempt_key)
+
+    def save_initial_value(self, data_key: DataKey, value: Value) -> None:
+        """The value that the spec gives: revision 1, stored by nobody in no run."""
+        self._save_value(data_key, 1, value, 0, None)
+
+    def _save_value(
+        self,
+        data_key: DataKey,
+        revision: int,
+        value: Value,
+        run_id: int,
+        attempt_key: AttemptKey | None,
+    ) -> None:
+        self.add(
+            SaveValue(
+                workflow_key=self._node.key,
+                data_key=data_key,
+                revision=revision,
+                value=value,
+                run_id=run_id,
+                attempt_key=attempt_key,
+                at=self._at,
+            )
+        )
+
+    def tell_value(self, data_key: DataKey, revision: int, producer: JobNode | None) -> None:
+        self._tell(
+            "value_stored",
+            job_key=producer.job.key if producer else None,
+            data_key=data_key,
+            revision=revision,
+            attempt_id=producer.attempt_id if producer else None,
+        )
+
+    # Jobs and workflows
+
+    def save_job(self, job: JobNode) -> None:
+        """Write the job's state down, and tell it."""
+        state = job.state
+        reason, message, return_code = _why(state)
+        self.add(
+            SaveJob(
+                workflow_key=self._node.key,
+                job_key=job.job.key,
+                status=state.status,
+                stopping=job.is_stopping,
+                reason=reason,
+                message=message,
+                return_code=return_code,
+                run_id=self._node.run_id,
+                attempt_id=job.attempt_id,
+                started_at=state.started_at if isinstance(state, Ended | Running) else None,
+                ended_at=state.ended_at if isinstance(state, Ended) else None,
+                at=self._at,
+            )
+        )
+        self.tell_job(job)
+
+    def tell_job(self, job: JobNode) -> None:
+        reason, message, return_code = _why(job.state)
+        self._tell(
+            "job_changed",
+            job_key=job.job.key,
+            status=job.state.status.value,
+            stopping=job.is_stopping,
+            attempt_id=job.attempt_id or None,
+            return_code=return_code,
+            reason=reason,
+            message=message,
+        )
+
+    def save_workflow(self) -> None:
+        """Write the workflow's state down, and tell it."""
+        node = self._node
+        self.add(
+            SaveWorkflow(
+                workflow_key=node.key,
+                status=node.status,
+                stopping=node.stopping,
+                run_id=node.run_id,
+                started_at=node.started_at,
+                ended_at=node.ended_at,
+                at=self._at,
+            )
+        )
+        self._tell("workflow_changed", status=node.status.value, stopping=node.stopping)
+
+    def tell_submitted(self) -> None:
+        self._tell("workflow_submitted", status=self._node.status.value)
+
+    def _tell(
+        self,
+        kind: HappeningKind,
+        *,
+        status: str | None = None,
+        stopping: bool = False,
+        job_key: JobKey | None = None,
+        data_key: DataKey | None = None,
+        attempt_id: int | None = None,
+        return_code: int | None = None,
+        reason: Reason | None = None,
+        message: str | None = None,
+        revision: int | None = None,
+    ) -> None:
+        self.add(
+            Happening(
+                number=self.next_happening,
+                at=self._at,
+                kind=kind,
+                workflow_key=self._node.key,
+                job_key=job_key,
+                data_key=data_key,
+                status=status,
+                stopping=stopping,
+                run_id=self._node.run_id,
+                attempt_id=attempt_id,
+                return_code=return_code,
+                reason=reason,
+                message=message,
+                revision=revision,
+            )
+        )
+        self.next_happening += 1
+
+
+def _why(state: State) -> tuple[Reason | None, str | None, int | None]:
+    match state:
+        case Ended():
+            return state.reason, state.message, state.return_code
+        case Pending(stop=Stop() as stop) | Running(stop=Stop() as stop):
+            return stop.reason, stop.message, None
+        case _:
+            return None, None, None

@@ -1,0 +1,125 @@
+"""What the executor says became of an attempt, and the verdict on its job.
+
+Reports may be late, repeated and out of order. One about an attempt that is not active, or that
+says again what is known, changes nothing.
+"""
+
+from torcd.model import JobStatus, Reason
+from torcd.scheduler import choosing, wording
+from torcd.scheduler.commands import Command
+from torcd.scheduler.events import (
+    AttemptExited,
+    AttemptLost,
+    AttemptNotStarted,
+    AttemptStarted,
+)
+from torcd.scheduler.memory import Memory
+from torcd.scheduler.state import Ended, JobNode, Pending, Running, Stop, WorkflowNode
+from torcd.scheduler.turn import Turn
+
+
+def started(memory: Memory, event: AttemptStarted) -> list[Command]:
+    found = memory.attempts.get(event.attempt_key)
+    if found is None:
+        return []
+    node, job = found
+    if not isinstance(job.state, Pending):
+        return []
+    turn = Turn(memory, node, event.at)
+    turn.started(job, Running(event.attempt_key, event.at, _stop_that_holds(job)))
+    return turn.end()
+
+
+def exited(memory: Memory, event: AttemptExited) -> list[Command]:
+    found = memory.attempts.get(event.attempt_key)
+    if found is None:
+        return []
+    node, job = found
+    turn = Turn(memory, node, event.at)
+    stop = _stop_that_holds(job)
+    started_at = event.at
+    if isinstance(job.state, Running):
+        started_at = job.state.started_at
+        if stop is None:
+            choosing.learn_duration(node, event.at - started_at)
+    if event.return_code == 0:
+        for data_key, value in event.outputs.values:
+            turn.store(data_key, value, job, event.attempt_key)
+    verdict = _verdict(node, job, event) if stop is None else _stopped(stop)
+    turn.finish(
+        job,
+        event.attempt_key,
+        Ended(*verdict, event.return_code, started_at, event.at),
+        cpu_seconds=event.cpu_seconds,
+        peak_memory_bytes=event.peak_memory_bytes,
+    )
+    return turn.end()
+
+
+def not_started(memory: Memory, event: AttemptNotStarted) -> list[Command]:
+    found = memory.attempts.get(event.attempt_key)
+    if found is None:
+        return []
+    node, job = found
+    state = job.state
+    if not isinstance(state, Pending):
+        return []
+    turn = Turn(memory, node, event.at)
+    if state.stop is None and event.problem is not None:
+        turn.finish(
+            job,
+            event.attempt_key,
+            Ended(JobStatus.FAILED, Reason.START_FAILED, event.problem, None, None, event.at),
+        )
+    else:
+        turn.take_back(job, event.attempt_key, state.stop)
+    return turn.end()
+
+
+def lost(memory: Memory, event: AttemptLost) -> list[Command]:
+    found = memory.attempts.get(event.attempt_key)
+    if found is None:
+        return []
+    node, job = found
+    turn = Turn(memory, node, event.at)
+    started_at = job.state.started_at if isinstance(job.state, Running) else None
+    stop = _stop_that_holds(job)
+    verdict = (JobStatus.FAILED, Reason.LOST, event.problem) if stop is None else _stopped(stop)
+    turn.finish(job, event.attempt_key, Ended(*verdict, None, started_at, event.at))
+    return turn.end()
+
+
+def _stop_that_holds(job: JobNode) -> Stop | None:
+    """Of a job whose attempt has started: why it was told to end."""
+    state = job.state
+    assert isinstance(state, Pending | Running)
+    return state.stop if state.stop is not None and state.stop.ends_the_started else None
+
+
+_Verdict = tuple[JobStatus, Reason | None, str | None]
+
+
+def _stopped(stop: Stop) -> _Verdict:
+    """Whatever its return code: it was told to end."""
+    return JobStatus.CANCELED, stop.reason, stop.message
+
+
+def _verdict(node: WorkflowNode, job: JobNode, event: AttemptExited) -> _Verdict:
+    """Of an attempt that ended by itself."""
+    code = event.return_code
+    if code < 0:
+        return JobStatus.FAILED, Reason.SIGNAL, f"killed by {wording.signal_name(-code)}"
+    if code > 0:
+        return JobStatus.FAILED, Reason.EXIT, f"exited with status {code}"
+    if event.outputs.problem is not None:
+        return JobStatus.FAILED, Reason.BAD_OUTPUT, event.outputs.problem
+    missing = [f"{wording.file(node, key)} was not made" for key in event.outputs.missing_files]
+    missing += [
+        f'user_data "{node.data[key].data.name}" was never stored'
+        for key in job.job.output_user_data
+        if not node.data[key].is_stored_in_run
+    ]
+    if missing:
+        message = "exited with status 0, but " + "; ".join(missing)
+        return JobStatus.FAILED, Reason.MISSING_OUTPUT, message
+    return JobStatus.COMPLETED, None, None

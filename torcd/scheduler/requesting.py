@@ -1,0 +1,118 @@
+"""What people and jobs ask for. A refusal is raised before anything has changed."""
+
+from torcd import errors
+from torcd.model import Reason, WorkflowStatus
+from torcd.scheduler import wording
+from torcd.scheduler.commands import Command, RevokeAttempt
+from torcd.scheduler.events import (
+    CancelRequested,
+    DisableRequested,
+    EnableRequested,
+    PauseRequested,
+    ResumeRequested,
+    StoreRequested,
+)
+from torcd.scheduler.memory import Memory, jobs_of
+from torcd.scheduler.state import Blocked, Disabled, Ended, Pending, Ready, Stop
+from torcd.scheduler.turn import Turn
+
+
+def store(memory: Memory, event: StoreRequested) -> list[Command]:
+    node = memory.workflow(event.workflow_key)
+    data = node.data.get(event.data_key)
+    if data is None:
+        raise errors.NotFound(
+            f"no user_data has the key {event.data_key}", name=str(event.data_key)
+        )
+    producer = None
+    if event.attempt_key is not None:
+        found = memory.attempts.get(event.attempt_key)
+        if found is None or found[0] is not node:
+            raise errors.Denied("the token is void: its attempt has ended")
+        producer = found[1]
+        if event.data_key not in producer.job.output_user_data:
+            raise errors.NotDeclared(
+                f'job "{producer.job.name}" does not declare "{data.data.name}" as an output: '
+                "add it to its output_user_data",
+                name=data.data.name,
+            )
+    turn = Turn(memory, node, event.at)
+    turn.store(event.data_key, event.value, producer, event.attempt_key)
+    return turn.end()
+
+
+def cancel(memory: Memory, event: CancelRequested) -> list[Command]:
+    node = memory.workflow(event.workflow_key)
+    if node.is_over:
+        # Its words are those of any other change that comes too late.
+        memory.unfinished_workflow(event.workflow_key, "canceled")
+    if event.jobs is None:
+        if node.stopping:
+            return []
+        turn = Turn(memory, node, event.at)
+        node.stopping = True
+        turn.outbox.save_workflow()
+        turn.cancel(node.jobs.values(), Stop(Reason.CANCELED, "canceled with its workflow"))
+        return turn.end()
+    jobs = jobs_of(node, event.jobs)
+    if jobs and all(isinstance(job.state, Ended | Disabled) for job in jobs):
+        status = jobs[0].state.status.value
+        raise errors.WrongState(
+            f"there is nothing to cancel: {wording.names(jobs)} ended already ({status})",
+            status=status,
+        )
+    turn = Turn(memory, node, event.at)
+    turn.cancel(jobs, Stop(Reason.CANCELED, "canceled on request"))
+    return turn.end()
+
+
+def pause(memory: Memory, event: PauseRequested) -> list[Command]:
+    node = memory.unfinished_workflow(event.workflow_key, "paused")
+    if node.status is WorkflowStatus.PAUSED:
+        return []
+    turn = Turn(memory, node, event.at)
+    node.status = WorkflowStatus.PAUSED
+    turn.outbox.save_workflow()
+    for job in node.jobs.values():
+        if isinstance(job.state, Pending) and job.state.stop is None:
+            turn.outbox.add(RevokeAttempt(job.state.attempt_key))
+    return turn.end()
+
+
+def resume(memory: Memory, event: ResumeRequested) -> list[Command]:
+    node = memory.unfinished_workflow(event.workflow_key, "resumed")
+    if node.status is WorkflowStatus.RUNNING:
+        return []
+    turn = Turn(memory, node, event.at)
+    node.status = WorkflowStatus.RUNNING
+    turn.outbox.save_workflow()
+    return turn.end()
+
+
+def disable(memory: Memory, event: DisableRequested) -> list[Command]:
+    node = memory.unfinished_workflow(event.workflow_key, "changed")
+    jobs = jobs_of(node, event.jobs)
+    for job in jobs:
+        if not isinstance(job.state, Blocked | Ready | Disabled):
+            raise errors.WrongState(
+                f'job "{job.job.name}" is {job.state.status.value}: only a job that has not '
+                "started can be disabled",
+                status=job.state.status.value,
+            )
+    turn = Turn(memory, node, event.at)
+    turn.disable(jobs, event.absent_files)
+    return turn.end()
+
+
+def enable(memory: Memory, event: EnableRequested) -> list[Command]:
+    node = memory.unfinished_workflow(event.workflow_key, "changed")
+    jobs = jobs_of(node, event.jobs)
+    for job in jobs:
+        if not isinstance(job.state, Disabled):
+            raise errors.WrongState(
+                f'job "{job.job.name}" is {job.state.status.value}, not disabled',
+                status=job.state.status.value,
+            )
+    turn = Turn(memory, node, event.at)
+    turn.enable(jobs, event.absent_files)
+    return turn.end()

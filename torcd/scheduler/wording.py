@@ -1,0 +1,59 @@
+"""What people are told about why a job is where it is: messages that name the facts."""
+
+import signal
+from collections.abc import Sequence
+
+from torcd.model import DataKey, FileKey, JobKey, JobStatus
+from torcd.scheduler.state import GateNode, JobNode, WorkflowNode
+
+_PAST = {
+    JobStatus.FAILED: "failed",
+    JobStatus.CANCELED: "was canceled",
+    JobStatus.TERMINATED: "was terminated",
+}
+
+
+def subject(node: WorkflowNode, gate: GateNode) -> str:
+    """What the gate stands for."""
+    if gate.kind == "job":
+        return f'"{node.jobs[JobKey(gate.subject)].job.name}"'
+    if gate.kind == "user_data":
+        return f'user_data "{node.data[DataKey(gate.subject)].data.name}"'
+    return file(node, FileKey(gate.subject))
+
+
+def file(node: WorkflowNode, key: FileKey) -> str:
+    found = node.files[key]
+    return f'file "{found.name}" ({found.path})'
+
+
+def because_of(node: WorkflowNode, culprit: JobNode, gate: GateNode) -> str:
+    """Why a consumer of the gate is canceled when a producer ends badly."""
+    message = f'canceled because "{culprit.job.name}" {_PAST[culprit.state.status]}'
+    if gate.kind != "job":
+        message += f", which makes {subject(node, gate)}"
+    return message
+
+
+def because_spoiled(node: WorkflowNode, gate: GateNode) -> str:
+    """The same, later, when the culprit is no longer at hand."""
+    if gate.kind == "job":
+        return f"canceled because {subject(node, gate)} ended badly"
+    return f"canceled because a job that makes {subject(node, gate)} ended badly"
+
+
+def because_never_made(node: WorkflowNode, gate: GateNode) -> str:
+    return f"{subject(node, gate)} is missing, and the job that makes it is disabled"
+
+
+def names(jobs: Sequence[JobNode]) -> str:
+    """The first three of them, and how many more."""
+    first = [f'"{job.job.name}"' for job in jobs[:3]]
+    return ", ".join(first) + (f" and {len(jobs) - 3} more" if len(jobs) > 3 else "")
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
