@@ -9,7 +9,7 @@ parser; a format's own is imported when a file of that format is read.
 from torcd import model
 from torcd.spec import expansion as _expansion
 from torcd.spec.document import Document, default_name, read
-from torcd.spec.problems import Problem, invalid, problems
+from torcd.spec.problems import Problem, invalid, most_important, problems
 from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec, WorkflowSpec
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 def check(spec: WorkflowSpec, *, file: str = "") -> list[Problem]:
     """Everything wrong or doubtful about a spec, by path, without lines."""
     found = _expansion.expansion(spec, directory="/", default_name=default_name(file or "-"))
-    return problems(found.findings, file=file, positions={})
+    return problems(most_important(found.findings), file=file, positions={})
 
 
 def expand(
@@ -55,5 +55,6 @@ def expand(
     )
     errors = [finding for finding in expanded.findings if finding.severity == "error"]
     if errors:
-        raise invalid(problems(errors, file="", positions={}))
+        worst = most_important(errors)
+        raise invalid(problems(worst, file="", positions={}), more=len(errors) - len(worst))
     return expanded.workflow

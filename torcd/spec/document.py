@@ -6,7 +6,16 @@ import msgspec
 
 from torcd.spec import formats, structure
 from torcd.spec.expansion import expansion
-from torcd.spec.problems import Finding, Path, Position, Problem, invalid, problems, quoted
+from torcd.spec.problems import (
+    Finding,
+    Path,
+    Position,
+    Problem,
+    invalid,
+    most_important,
+    problems,
+    quoted,
+)
 from torcd.spec.schema import WorkflowSpec
 
 STANDARD_INPUT = "-"
@@ -49,10 +58,11 @@ def read(text: bytes, *, file: str, format: str | None = None) -> Document:  # n
         found = [*decoded.findings, *_trusted(found, decoded.untrusted)]
     if not found:
         return Document(decoded.spec, [])
-    paths = {f.path[:end] for f in found for end in range(1, len(f.path) + 1)}
-    told = problems(found, file=file, positions=chosen.locate(decoded_text, paths))
+    worst = most_important(found)
+    paths = {f.path[:end] for f in worst for end in range(1, len(f.path) + 1)}
+    told = problems(worst, file=file, positions=chosen.locate(decoded_text, paths))
     if any(problem.severity == "error" for problem in told):
-        raise invalid(told)
+        raise invalid(told, more=len(found) - len(worst))
     return Document(decoded.spec, told)
 
 

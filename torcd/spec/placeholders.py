@@ -3,7 +3,7 @@ in place of `files`, the same for values. Any other `${…}` is the shell's.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -24,12 +24,6 @@ class Placeholder(msgspec.Struct, frozen=True):
         if self.kind == "files":
             return "input_files" if self.direction == "input" else "output_files"
         return "input_user_data" if self.direction == "input" else "output_user_data"
-
-
-def find(text: str) -> Iterator[Placeholder]:
-    if "${" in text:
-        for match in _PLACEHOLDER.finditer(text):
-            yield _placeholder(match)
 
 
 def substitute(text: str, replacement: Callable[[Placeholder], str]) -> str:

@@ -67,8 +67,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def problems(
     findings: Iterable[Finding], *, file: str, positions: Mapping[Path, Position]
 ) -> list[Problem]:
-    """The findings as problems of `file`, each at its nearest known position."""
-    return [_problem(finding, file, positions) for finding in findings]
+    """The findings as problems of `file`, in its order, each at its nearest known position."""
+    found = [_problem(finding, file, positions) for finding in findings]
+    return sorted(found, key=lambda p: (p.line or 0, p.column or 0))
+
+
+def most_important(findings: Sequence[Finding]) -> list[Finding]:
+    """As many as are told: errors before warnings, otherwise the first ones."""
+    return sorted(findings, key=lambda f: f.severity != "error")[:MAX_PROBLEMS]
 
 
 def _problem(finding: Finding, file: str, positions: Mapping[Path, Position]) -> Problem:
@@ -88,13 +94,11 @@ def _problem(finding: Finding, file: str, positions: Mapping[Path, Position]) ->
     )
 
 
-def invalid(found: Sequence[Problem]) -> InvalidSpec:
-    """The error that tells them all: a line each, in the order of the file."""
-    ordered = sorted(found, key=lambda p: (p.line or 0, p.column or 0))
-    told = ordered[:MAX_PROBLEMS]
+def invalid(told: Sequence[Problem], *, more: int = 0) -> InvalidSpec:
+    """The error that tells them, a line each; `more` there are besides."""
     lines = [str(problem) for problem in told]
-    if len(ordered) > len(told):
-        lines.append(f"… and {len(ordered) - len(told)} more problems")
+    if more:
+        lines.append(f"… and {more} more problems")
     return InvalidSpec("\n".join(lines), problems=msgspec.to_builtins(told))
 
 
@@ -120,9 +124,8 @@ def quoted(text: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """`did you mean "x"?`, if one of the known names is near."""
-    # Comparing is slow: among very many names only those that begin alike are looked at.
+    if len(name) > 200:
+        return None  # No slip of the pen; and comparing takes quadratic time.
     candidates = [k for k in known if abs(len(k) - len(name)) <= 3]
-    if len(candidates) > 2_000:
-        candidates = [k for k in candidates if k[:2] == name[:2]][:2_000]
     found = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
     return f"did you mean {quoted(found[0])}?" if found else None
