@@ -1,0 +1,44 @@
+# The two commands of the README are `make demo` and `make test`. Each sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+# pyproject.toml names what is needed; the environment is made again when it changes.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "torcd needs Python 3.11 or newer; try: make PYTHON=python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is missing; install it with: sudo apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $(READY)
+
+demo: $(READY) ## run a workflow whose jobs pass data, and clean up after it
+	@BIN=$(CURDIR)/$(BIN) configs/examples/demo.sh
+
+test: $(READY) ## all tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(READY) ## what to run before a commit: under a minute
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/python -m pytest -n 2 tests/unit tests/sim
+
+format: $(READY) ## lay the code out
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+bench: $(READY) ## measure against the limit of the machine
+	@$(BIN)/python -m bench
+
+clean: ## remove what the other commands made
+	@rm -rf $(VENV) .demo bench/.build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,92 @@
+"""The daemon's configuration."""
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from torcd import config
+from torcd.errors import ConfigError
+
+EXAMPLE = Path(__file__).parents[2] / "configs" / "torcd.toml"
+
+
+@pytest.fixture(autouse=True)
+def _own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("TORC_SOCKET", "TORCD_STATE_DIR", "TORCD_CONFIG", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def written(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "torcd.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
+    found = config.load()
+    assert found.state_dir == str(tmp_path / "state" / "torcd")
+    assert found.max_value_bytes == 16 * 1024 * 1024
+
+
+def test_without_a_runtime_directory_the_socket_is_where_only_the_user_can_go(
+    tmp_path: Path,
+) -> None:
+    assert config.load().socket == str(tmp_path / "state" / "torcd" / "run" / "torcd.sock")
+
+
+def test_flags_beat_the_environment_and_the_environment_beats_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, 'socket = "/file.sock"\nstate_dir = "/file"\n')
+    assert config.load(path).socket == "/file.sock"
+    monkeypatch.setenv("TORC_SOCKET", "/environment.sock")
+    monkeypatch.setenv("TORCD_STATE_DIR", "/environment")
+    assert config.load(path).socket == "/environment.sock"
+    assert config.load(path).state_dir == "/environment"
+    assert config.load(path, socket="/flag.sock", state_dir="/flag").socket == "/flag.sock"
+    assert config.load(path, socket="/flag.sock", state_dir="/flag").state_dir == "/flag"
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='no key "max_paralel_jobs"; did you mean "max_parallel'):
+        config.load(written(tmp_path, "max_paralel_jobs = 3\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("max_parallel_jobs = 0\n", "max_parallel_jobs"),
+        ('max_parallel_jobs = "many"\n', "max_parallel_jobs"),
+        ("termination_grace_seconds = -1\n", "termination_grace_seconds"),
+        ('log_level = "loud"\n', "log_level"),
+        ("socket = \n", "not TOML"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint) as refused:
+        config.load(written(tmp_path, text))
+    assert str(tmp_path) in str(refused.value)
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no configuration file"):
+        config.load(str(tmp_path / "absent.toml"))
+
+
+def test_the_example_lists_every_key_with_its_default() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    settings = [
+        line.removeprefix("# ") for line in lines if line.startswith("# ") and " = " in line
+    ]
+    settings = [line for line in settings if line.split(" = ")[0].isidentifier()]
+    example = tomllib.loads("\n".join(settings))
+    defaults = msgspec.to_builtins(config.Config())
+    assert list(example) == list(config.Config.__struct_fields__)
+    # Its default is the number of CPUs, which is no constant.
+    example.pop("max_parallel_jobs")
+    defaults.pop("max_parallel_jobs")
+    assert example == {key: list(v) if isinstance(v, tuple) else v for key, v in defaults.items()}

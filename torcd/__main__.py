@@ -1,0 +1,101 @@
+"""The daemon's program: `torcd run|check-config|migrate`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from torcd import __version__, errors
+from torcd.config import Config, load
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        config = load(options.config, socket=options.socket, state_dir=options.state_dir)
+        return int(_COMMANDS[options.command](config))
+    except errors.TorcError as error:
+        print(f"torcd: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(config: Config) -> int:
+    import gc
+    import os
+
+    import anyio
+
+    from torcd import log
+    from torcd.daemon import serve
+
+    os.umask(0o077)
+    logger = log.set_up(config.log_level, config.log_format)
+    gc.freeze()  # what is loaded now stays: no use looking through it ever again
+    try:
+        anyio.run(serve, config, logger)
+    except BaseExceptionGroup as group:
+        refused, rest = group.split(errors.TorcError)
+        if refused is None or rest is not None:
+            raise
+        raise _first(refused) from None
+    return 0
+
+
+def _check_config(config: Config) -> int:
+    print(msgspec.toml.encode(config).decode(), end="")
+    return 0
+
+
+def _migrate(config: Config) -> int:
+    import anyio
+
+    from torcd.store import migrate
+
+    path = Path(config.state_dir) / "torcd.db"
+    before, after = anyio.run(migrate, path)
+    if before == after:
+        print(f"{path} is up to date (version {after})")
+    else:
+        print(f"{path} is now at version {after} (it was at {before})")
+    return 0
+
+
+def _first(group: BaseExceptionGroup[errors.TorcError]) -> errors.TorcError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, errors.TorcError)
+    return error
+
+
+_COMMANDS = {"run": _run, "check-config": _check_config, "migrate": _migrate}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="torcd",
+        description="The daemon of torcd. People talk to it with torcctl.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"torcd {__version__}")
+    parser.add_argument("--config", metavar="FILE", help="the configuration file")
+    parser.add_argument("--socket", metavar="PATH", help="where to listen")
+    parser.add_argument("--state-dir", metavar="DIR", help="where to keep everything")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in {
+        "run": "serve until told to stop",
+        "check-config": "read the configuration and print what is in force",
+        "migrate": "bring the database to this version",
+    }.items():
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        # The same flags after the command: where people type them.
+        for flag in ("--config", "--socket", "--state-dir"):
+            command.add_argument(flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

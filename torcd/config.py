@@ -1,0 +1,105 @@
+"""The daemon's configuration: read once, checked whole, then only a struct.
+
+Every key has a default. Flags override the environment, which overrides the file. Nothing else in
+torcd reads the environment or the file.
+"""
+
+import difflib
+import os
+import tomllib
+from typing import Annotated, Literal
+
+import msgspec
+
+from torcd import errors, locations, value
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys of torcd.toml; `configs/torcd.toml` explains each."""
+
+    socket: str = ""
+    """Where it listens; empty: the user's runtime directory."""
+    state_dir: str = ""
+    """Where the database, the logs and the files of attempts are; empty: the user's."""
+    max_parallel_jobs: Positive | None = None
+    """Jobs of one workflow that run at once where its submitter does not say; absent: as many as
+    CPUs that the daemon may use."""
+    max_value_bytes: Annotated[int, msgspec.Meta(ge=1, le=1 << 30)] = value.MAX_VALUE_BYTES
+    """The largest user_data value."""
+    termination_grace_seconds: NotNegative = 10.0
+    """Between SIGTERM and SIGKILL, for jobs that support termination."""
+    leave_children: bool = False
+    """Whether processes that a job leaves behind when it ends well live on."""
+    environment_denylist: tuple[str, ...] = (
+        "TORC_*",
+        "TORCD_*",
+        "NOTIFY_SOCKET",
+        "LISTEN_*",
+        "WATCHDOG_*",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "_",
+        "OLDPWD",
+        "SHLVL",
+    )
+    """Patterns of variables that jobs do not inherit from where torcctl was run."""
+    shell: str = "bash"
+    """What runs commands that are a text, as `SHELL -c COMMAND`."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """`auto`: readable on a terminal, JSON otherwise."""
+
+
+def load(
+    path: str | None = None, *, socket: str | None = None, state_dir: str | None = None
+) -> Config:
+    """The configuration in force. Raises ConfigError.
+
+    `path` None: where the environment says, or the default, which need not exist.
+    """
+    named = path is not None or bool(os.environ.get("TORCD_CONFIG"))
+    config = _read(path or locations.daemon_config(), must_exist=named)
+    return msgspec.structs.replace(
+        config,
+        socket=os.path.abspath(
+            socket or os.environ.get("TORC_SOCKET") or config.socket or locations.user_socket()
+        ),
+        state_dir=os.path.abspath(
+            state_dir
+            or os.environ.get("TORCD_STATE_DIR")
+            or config.state_dir
+            or locations.state_dir()
+        ),
+    )
+
+
+def usable_cpus() -> int:
+    """The CPUs this process may run on, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
+def _read(path: str, *, must_exist: bool) -> Config:
+    try:
+        with open(path, "rb") as file:
+            found = tomllib.load(file)
+    except FileNotFoundError:
+        if must_exist:
+            raise errors.ConfigError(f"there is no configuration file {path}", file=path) from None
+        return Config()
+    except OSError as error:
+        raise errors.ConfigError(f"cannot read {path}: {error.strerror}", file=path) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise errors.ConfigError(f"{path} is not TOML: {error}", file=path) from None
+    known = Config.__struct_fields__
+    for key in found:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f'; did you mean "{near[0]}"?' if near else f"; known: {', '.join(known)}"
+            raise errors.ConfigError(f'{path}: there is no key "{key}"{hint}', file=path, key=key)
+    try:
+        return msgspec.convert(found, Config)
+    except msgspec.ValidationError as error:
+        raise errors.ConfigError(f"{path}: {error}".replace("`$.", "`"), file=path) from None

@@ -1,0 +1,98 @@
+"""What an attempt that ended well left behind: TORC_OUTPUT and its declared output files.
+
+This touches files of users, which may be slow or on a network: it runs in a worker thread.
+"""
+
+import os
+import stat
+
+import msgspec
+
+from torcd import errors, value
+from torcd.model import DataKey, FileKey, JobKey
+from torcd.scheduler.events import Outputs
+from torcd.value import Value
+
+MAX_OUTPUT_FILE_BYTES = 4 * value.MAX_VALUE_BYTES
+"""All lines of a TORC_OUTPUT together; it is read into memory whole."""
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What a job declared."""
+
+    job_key: JobKey
+    output_path: str
+    data: dict[str, DataKey]
+    """Its output user_data by name."""
+    files: tuple[tuple[FileKey, str], ...]
+    """Its output files and where they are to be."""
+
+
+def harvest_all(expected: list[Expected | None], max_value_bytes: int) -> list[Outputs]:
+    """Of several attempts at once; nothing for those of which nothing is expected any more."""
+    return [Outputs() if one is None else harvest(one, max_value_bytes) for one in expected]
+
+
+def harvest(expected: Expected, max_value_bytes: int) -> Outputs:
+    """Never raises: what cannot be read is a problem of the attempt."""
+    missing = tuple(key for key, path in expected.files if not os.path.lexists(path))
+    try:
+        text = _read(expected.output_path)
+    except OSError as e:
+        return Outputs(missing_files=missing, problem=f"TORC_OUTPUT cannot be read: {e.strerror}")
+    except ValueError as e:
+        return Outputs(missing_files=missing, problem=str(e))
+    values: list[tuple[DataKey, Value]] = []
+    for number, line in enumerate(text.split(b"\n"), start=1):
+        try:
+            found = _parse_line(line, expected, max_value_bytes)
+        except (errors.UserError, ValueError) as e:
+            return Outputs(missing_files=missing, problem=f"TORC_OUTPUT, line {number}: {e}")
+        if found is not None:
+            values.append(found)
+    return Outputs(values=tuple(values), missing_files=missing)
+
+
+def remove(paths: list[str]) -> None:
+    """The files of attempts whose results are on disk. What is not there is no trouble."""
+    for path in paths:
+        try:
+            os.unlink(path)
+        except OSError:
+            continue
+
+
+def _read(path: str) -> bytes:
+    try:
+        # O_NONBLOCK: a job may have put a pipe there, whose opening would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return b""
+    with open(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise ValueError("TORC_OUTPUT is not a regular file any more")
+        if facts.st_size > MAX_OUTPUT_FILE_BYTES:
+            raise ValueError(
+                f"TORC_OUTPUT has {facts.st_size} bytes, {MAX_OUTPUT_FILE_BYTES} are allowed"
+            )
+        return file.read(MAX_OUTPUT_FILE_BYTES)
+
+
+def _parse_line(
+    line: bytes, expected: Expected, max_value_bytes: int
+) -> tuple[DataKey, Value] | None:
+    line = line.rstrip(b"\r")
+    if not line.strip():
+        return None
+    name_bytes, equals, text = line.partition(b"=")
+    name = name_bytes.decode("utf-8", "replace").strip()
+    if not equals:
+        raise ValueError("there is no =; a line is NAME=JSON")
+    key = expected.data.get(name)
+    if key is None:
+        declared = ", ".join(f'"{known}"' for known in expected.data) or "none"
+        raise ValueError(
+            f'the job does not declare "{name}" in its output_user_data (declared: {declared})'
+        )
+    return key, value.parse(text, name=name, max_bytes=max_value_bytes)

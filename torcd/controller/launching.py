@@ -1,0 +1,104 @@
+"""From the decision to start an attempt to the order for the executor."""
+
+import json
+import os
+from collections.abc import Mapping
+
+import msgspec
+
+from torcd.controller import tokens
+from torcd.controller.layout import Layout
+from torcd.executors.base import AttemptOrder
+from torcd.model import Workflow
+from torcd.scheduler.commands import StartAttempt
+
+
+def environment_name(workflow_key: int) -> str:
+    """The executor's name for the variables that all jobs of a workflow share."""
+    return f"w{workflow_key}"
+
+
+def shared_environment(
+    workflow: Workflow, inherited: Mapping[str, str], socket: str
+) -> dict[str, str]:
+    """What all jobs of a workflow get: what torcctl was run in, and the workflow's `env`."""
+    key = str(workflow.key)
+    return {
+        **inherited,
+        **workflow.env,
+        "TORC_SOCKET": socket,
+        "TORC_WORKFLOW_KEY": key,
+        "TORC_WORKFLOW_ID": key,
+    }
+
+
+class Launcher:
+    """Makes orders."""
+
+    def __init__(self, layout: Layout, secret: bytes, shell: str) -> None:
+        self._layout = layout
+        self._secret = secret
+        self._shell = shell
+        self._log_dirs_made: set[str] = set()
+
+    def order(self, start: StartAttempt, directory: str) -> AttemptOrder:
+        """Raises OSError when the directory for its logs cannot be made."""
+        job = start.job
+        job_key = str(job.key)
+        stdout, stderr = self._layout.log_paths(
+            start.workflow_key, job.key, start.run_id, start.attempt_id, job.stdio
+        )
+        if stdout is not None:
+            self._make_log_dir(self._layout.log_dir(start.workflow_key))
+        environment = {
+            **job.env,
+            "TORC_TOKEN": tokens.issue(self._secret, start.attempt_key),
+            "TORC_JOB_KEY": job_key,
+            "TORC_JOB_ID": job_key,
+            "TORC_JOB_NAME": job.name,
+            "TORC_RUN_ID": str(start.run_id),
+            "TORC_ATTEMPT_ID": str(start.attempt_id),
+            "TORC_OUTPUT": self._layout.output(start.attempt_key),
+        }
+        if job.input_user_data:
+            environment["TORC_INPUTS"] = self._layout.inputs(start.attempt_key)
+        command = job.command
+        return AttemptOrder(
+            attempt_key=start.attempt_key,
+            lane=start.workflow_key,
+            lane_limit=start.max_parallel_jobs,
+            argv=(self._shell, "-c", command) if isinstance(command, str) else command,
+            base_environment=environment_name(start.workflow_key),
+            environment=environment,
+            cwd=job.cwd or directory,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+    def _make_log_dir(self, path: str) -> None:
+        if path not in self._log_dirs_made:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            self._log_dirs_made.add(path)
+
+
+def write_inputs(path: str, values: Mapping[str, bytes]) -> None:
+    """Make a TORC_INPUTS file of names and the JSON texts of their values.
+
+    It is there whole or not at all, and one that is there already is left alone: the job of an
+    earlier daemon may be reading it. Raises OSError.
+    """
+    if os.path.exists(path):
+        return
+    members = (json.dumps(name).encode() + b":" + text for name, text in values.items())
+    unfinished = f"{path}.new"
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(b"{" + b",".join(members) + b"}\n")
+    os.replace(unfinished, path)
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """An order whose TORC_INPUTS has yet to be written."""
+
+    order: AttemptOrder
+    start: StartAttempt

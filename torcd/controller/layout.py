@@ -1,0 +1,37 @@
+"""Where the files of attempts are, below the state directory."""
+
+import os
+
+from torcd.model import AttemptKey, JobKey, Stdio, WorkflowKey
+
+
+class Layout:
+    def __init__(self, state_dir: str) -> None:
+        self.logs = os.path.join(state_dir, "logs")
+        self.attempts = os.path.join(state_dir, "attempts")
+
+    def log_dir(self, workflow_key: WorkflowKey) -> str:
+        return os.path.join(self.logs, str(workflow_key))
+
+    def log_paths(
+        self,
+        workflow_key: WorkflowKey,
+        job_key: JobKey,
+        run_id: int,
+        attempt_id: int,
+        stdio: Stdio,
+    ) -> tuple[str | None, str | None]:
+        """Standard output and error of an attempt. Named by keys, because names of jobs may be
+        longer than a file name can be and hold a slash."""
+        if stdio == "none":
+            return None, None
+        stem = os.path.join(self.log_dir(workflow_key), f"{job_key}.{run_id}.{attempt_id}")
+        return f"{stem}.out", f"{stem}.out" if stdio == "combined" else f"{stem}.err"
+
+    def output(self, attempt_key: AttemptKey) -> str:
+        """TORC_OUTPUT."""
+        return os.path.join(self.attempts, f"{attempt_key}.output")
+
+    def inputs(self, attempt_key: AttemptKey) -> str:
+        """TORC_INPUTS."""
+        return os.path.join(self.attempts, f"{attempt_key}.inputs.json")

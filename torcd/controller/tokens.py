@@ -1,0 +1,30 @@
+"""Tokens: how a job shows which attempt it is.
+
+A token is the attempt's key and a keyed hash of it. Nothing has to be kept for each, and one is
+good exactly as long as its attempt is active.
+"""
+
+import hashlib
+import hmac
+
+from torcd.model import AttemptKey
+
+_HASH_DIGITS = 32
+"""128 bits of SHA-256: enough for a secret that ends with the attempt."""
+
+
+def issue(secret: bytes, attempt_key: AttemptKey) -> str:
+    return f"{attempt_key}.{_digest(secret, str(attempt_key))}"
+
+
+def attempt_of(secret: bytes, token: str) -> AttemptKey | None:
+    """Whose token it is; None if we did not issue it. Takes the same time for every wrong one."""
+    number, _, digest = token.partition(".")
+    expected = _digest(secret, number)
+    is_ours = hmac.compare_digest(digest.encode(), expected.encode())
+    return AttemptKey(int(number)) if is_ours else None
+
+
+def _digest(secret: bytes, number: str) -> str:
+    text = number.encode("utf-8", "replace")
+    return hmac.digest(secret, text, hashlib.sha256).hex()[:_HASH_DIGITS]

@@ -1,0 +1,151 @@
+"""The daemon: puts the parts together, and takes them apart in the reverse order.
+
+The indentation of `serve` is the order of the end: the door closes first, so that nothing new
+comes in; then the controller finishes what was decided; the executor lets go of the warden, whose
+jobs run on; and the store closes last.
+"""
+
+import os
+import shutil
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import TaskStatus
+
+from torcd import __version__, errors
+from torcd.config import Config, usable_cpus
+from torcd.controller import Controller
+from torcd.controller.core import Settings
+from torcd.executors.local import LocalExecutor
+from torcd.executors.local.launching import read_boot_id
+from torcd.feed import Feed
+from torcd.notify import notify
+from torcd.scheduler import Scheduler
+from torcd.scheduler import events as e
+from torcd.server.calls import Dispatcher
+from torcd.server.context import Context, StopMode
+from torcd.server.handlers import HANDLERS
+from torcd.server.listener import Door, bind, unlink
+from torcd.store import Store
+
+
+async def serve(config: Config, log: Any) -> None:
+    """Run until told to stop. Raises TorcError when it cannot."""
+    end = End()
+    async with Store.open(Path(config.state_dir) / "torcd.db") as store:
+        listener = bind(config.socket)
+        inode = os.stat(config.socket).st_ino
+        try:
+            executor = LocalExecutor(
+                Path(config.state_dir), log=log, leave_children=config.leave_children
+            )
+            counters = store.counters()
+            scheduler = Scheduler(
+                next_key=counters.next_key,
+                next_attempt_key=counters.next_attempt_key,
+                next_happening=counters.next_happening,
+            )
+            controller = Controller(_settings(config), scheduler, store, executor, Feed(), log)
+            async with anyio.create_task_group() as core:
+                await core.start(controller.run)
+                await _serve_clients(config, controller, executor, listener, end, log)
+                await controller.settled()
+                core.cancel_scope.cancel()
+        finally:
+            unlink(config.socket, inode)
+    log.info("stopped")
+
+
+async def _serve_clients(
+    config: Config,
+    controller: Controller,
+    executor: LocalExecutor,
+    listener: socket.socket,
+    end: "End",
+    log: Any,
+) -> None:
+    context = Context(
+        controller=controller,
+        socket=config.socket,
+        state_dir=config.state_dir,
+        started_at=controller.now(),
+        version=__version__,
+        default_parallel_jobs=config.max_parallel_jobs or usable_cpus(),
+        denied_variables=config.environment_denylist,
+        warden_pid=lambda: executor.warden_pid,
+        stop=end.request,
+        log=log,
+    )
+    door = Door(Dispatcher(HANDLERS, context), config.max_value_bytes, log)
+    async with door.open(listener), anyio.create_task_group() as tasks:
+        await tasks.start(_watch_signals, end)
+        log.info("serving", socket=config.socket, state_dir=config.state_dir, pid=os.getpid())
+        notify("READY=1")
+        mode = await end.wait()
+        notify("STOPPING=1")
+        log.info("stopping", jobs=mode)
+        if mode != "leave":
+            await _end_jobs(controller, mode)
+        tasks.cancel_scope.cancel()
+
+
+class End:
+    """That the daemon is to end, and what is to become of the jobs."""
+
+    def __init__(self) -> None:
+        self._asked = anyio.Event()
+        self._mode: StopMode = "leave"
+
+    def request(self, mode: StopMode) -> None:
+        """The first one counts."""
+        if not self._asked.is_set():
+            self._mode = mode
+            self._asked.set()
+
+    async def wait(self) -> StopMode:
+        await self._asked.wait()
+        return self._mode
+
+
+async def _watch_signals(end: End, *, task_status: TaskStatus[None]) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            end.request("leave")
+
+
+async def _end_jobs(controller: Controller, mode: StopMode) -> None:
+    """Wait until no job runs any more."""
+    scheduler = controller.scheduler
+    with controller.feed.subscribe() as subscription:
+        if mode == "terminate":
+            for node in list(scheduler.workflows.values()):
+                if not node.is_over and not node.stopping:
+                    await controller.request(
+                        e.CancelRequested(workflow_key=node.key, jobs=None, at=controller.now())
+                    )
+        else:
+            await controller.request(e.DrainRequested(controller.now()))
+        while any(node.in_flight for node in scheduler.workflows.values()):
+            await subscription.next_batch()
+
+
+def _settings(config: Config) -> Settings:
+    shell = shutil.which(config.shell)
+    if shell is None:
+        raise errors.ConfigError(
+            f'there is no program "{config.shell}" to run commands with; install it, or set '
+            "another as `shell` in the configuration",
+            key="shell",
+        )
+    return Settings(
+        socket=config.socket,
+        state_dir=config.state_dir,
+        shell=shell,
+        max_value_bytes=config.max_value_bytes,
+        termination_grace_seconds=config.termination_grace_seconds,
+        boot_id=read_boot_id(),
+    )

@@ -1,0 +1,111 @@
+"""What happened, to everyone who listens.
+
+A subscriber has a buffer of its own with an end. One that reads too slowly is cut off and told
+with which number to go on: the happenings before it are in the store. Publishing never waits.
+"""
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from torcd import errors
+from torcd.model import Happening, WorkflowKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_BACKLOG = 20_000
+"""Happenings one subscriber may be behind: some seconds of a busy daemon, some MiB at most, since
+all subscribers share the happenings themselves."""
+
+
+class Subscription:
+    """What one subscriber has not read yet, oldest first."""
+
+    def __init__(self, workflow_key: WorkflowKey | None) -> None:
+        self._workflow_key = workflow_key
+        self._backlog: list[Happening] = []
+        self._arrived = anyio.Event()
+        self._lagged_at: int | None = None
+
+    async def next_batch(self) -> list[Happening]:
+        """All there is, as soon as there is something. Raises Lagged."""
+        while not self._backlog:
+            if self._lagged_at is not None:
+                raise errors.Lagged(
+                    f"too slow: the events from number {self._lagged_at} on were dropped; "
+                    "ask again from there",
+                    next=self._lagged_at,
+                )
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+        batch, self._backlog = self._backlog, []
+        return batch
+
+    def _offer(self, happenings: Sequence[Happening]) -> None:
+        if self._lagged_at is not None:
+            return
+        key = self._workflow_key
+        wanted = [h for h in happenings if key is None or h.workflow_key == key]
+        if not wanted:
+            return
+        if len(self._backlog) + len(wanted) > MAX_BACKLOG:
+            self._lagged_at = wanted[0].number
+        else:
+            self._backlog.extend(wanted)
+        self._arrived.set()
+
+
+class Changes:
+    """That something changed in a workflow, but not what: however often, it is one change."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    async def wait(self) -> None:
+        """Return when something has changed since the last time."""
+        await self._event.wait()
+        self._event = anyio.Event()
+
+    def _set(self) -> None:
+        self._event.set()
+
+
+class Feed:
+    def __init__(self) -> None:
+        self._subscriptions: set[Subscription] = set()
+        self._changes: dict[WorkflowKey, set[Changes]] = {}
+
+    def publish(self, happenings: Sequence[Happening]) -> None:
+        """Tell what is on disk now, in the order of the numbers."""
+        for subscription in self._subscriptions:
+            subscription._offer(happenings)
+        if self._changes:
+            for key in {h.workflow_key for h in happenings}:
+                for changes in self._changes.get(key, ()):
+                    changes._set()
+
+    @contextmanager
+    def subscribe(self, workflow_key: WorkflowKey | None = None) -> "Iterator[Subscription]":
+        """Everything published from now on, of one workflow or of all."""
+        subscription = Subscription(workflow_key)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    @contextmanager
+    def changes(self, workflow_key: WorkflowKey) -> "Iterator[Changes]":
+        """Whether anything has been published about a workflow."""
+        changes = Changes()
+        self._changes.setdefault(workflow_key, set()).add(changes)
+        try:
+            yield changes
+        finally:
+            of_workflow = self._changes[workflow_key]
+            of_workflow.discard(changes)
+            if not of_workflow:
+                del self._changes[workflow_key]

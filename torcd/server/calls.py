@@ -1,0 +1,87 @@
+"""From a call to its handler and back."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from torcd import errors
+from torcd.protocol.registry import INTERFACES, Method
+
+Send = Callable[[msgspec.Struct], Awaitable[None]]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A call as it came, and who made it."""
+
+    method: str
+    parameters: msgspec.Raw | None
+    more: bool
+    peer_uid: int
+    send: Send
+    """Sends one part of an answer that has several; for methods that stream."""
+
+
+class Handler(msgspec.Struct, frozen=True):
+    """What answers a method. `function(context, parameters, call)` returns the reply, the last
+    one where it streams."""
+
+    method: Method
+    function: Callable[..., Awaitable[msgspec.Struct]]
+    decoder: Any
+
+
+class Dispatcher:
+    """Finds the handler of a call, checks its parameters and runs it."""
+
+    def __init__(
+        self,
+        handlers: dict[type[msgspec.Struct], Callable[..., Awaitable[msgspec.Struct]]],
+        context: Any,
+    ) -> None:
+        self._context = context
+        self._handlers: dict[str, Handler] = {
+            f"{interface.name}.{method.name}": Handler(
+                method,
+                handlers[method.parameters],
+                msgspec.json.Decoder(method.parameters),
+            )
+            for interface in INTERFACES
+            for method in interface.methods
+        }
+
+    async def answer(self, call: Call) -> msgspec.Struct:
+        """The reply. Raises the TorcError that is the answer instead."""
+        handler = self._handlers.get(call.method)
+        if handler is None:
+            raise _unknown(call.method)
+        if handler.method.streams and not call.more:
+            raise errors.ExpectedMore(f"{call.method} answers more than once: call it with more")
+        raw = call.parameters
+        is_absent = raw is None or bytes(raw) == b"null"
+        try:
+            parameters = handler.decoder.decode(b"{}" if is_absent else raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _invalid(str(error)) from None
+        return await handler.function(self._context, parameters, call)
+
+
+def _unknown(method: str) -> errors.ProtocolError:
+    interface, _, name = method.rpartition(".")
+    if interface not in {known.name for known in INTERFACES}:
+        return errors.InterfaceNotFound(
+            f"there is no interface {interface[:200]}", interface=interface
+        )
+    return errors.MethodNotFound(f"{interface} has no method {name[:200]}", method=method)
+
+
+_PATH = re.compile(r"at `\$\.([^`.\[]*)")
+_FIELD = re.compile(r"field `([^`]*)`")
+
+
+def _invalid(problem: str) -> errors.InvalidParameter:
+    """Name the parameter that msgspec complains about."""
+    found = _PATH.search(problem) or _FIELD.search(problem)
+    parameter = found.group(1) if found else ""
+    return errors.InvalidParameter(f"wrong parameters: {problem}", parameter=parameter)

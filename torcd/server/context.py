@@ -1,0 +1,94 @@
+"""What handlers work with, and how they find what a client names."""
+
+import fnmatch
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from torcd import errors
+from torcd.controller import Controller
+from torcd.model import DataKey, JobKey, Timestamp, WorkflowKey
+from torcd.scheduler.state import WorkflowNode
+
+StopMode = Literal["leave", "terminate", "wait"]
+
+
+class Context(msgspec.Struct, frozen=True):
+    controller: Controller
+    socket: str
+    state_dir: str
+    started_at: Timestamp
+    version: str
+    default_parallel_jobs: int
+    denied_variables: tuple[str, ...]
+    """Patterns of variables that jobs do not inherit."""
+    warden_pid: Callable[[], int | None]
+    stop: Callable[[StopMode], None]
+    log: Any
+
+    async def workflow_key(self, text: str | None) -> WorkflowKey:
+        """The workflow that is meant. Raises UnknownWorkflow."""
+        if text is None:
+            await self.controller.settled()
+            newest = await self.controller.store.newest_workflow()
+            if newest is None:
+                raise errors.UnknownWorkflow(
+                    "there is no workflow yet; submit one with: torcctl submit SPEC"
+                )
+            return newest
+        if not is_key(text):
+            raise errors.UnknownWorkflow(
+                f"{text[:100]!r} is no workflow key: keys are numbers, see torcctl ls",
+                workflow_key=text[:100],
+            )
+        return WorkflowKey(int(text))
+
+
+def is_key(text: str) -> bool:
+    """Whether a text could be a key: decimal digits that fit the counter."""
+    return text.isascii() and text.isdecimal() and len(text) <= 18
+
+
+def find_jobs(node: WorkflowNode, wanted: Iterable[str]) -> list[JobKey]:
+    """Jobs by name, else key, else pattern, without repetition. Raises UnknownJob."""
+    found: dict[JobKey, None] = {}
+    for text in wanted:
+        for key in _jobs_of(node, text):
+            found[key] = None
+    return list(found)
+
+
+def _jobs_of(node: WorkflowNode, text: str) -> list[JobKey]:
+    by_name = node.job_keys.get(text)
+    if by_name is not None:
+        return [by_name]
+    if is_key(text) and JobKey(int(text)) in node.jobs:
+        return [JobKey(int(text))]
+    if any(character in text for character in "*?["):
+        matching = [key for name, key in node.job_keys.items() if fnmatch.fnmatchcase(name, text)]
+        if matching:
+            return matching
+    raise errors.UnknownJob(
+        f"workflow {node.key} has no job {text[:100]!r}; see torcctl jobs", job=text[:100]
+    )
+
+
+def find_data(node: WorkflowNode, name: str | None, key: str | None) -> DataKey:
+    """A user_data by key, or by name, else key, given as `name`. Raises NotFound."""
+    if name is None and key is None:
+        raise errors.InvalidParameter("say which user_data: name or key", parameter="name")
+    if key is not None:
+        if is_key(key) and DataKey(int(key)) in node.data:
+            return DataKey(int(key))
+        raise errors.NotFound(f"workflow {node.key} has no user_data of key {key[:100]}", name=key)
+    assert name is not None
+    found = node.data_keys.get(name)
+    if found is not None:
+        return found
+    if is_key(name) and DataKey(int(name)) in node.data:
+        return DataKey(int(name))
+    raise errors.NotFound(
+        f"workflow {node.key} has no user_data {name[:100]!r}; see torcctl data list",
+        name=name[:100],
+    )

@@ -1,0 +1,151 @@
+"""torc's joins: pairs of a job and what it is related to."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from torcd import errors
+from torcd.model import DataKey, FileKey, JobKey
+from torcd.protocol import manager as m
+from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.server.calls import Call
+from torcd.server.context import Context
+from torcd.server.handlers.data import records
+from torcd.server.handlers.results import list_results
+
+JOINS = {
+    "job-consumes-data": "jobs and the user_data they read",
+    "job-stores-data": "jobs and the user_data they store",
+    "job-blocks": "jobs and the jobs that wait for them",
+    "job-needs-file": "jobs and the files they read",
+    "job-produces-file": "jobs and the files they make",
+    "job-results": "jobs and the results of their attempts in the newest run",
+}
+
+
+async def list_joins(context: Context, parameters: m.ListJoins, call: Call) -> m.JoinsReply:
+    return m.JoinsReply([m.JoinInfo(name=n, description=d) for n, d in JOINS.items()])
+
+
+async def join(context: Context, parameters: m.Join, call: Call) -> m.JoinReply:
+    make = _MAKERS.get(parameters.name)
+    if make is None:
+        raise errors.UnknownCollection(
+            f"there is no join {parameters.name[:100]!r}; there are: {', '.join(JOINS)}",
+            name=parameters.name[:100],
+            known=list(JOINS),
+        )
+    key = await context.workflow_key(parameters.workflow_key)
+    async with context.controller.workflow(key) as node:
+        await context.controller.settled()
+        jobs = [
+            job
+            for job_key, job in node.jobs.items()
+            if parameters.key is None or str(job_key) == parameters.key
+        ]
+        return m.JoinReply(await make(context, node, jobs))
+
+
+async def _data(
+    context: Context,
+    node: WorkflowNode,
+    jobs: list[JobNode],
+    keys_of: Callable[[JobNode], tuple[DataKey, ...]],
+) -> list[m.Joined]:
+    joined = []
+    for job in jobs:
+        for record in await records(context, node, keys_of(job)):
+            target = m.JoinNode(
+                key=record.key,
+                name=record.name,
+                is_ephemeral=record.is_ephemeral,
+                data=record.data,
+            )
+            joined.append(m.Joined(source=_job(job), target=target))
+    return joined
+
+
+async def _consumes(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
+    return await _data(context, node, jobs, lambda job: job.job.input_user_data)
+
+
+async def _stores(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
+    return await _data(context, node, jobs, lambda job: job.job.output_user_data)
+
+
+async def _blocks(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
+    return [
+        m.Joined(source=_job(job), target=_job(consumer))
+        for job in jobs
+        for consumer in dict.fromkeys(c for gate in job.feeds for c in gate.consumers)
+    ]
+
+
+async def _needs(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
+    return _files(node, jobs, lambda job: job.job.input_files)
+
+
+async def _produces(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
+    return _files(node, jobs, lambda job: job.job.output_files)
+
+
+def _files(
+    node: WorkflowNode, jobs: list[JobNode], keys_of: Callable[[JobNode], tuple[FileKey, ...]]
+) -> list[m.Joined]:
+    files = {file.key: file for file in node.workflow.files}
+    return [
+        m.Joined(
+            source=_job(job),
+            target=m.JoinNode(key=str(key), name=files[key].name, path=files[key].path),
+        )
+        for job in jobs
+        for key in keys_of(job)
+    ]
+
+
+async def _results(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
+    reply = await list_results(
+        context,
+        m.ListResults(workflow_key=str(node.key), jobs=[job.job.name for job in jobs]),
+        _NO_CALL,
+    )
+    return [
+        m.Joined(
+            source=_job(node.jobs[JobKey(int(result.job_key))]),
+            target=m.JoinNode(
+                key=f"{result.job_key}.{result.run_id}.{result.attempt_id}",
+                name=result.job_name,
+                status=result.status,
+                run_id=result.run_id,
+                attempt_id=result.attempt_id,
+                return_code=result.return_code,
+            ),
+        )
+        for result in reply.items
+    ]
+
+
+def _job(job: JobNode) -> m.JoinNode:
+    command = job.job.command
+    return m.JoinNode(
+        key=str(job.job.key),
+        name=job.job.name,
+        status=job.state.status,
+        command=command if isinstance(command, str) else list(command),
+    )
+
+
+async def _send_nothing(reply: msgspec.Struct) -> None:
+    """For a handler that is called by another and does not stream."""
+
+
+_NO_CALL = Call("", None, False, -1, _send_nothing)
+
+_MAKERS: dict[str, Callable[[Context, WorkflowNode, list[JobNode]], Awaitable[list[m.Joined]]]] = {
+    "job-consumes-data": _consumes,
+    "job-stores-data": _stores,
+    "job-blocks": _blocks,
+    "job-needs-file": _needs,
+    "job-produces-file": _produces,
+    "job-results": _results,
+}

@@ -1,0 +1,27 @@
+"""The daemon itself."""
+
+import os
+
+from torcd.protocol import manager as m
+from torcd.protocol.times import rfc3339
+from torcd.server.calls import Call
+from torcd.server.context import Context
+
+
+async def get_status(context: Context, parameters: m.GetStatus, call: Call) -> m.DaemonStatus:
+    nodes = context.controller.scheduler.workflows.values()
+    return m.DaemonStatus(
+        pid=os.getpid(),
+        warden_pid=context.warden_pid(),
+        version=context.version,
+        socket=context.socket,
+        state_dir=context.state_dir,
+        started_at=rfc3339(context.started_at),
+        workflows=sum(1 for node in nodes if not node.is_over),
+        jobs=sum(node.in_flight for node in nodes),
+    )
+
+
+async def stop(context: Context, parameters: m.Stop, call: Call) -> m.Nothing:
+    context.stop(parameters.jobs or "leave")
+    return m.Nothing()

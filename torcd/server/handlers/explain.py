@@ -1,0 +1,103 @@
+"""Why a job is where it is, and what would move it."""
+
+from torcd.model import ENDED_BADLY, DataKey, JobStatus, WorkflowStatus
+from torcd.protocol import manager as m
+from torcd.scheduler.state import (
+    Blocked,
+    Disabled,
+    Ended,
+    GateNode,
+    JobNode,
+    Pending,
+    Ready,
+    Running,
+    WorkflowNode,
+)
+from torcd.server.calls import Call
+from torcd.server.context import Context, find_jobs
+from torcd.server.handlers.jobs import Describer
+
+MAX_NAMED = 5
+"""Jobs named for one thing that is waited for; the rest is counted."""
+
+
+async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Explanation:
+    key = await context.workflow_key(parameters.workflow_key)
+    async with context.controller.workflow(key) as node:
+        await context.controller.settled()
+        job = node.jobs[find_jobs(node, [parameters.job])[0]]
+        summary, remedy = _explain(node, job)
+        return m.Explanation(
+            job=Describer(node).job(job),
+            summary=summary,
+            waits_for=[_describe(node, gate) for gate in job.awaits if gate.missing],
+            remedy=remedy,
+        )
+
+
+def _explain(node: WorkflowNode, job: JobNode) -> tuple[str, str | None]:
+    state = job.state
+    match state:
+        case Blocked():
+            return f"it waits for {job.waits} of {len(job.awaits)} things", _unblock(node, job)
+        case Ready():
+            return _explain_ready(node)
+        case Pending() | Running() if state.stop is not None:
+            return f"it is on its way out: {state.stop.message}", None
+        case Pending():
+            return "it was chosen and is about to start", None
+        case Running():
+            return "it is running", None
+        case Disabled():
+            return "somebody disabled it", "torcctl enable it"
+        case Ended(status=JobStatus.COMPLETED):
+            return "it completed", None
+        case Ended():
+            remedy = "see torcctl logs" if state.started_at is not None else None
+            return f"it is {state.status.value}: {state.message}", remedy
+
+
+def _explain_ready(node: WorkflowNode) -> tuple[str, str | None]:
+    if node.status is WorkflowStatus.PAUSED:
+        return "everything it needs is there, but its workflow is paused", "torcctl resume"
+    return (
+        "everything it needs is there; it waits for its turn: "
+        f"{node.in_flight} jobs are running or about to, and {node.max_parallel_jobs} may at once",
+        "a higher priority, or more jobs at once (-j)",
+    )
+
+
+def _unblock(node: WorkflowNode, job: JobNode) -> str | None:
+    for gate in job.awaits:
+        if gate.missing and gate.is_input:
+            if gate.kind == "file":
+                return "make the missing file"
+            return "store the missing value with: torcctl data put"
+    if node.status is WorkflowStatus.PAUSED:
+        return "its workflow is paused: torcctl resume"
+    return None
+
+
+def _describe(node: WorkflowNode, gate: GateNode) -> str:
+    """`file "f" (/path), made by: "a" (running)`."""
+    if gate.kind == "job":
+        what = "job"
+    elif gate.kind == "user_data":
+        what = f'user_data "{node.data[DataKey(gate.subject)].data.name}"'
+    else:
+        file = next(f for f in node.workflow.files if f.key == gate.subject)
+        what = f'file "{file.name}" ({file.path})'
+    if gate.is_input:
+        return f"{what}, which no job makes"
+    makers = [
+        other
+        for other in node.jobs.values()
+        if any(fed is gate for fed in other.feeds)
+        and other.state.status is not JobStatus.COMPLETED
+        and other.state.status not in ENDED_BADLY
+    ]
+    named = ", ".join(
+        f'"{other.job.name}" ({other.state.status.value})' for other in makers[:MAX_NAMED]
+    )
+    more = f" and {len(makers) - MAX_NAMED} more" if len(makers) > MAX_NAMED else ""
+    return f"{what} {named}{more}" if gate.kind == "job" else f"{what}, made by {named}{more}"

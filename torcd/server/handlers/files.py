@@ -1,0 +1,49 @@
+"""The files of a workflow, and what is on disk of them."""
+
+import os
+
+from anyio import to_thread
+
+from torcd.model import File, Timestamp
+from torcd.protocol import manager as m
+from torcd.protocol.times import rfc3339
+from torcd.server.calls import Call
+from torcd.server.context import Context
+
+
+async def list_files(context: Context, parameters: m.ListFiles, call: Call) -> m.FilesReply:
+    key = await context.workflow_key(parameters.workflow_key)
+    async with context.controller.workflow(key) as node:
+        producers: dict[int, list[str]] = {}
+        consumers: dict[int, list[str]] = {}
+        for job in node.workflow.jobs:
+            for file_key in job.output_files:
+                producers.setdefault(file_key, []).append(job.name)
+            for file_key in job.input_files:
+                consumers.setdefault(file_key, []).append(job.name)
+        files = node.workflow.files
+    return m.FilesReply(
+        await to_thread.run_sync(
+            lambda: [
+                _info(file, producers.get(file.key, []), consumers.get(file.key, []))
+                for file in files
+            ]
+        )
+    )
+
+
+def _info(file: File, producers: list[str], consumers: list[str]) -> m.FileInfo:
+    try:
+        facts = os.stat(file.path)
+    except OSError:
+        facts = None
+    return m.FileInfo(
+        key=str(file.key),
+        name=file.name,
+        path=file.path,
+        exists=facts is not None,
+        size_bytes=None if facts is None else facts.st_size,
+        modified_at=None if facts is None else rfc3339(Timestamp(facts.st_mtime_ns // 1000)),
+        producers=producers,
+        consumers=consumers,
+    )

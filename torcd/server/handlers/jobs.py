@@ -1,0 +1,73 @@
+"""Jobs as they stand."""
+
+from torcd.model import JobKey
+from torcd.protocol import manager as m
+from torcd.protocol.times import maybe_rfc3339
+from torcd.scheduler.state import Ended, JobNode, Pending, Running, WorkflowNode
+from torcd.server.calls import Call
+from torcd.server.context import Context, find_jobs
+
+
+async def list_jobs(context: Context, parameters: m.ListJobs, call: Call) -> m.JobsReply:
+    key = await context.workflow_key(parameters.workflow_key)
+    async with context.controller.workflow(key) as node:
+        await context.controller.settled()
+        keys: set[JobKey] | None = None
+        if parameters.jobs is not None:
+            keys = set(find_jobs(node, parameters.jobs))
+        statuses = parameters.statuses
+        describe = Describer(node)
+        return m.JobsReply(
+            [
+                describe.job(job)
+                for job_key, job in node.jobs.items()
+                if (keys is None or job_key in keys)
+                and (statuses is None or job.state.status in statuses)
+            ]
+        )
+
+
+class Describer:
+    """Says jobs of one workflow in the words of the wire."""
+
+    def __init__(self, node: WorkflowNode) -> None:
+        self._node = node
+        self._files = {file.key: file.name for file in node.workflow.files}
+
+    def job(self, node: JobNode) -> m.JobInfo:
+        job = node.job
+        state = node.state
+        jobs, data = self._node.jobs, self._node.data
+        return_code, reason, message = None, None, None
+        started_at, ended_at = None, None
+        if isinstance(state, Ended):
+            return_code, reason, message = state.return_code, state.reason, state.message
+            started_at, ended_at = state.started_at, state.ended_at
+        elif isinstance(state, Pending | Running) and state.stop is not None:
+            reason, message = state.stop.reason, state.stop.message
+        if isinstance(state, Running):
+            started_at = state.started_at
+        return m.JobInfo(
+            key=str(job.key),
+            name=job.name,
+            status=state.status,
+            return_code=return_code,
+            reason=reason,
+            message=message,
+            stopping=node.is_stopping,
+            attempt_id=node.attempt_id or None,
+            run_id=self._node.run_id,
+            started_at=maybe_rfc3339(started_at),
+            ended_at=maybe_rfc3339(ended_at),
+            command=job.command if isinstance(job.command, str) else list(job.command),
+            depends_on=[jobs[key].job.name for key in job.depends_on],
+            input_files=[self._files[key] for key in job.input_files],
+            output_files=[self._files[key] for key in job.output_files],
+            input_user_data=[data[key].data.name for key in job.input_user_data],
+            output_user_data=[data[key].data.name for key in job.output_user_data],
+            cancel_on_blocking_job_failure=job.cancel_on_blocking_job_failure,
+            supports_termination=job.supports_termination,
+            priority=job.priority,
+            cwd=job.cwd or self._node.workflow.directory,
+            stdio=job.stdio,
+        )

@@ -1,0 +1,56 @@
+"""Attempts and what became of them."""
+
+from torcd.controller.layout import Layout
+from torcd.model import JobKey
+from torcd.protocol import manager as m
+from torcd.protocol.times import maybe_rfc3339
+from torcd.scheduler.state import Running, WorkflowNode
+from torcd.server.calls import Call
+from torcd.server.context import Context, find_jobs
+from torcd.store.rows import AttemptRow
+
+
+async def list_results(context: Context, parameters: m.ListResults, call: Call) -> m.ResultsReply:
+    key = await context.workflow_key(parameters.workflow_key)
+    async with context.controller.workflow(key) as node:
+        jobs: set[JobKey] | None = None
+        if parameters.jobs is not None:
+            jobs = set(find_jobs(node, parameters.jobs))
+        run_id = parameters.run_id
+        if run_id is None and not parameters.all_runs:
+            run_id = node.run_id
+        await context.controller.settled()
+        rows = await context.controller.store.attempts(key, run_id=run_id, job_keys=jobs)
+        layout = Layout(context.state_dir)
+        results = [_result(node, layout, row) for row in rows]
+        return m.ResultsReply([result for result in results if result is not None])
+
+
+def _result(node: WorkflowNode, layout: Layout, row: AttemptRow) -> m.Result | None:
+    """None for an attempt that has not started."""
+    job = node.jobs[row.job_key]
+    status, started_at = row.status, row.started_at
+    if row.ended_at is None:
+        # What runs is only known to memory: it is written down when it is over.
+        if not isinstance(job.state, Running) or job.state.attempt_key != row.key:
+            return None
+        status, started_at = job.state.status, job.state.started_at
+    stdout, stderr = layout.log_paths(
+        node.key, row.job_key, row.run_id, row.attempt_id, job.job.stdio
+    )
+    return m.Result(
+        job_key=str(row.job_key),
+        job_name=job.job.name,
+        run_id=row.run_id,
+        attempt_id=row.attempt_id,
+        status=status,
+        return_code=row.return_code,
+        reason=row.reason,
+        message=row.message,
+        started_at=maybe_rfc3339(started_at),
+        ended_at=maybe_rfc3339(row.ended_at),
+        cpu_seconds=row.cpu_seconds,
+        peak_memory_bytes=row.peak_memory_bytes,
+        stdout=stdout,
+        stderr=stderr,
+    )

@@ -1,0 +1,87 @@
+"""A spec becomes a workflow."""
+
+import fnmatch
+import os
+
+import msgspec
+from anyio import to_thread
+
+from torcd import errors, spec, value
+from torcd.controller.core import absent_inputs
+from torcd.model import DataKey, Workflow
+from torcd.protocol import manager as m
+from torcd.scheduler.events import SubmitRequested
+from torcd.server.calls import Call
+from torcd.server.context import Context
+from torcd.value import Value
+
+MAX_PARALLEL_JOBS = 100_000
+"""Beyond any machine; a bound against a slip of the finger."""
+
+
+async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submitted:
+    limit = parameters.max_parallel_jobs
+    if limit is None:
+        limit = context.default_parallel_jobs
+    if not 1 <= limit <= MAX_PARALLEL_JOBS:
+        raise errors.InvalidParameter(
+            f"{limit} jobs at once cannot be: give a number from 1 to {MAX_PARALLEL_JOBS}",
+            parameter="max_parallel_jobs",
+        )
+    if not os.path.isabs(parameters.directory):
+        raise errors.InvalidParameter("the directory must be absolute", parameter="directory")
+    # One at a time, because the keys are counted from where the last one ended.
+    async with context.controller.submitting:
+        first_key = context.controller.scheduler.next_key
+        workflow, values = await to_thread.run_sync(
+            _expand, parameters, first_key, context.controller.settings.max_value_bytes
+        )
+        context.controller.keep_environment(workflow.key, _inherited(context, parameters))
+        await context.controller.request(
+            SubmitRequested(
+                workflow=workflow,
+                max_parallel_jobs=limit,
+                initial_values=values,
+                absent_files=await to_thread.run_sync(absent_inputs, workflow),
+                wait_for_inputs=bool(parameters.wait_for_inputs),
+                at=context.controller.now(),
+            )
+        )
+    return m.Submitted(key=str(workflow.key), name=workflow.name, jobs=len(workflow.jobs))
+
+
+def _expand(
+    parameters: m.Submit, first_key: int, max_value_bytes: int
+) -> tuple[Workflow, dict[DataKey, Value]]:
+    """The long part: off the loop, so that others are served meanwhile."""
+    try:
+        given = msgspec.json.decode(parameters.workflow, type=spec.WorkflowSpec)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.InvalidSpec(f"the spec is not understood: {error}", problems=[]) from None
+    workflow = spec.expand(
+        given,
+        directory=parameters.directory,
+        default_name=parameters.default_name or "workflow",
+        first_key=first_key,
+    )
+    if parameters.user is not None and workflow.user is None:
+        workflow = msgspec.structs.replace(workflow, user=parameters.user)
+    values = {
+        data.key: value.parse(bytes(data.data), name=data.name, max_bytes=max_value_bytes)
+        for data in workflow.user_data
+        if data.data is not None
+    }
+    return workflow, values
+
+
+def _inherited(context: Context, parameters: m.Submit) -> dict[str, str]:
+    """The variables that jobs inherit: those of the submitter, minus the denied ones."""
+    patterns = context.denied_variables
+    return {
+        name: text
+        for name, text in (parameters.environment or {}).items()
+        if name
+        and "=" not in name
+        and "\0" not in name + text
+        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }

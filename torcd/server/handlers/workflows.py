@@ -1,0 +1,71 @@
+"""Workflows as they stand."""
+
+import anyio
+
+from torcd.model import JobStatus, WorkflowKey
+from torcd.protocol import manager as m
+from torcd.protocol.times import maybe_rfc3339, rfc3339
+from torcd.server.calls import Call
+from torcd.server.context import Context
+from torcd.store.rows import WorkflowRow
+
+FOLLOW_INTERVAL_SECONDS = 0.05
+"""Changes closer together than this come as one: more often than people can see is waste."""
+
+
+async def list_workflows(
+    context: Context, parameters: m.ListWorkflows, call: Call
+) -> m.WorkflowsReply:
+    await context.controller.settled()
+    rows = await context.controller.store.workflows()
+    return m.WorkflowsReply([_info(context, row) for row in rows])
+
+
+async def get_workflow(context: Context, parameters: m.GetWorkflow, call: Call) -> m.WorkflowReply:
+    return await describe(context, await context.workflow_key(parameters.workflow_key))
+
+
+async def follow_workflow(
+    context: Context, parameters: m.FollowWorkflow, call: Call
+) -> m.WorkflowReply:
+    key = await context.workflow_key(parameters.workflow_key)
+    with context.controller.feed.changes(key) as changes:
+        while True:
+            reply = await describe(context, key)
+            if reply.workflow.ended_at is not None:
+                return reply
+            await call.send(reply)
+            await changes.wait()
+            await anyio.sleep(FOLLOW_INTERVAL_SECONDS)
+
+
+async def describe(context: Context, key: WorkflowKey) -> m.WorkflowReply:
+    """A workflow as it is on disk now. Raises UnknownWorkflow."""
+    async with context.controller.workflow(key):
+        await context.controller.settled()
+        row = await context.controller.store.workflow(key)
+        return m.WorkflowReply(_info(context, row))
+
+
+def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
+    node = context.controller.scheduler.workflows.get(row.key)
+    counts = dict(row.jobs)
+    status, stopping, ended_at = row.status, row.stopping, row.ended_at
+    if node is not None:
+        counts = dict(node.counts)
+        status, stopping, ended_at = node.status, node.stopping, node.ended_at
+    return m.WorkflowInfo(
+        key=str(row.key),
+        name=row.name,
+        status=status,
+        run_id=row.run_id,
+        jobs={state.value: counts.get(state, 0) for state in JobStatus},
+        description=row.description,
+        user=row.user,
+        directory=row.directory,
+        max_parallel_jobs=row.max_parallel_jobs,
+        stopping=stopping,
+        submitted_at=rfc3339(row.submitted_at),
+        started_at=maybe_rfc3339(row.started_at),
+        ended_at=maybe_rfc3339(ended_at),
+    )

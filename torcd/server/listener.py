@@ -1,0 +1,141 @@
+"""The listening socket and who may come in."""
+
+import asyncio
+import errno
+import os
+import resource
+import socket
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+
+from torcd import errors
+from torcd.protocol.framing import MAX_ENVELOPE_BYTES
+from torcd.server.calls import Dispatcher
+from torcd.server.session import Session
+
+MAX_CONNECTIONS = 1024
+"""More clients than a workstation has jobs and people; each costs a descriptor and some KiB."""
+
+RESERVED_DESCRIPTORS = 128
+"""Kept from connections: the database, the warden, adopted processes, and some air."""
+
+BACKLOG = 512
+
+
+class Door:
+    """Accepts connections for as long as `open` lasts."""
+
+    def __init__(self, dispatcher: Dispatcher, max_value_bytes: int, log: Any) -> None:
+        self._dispatcher = dispatcher
+        self._max_message_bytes = max_value_bytes + MAX_ENVELOPE_BYTES
+        self._log = log
+        self._sessions: set[Session] = set()
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._max_connections = max(1, min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS))
+
+    @asynccontextmanager
+    async def open(self, listener: socket.socket) -> AsyncIterator[None]:
+        """Serve; at the end of the block the door closes and all sessions with it."""
+        async with anyio.create_task_group() as tasks:
+            loop = asyncio.get_running_loop()
+            server = await loop.create_unix_server(
+                lambda: Session(
+                    self._dispatcher,
+                    tasks,
+                    self._max_message_bytes,
+                    self._admit,
+                    self._sessions.discard,
+                    self._log,
+                ),
+                sock=listener,
+                backlog=BACKLOG,
+            )
+            try:
+                yield
+            finally:
+                server.close()
+                tasks.cancel_scope.cancel()
+
+    def _admit(self, session: Session, uid: int) -> str | None:
+        """None, or why not."""
+        if uid not in (os.getuid(), 0):
+            self._log.warning("connection refused", uid=uid)
+            return f"this is the daemon of user {os.getuid()}; you are user {uid}"
+        if len(self._sessions) >= self._max_connections:
+            self._log.warning("too many connections", limit=self._max_connections)
+            return f"too many connections: {self._max_connections} are open"
+        self._sessions.add(session)
+        return None
+
+
+def bind(path: str) -> socket.socket:
+    """A listening socket at a path, for its owner only. Raises UserError.
+
+    A socket that nobody answers on is what a killed daemon left: it is replaced. Anything else in
+    the way is not ours to remove.
+    """
+    directory = os.path.dirname(path)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        _check_directory(directory)
+        _clear_the_way(path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(mask)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG or "too long" in str(error):
+            problem = "the path is too long for a socket (about 100 bytes)"
+        else:
+            problem = error.strerror or str(error)
+        raise errors.ConfigError(
+            f"cannot listen on {path}: {problem}; give another with --socket", file=path
+        ) from None
+    listener.listen(BACKLOG)
+    return listener
+
+
+def unlink(path: str, listener_inode: int) -> None:
+    """Take the socket's name away, unless somebody else's socket has it by now."""
+    with suppress(OSError):
+        if os.lstat(path).st_ino == listener_inode:
+            os.unlink(path)
+
+
+def _check_directory(directory: str) -> None:
+    facts = os.stat(directory)
+    if facts.st_uid not in (os.getuid(), 0):
+        raise errors.ConfigError(
+            f"cannot listen in {directory}: it belongs to user {facts.st_uid}", file=directory
+        )
+    if facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX:
+        raise errors.ConfigError(
+            f"cannot listen in {directory}: everybody may write there", file=directory
+        )
+
+
+def _clear_the_way(path: str) -> None:
+    try:
+        facts = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(facts.st_mode) or facts.st_uid != os.getuid():
+        raise errors.ConfigError(
+            f"cannot listen on {path}: something is there that is no socket of ours; "
+            "remove it, or give another path with --socket",
+            file=path,
+        )
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise errors.ConfigError(f"cannot listen on {path}: a daemon answers there already", file=path)
