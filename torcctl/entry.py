@@ -23,6 +23,14 @@ def main() -> None:
 
 
 def run(words: list[str]) -> int:
+    """Run torcctl with these arguments and return the exit code."""
+    for position, word in enumerate(words, start=1):
+        # Everything goes to the daemon as JSON sooner or later, and JSON is UTF-8.
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            message = f"argument {position} is not UTF-8: {word!a}"
+            return exits.report("Usage", message, {}, as_json="--json" in words)
     call = fast.parse(words, os.environ)
     if call is not None:
         code = fast.perform(call, os.environ)

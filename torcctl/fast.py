@@ -161,7 +161,9 @@ def _call(verb: str, arguments: list[str], options: Mapping[str, str | bool]) ->
     except ValueError:
         return None
     seconds = call.timeout_seconds
-    if not (seconds is None or 0 <= seconds < float("inf")) or (call.revision is not None and call.revision < 1):
+    if not (seconds is None or 0 <= seconds < float("inf")) or (
+        call.revision is not None and call.revision < 1
+    ):
         return None
     if not options.get("key", "k") or not options.get("socket", "s"):
         return None
@@ -235,7 +237,7 @@ def read_value(name: str, value: str) -> str:
             data = _standard_input[0]
         elif value.startswith("@"):
             where = f" in {value[1:]}"
-            with open(value[1:], "rb") as file:  # noqa: PTH123 - pathlib takes 5 ms to import
+            with open(value[1:], "rb") as file:
                 data = file.read()
         else:
             data = value.encode()

@@ -55,6 +55,9 @@ torcctl speaks to torcd, the daemon that runs the jobs; 'torcctl run' starts one
 Where a job or a value is asked for, its name or its key will do.
 """
 
+_COMPLETE = "_TORCCTL_COMPLETE"
+"""What a shell sets that wants words completed; see `completions`."""
+
 cli = _Torcctl(
     "torcctl",
     help=_HELP,
@@ -85,9 +88,14 @@ def run(words: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     invocation = Invocation()
     try:
-        # A command ends early by click's Exit, whose code is what main then returns.
-        code = cli.main(words, prog_name="torcctl", standalone_mode=False, obj=invocation)
-        return code if isinstance(code, int) else exits.DONE
+        if _COMPLETE in os.environ:
+            cli.main(words, prog_name="torcctl", complete_var=_COMPLETE)
+        # Not cli.main: it has ideas of its own about a closed pipe and Ctrl-C.
+        with cli.make_context("torcctl", list(words), obj=invocation) as ctx:
+            cli.invoke(ctx)
+        return exits.DONE
+    except click.exceptions.Exit as e:
+        return e.exit_code
     except click.exceptions.NoArgsIsHelpError as e:
         sys.stderr.write(e.format_message() + "\n")
         return exits.USAGE

@@ -28,10 +28,13 @@ def _keep(attribute: str) -> Callable[[click.Context, click.Parameter, Any], Non
 
 
 def global_options(*, hidden: bool) -> list[click.Option]:
-    """-k, -F, --json, --socket and -q, each kept in the Invocation of the context."""
+    """-k, -F, --json, --socket and -q, each kept in the Invocation of the context.
+
+    Their names within click differ from all names of a command's own parameters.
+    """
     return [
         click.Option(
-            ["-k", "--key"],
+            ["-k", "--key", "global_key"],
             metavar="KEY",
             help="The workflow. Default: $TORC_WORKFLOW_KEY, then the newest one.",
             callback=_keep("key_option"),
@@ -39,7 +42,7 @@ def global_options(*, hidden: bool) -> list[click.Option]:
             hidden=hidden,
         ),
         click.Option(
-            ["-F", "--format", "format_"],
+            ["-F", "--format", "global_format"],
             type=click.Choice(["table", "json"]),
             help="How to print. JSON is complete and stable.",
             callback=_keep("format_option"),
@@ -47,7 +50,7 @@ def global_options(*, hidden: bool) -> list[click.Option]:
             hidden=hidden,
         ),
         click.Option(
-            ["--json", "json_"],
+            ["--json", "global_json"],
             is_flag=True,
             flag_value="json",
             default=None,
@@ -57,7 +60,7 @@ def global_options(*, hidden: bool) -> list[click.Option]:
             hidden=hidden,
         ),
         click.Option(
-            ["--socket"],
+            ["--socket", "global_socket"],
             metavar="PATH",
             help="The daemon's socket. Default: $TORC_SOCKET, then the user's, then the system's.",
             callback=_keep("socket_option"),
@@ -65,7 +68,7 @@ def global_options(*, hidden: bool) -> list[click.Option]:
             hidden=hidden,
         ),
         click.Option(
-            ["-q", "--quiet"],
+            ["-q", "--quiet", "global_quiet"],
             is_flag=True,
             help="Print data and errors only.",
             callback=_keep("quiet"),

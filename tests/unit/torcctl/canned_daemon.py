@@ -21,6 +21,9 @@ Script = Answer | Iterable[Answer] | Callable[[dict[str, Any]], Any]
 HANG_UP = object()
 """Given instead of an answer: the connection is closed."""
 
+SILENCE = object()
+"""Given instead of an answer: there will be one, and it never comes."""
+
 
 class CannedDaemon:
     """`answer` says what is answered to a method; `calls` are what was asked, in order."""
@@ -38,7 +41,7 @@ class CannedDaemon:
 
     def answer(self, parameters: type[msgspec.Struct], script: Any) -> None:
         """A struct, an error, a list of those (a stream), or a function of the parameters that
-        returns one of these; HANG_UP in a list ends the connection."""
+        returns one of these; HANG_UP in a list ends the connection, SILENCE the answers."""
         self._scripts[registry.full_name(parameters)] = script
 
     def asked(self, parameters: type[msgspec.Struct]) -> list[dict[str, Any]]:
@@ -85,6 +88,8 @@ class CannedDaemon:
         for position, answer in enumerate(answers, start=1):
             if answer is HANG_UP:
                 yield None
+            elif answer is SILENCE:
+                return
             elif isinstance(answer, TorcError):
                 yield envelope.encode_error(answer)
             else:

@@ -20,9 +20,7 @@ def test_a_value_is_printed_exactly_as_it_was_stored(daemon: CannedDaemon, torcc
     assert torcctl("data", "get", "n").bytes == HOSTILE.encode() + b"\n"
 
 
-def test_integers_beyond_pythons_own_limit_pass_through(
-    daemon: CannedDaemon, torcctl: Run
-) -> None:
+def test_integers_beyond_pythons_own_limit_pass_through(daemon: CannedDaemon, torcctl: Run) -> None:
     digits = "9" * 20_000
     daemon.answer(u.Fetch, record(digits))
     daemon.answer(u.Store, record(digits))
@@ -78,7 +76,7 @@ def test_a_value_may_come_from_standard_input_or_a_file(
 ) -> None:
     daemon.answer(u.Store, record("5"))
     (tmp_path / "v.json").write_bytes(b'{"a": 1}\n')
-    assert torcctl("data", "put", "n", "-", stdin=b' [1,\n2] ').code == 0
+    assert torcctl("data", "put", "n", "-", stdin=b" [1,\n2] ").code == 0
     assert torcctl("data", "put", "n", f"@{tmp_path}/v.json").code == 0
     assert [call["data"] for call in daemon.asked(u.Store)] == [[1, 2], {"a": 1}]
 
