@@ -167,6 +167,13 @@ class EnableRequested(msgspec.Struct, frozen=True, kw_only=True):
     at: Timestamp
 
 
+class DrainRequested(msgspec.Struct, frozen=True):
+    """Start nothing more, of no workflow: the daemon is to end when what runs has ended. Nothing
+    of this is written down; the next daemon goes on."""
+
+    at: Timestamp
+
+
 Event = (
     SubmitRequested
     | WorkflowLoaded
@@ -181,4 +188,5 @@ Event = (
     | ResumeRequested
     | DisableRequested
     | EnableRequested
+    | DrainRequested
 )

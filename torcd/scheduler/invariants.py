@@ -25,12 +25,13 @@ def violations(scheduler: Scheduler) -> list[str]:
     """Everything that is wrong; nothing, if the scheduler is right."""
     found: list[str] = []
     active: dict[AttemptKey, tuple[WorkflowNode, JobNode]] = {}
+    is_draining = scheduler.is_draining
     for key, node in scheduler.workflows.items():
         if key != node.key:
             found.append(f"workflow {node.key}: is held as {key}")
         if key + node.workflow.size > scheduler.next_key:
             found.append(f"workflow {key}: its keys would be given again")
-        found += (f"workflow {key}: {problem}" for problem in _workflow(node))
+        found += (f"workflow {key}: {problem}" for problem in _workflow(node, is_draining))
         for job in node.jobs.values():
             found += (f'workflow {key}, "{job.job.name}": {problem}' for problem in _job(job))
             if isinstance(job.state, Pending | Running):
@@ -47,7 +48,7 @@ def _held(scheduler: Scheduler) -> list[AttemptKey]:
     return list(scheduler.active_attempts)
 
 
-def _workflow(node: WorkflowNode) -> Iterator[str]:
+def _workflow(node: WorkflowNode, is_draining: bool) -> Iterator[str]:
     counts = dict.fromkeys(JobStatus, 0)
     for job in node.jobs.values():
         counts[job.state.status] += 1
@@ -73,7 +74,8 @@ def _workflow(node: WorkflowNode) -> Iterator[str]:
         yield "is on its way out, and a job of it goes on"
     if node.status is WorkflowStatus.COMPLETED and any(counts[bad] for bad in ENDED_BADLY):
         yield "completed with a job that is not"
-    if node.starts_jobs and counts[JobStatus.READY] and choosing.room(node) > 0:
+    starts = node.starts_jobs and not is_draining
+    if starts and counts[JobStatus.READY] and choosing.room(node) > 0:
         yield "a job is ready, there is room, and it waits"
     yield from _heap(node)
 

@@ -52,6 +52,8 @@ class Scheduler:
                 return requesting.disable(memory, event)
             case e.EnableRequested():
                 return requesting.enable(memory, event)
+            case e.DrainRequested():
+                return requesting.drain(memory, event)
             case e.SubmitRequested():
                 return arriving.submit(memory, event)
             case e.WorkflowLoaded():
@@ -78,6 +80,11 @@ class Scheduler:
     @property
     def active_attempts(self) -> Iterable[AttemptKey]:
         return self._memory.attempts.keys()
+
+    @property
+    def is_draining(self) -> bool:
+        """Nothing more is to start."""
+        return self._memory.is_draining
 
     def forget(self, key: WorkflowKey) -> None:
         """Drop a workflow that is over from memory. It can be loaded again."""

@@ -10,7 +10,14 @@ from torcd.scheduler.state import JobNode, WorkflowNode
 class Memory:
     """The workflows, the attempts under way, and where the counters stand."""
 
-    __slots__ = ("attempts", "next_attempt_key", "next_happening", "next_key", "workflows")
+    __slots__ = (
+        "attempts",
+        "is_draining",
+        "next_attempt_key",
+        "next_happening",
+        "next_key",
+        "workflows",
+    )
 
     def __init__(self, next_key: int, next_attempt_key: int, next_happening: int) -> None:
         self.next_key = next_key
@@ -19,6 +26,8 @@ class Memory:
         self.workflows: dict[WorkflowKey, WorkflowNode] = {}
         self.attempts: dict[AttemptKey, tuple[WorkflowNode, JobNode]] = {}
         """Of each job that is pending or running."""
+        self.is_draining = False
+        """Nothing more is to start."""
 
     def workflow(self, key: WorkflowKey) -> WorkflowNode:
         node = self.workflows.get(key)

@@ -3,17 +3,18 @@
 from torcd import errors
 from torcd.model import Reason, WorkflowStatus
 from torcd.scheduler import wording
-from torcd.scheduler.commands import Command, RevokeAttempt
+from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     CancelRequested,
     DisableRequested,
+    DrainRequested,
     EnableRequested,
     PauseRequested,
     ResumeRequested,
     StoreRequested,
 )
 from torcd.scheduler.memory import Memory, jobs_of
-from torcd.scheduler.state import Blocked, Disabled, Ended, Pending, Ready, Stop
+from torcd.scheduler.state import Blocked, Disabled, Ended, Ready, Stop
 from torcd.scheduler.turn import Turn
 
 
@@ -73,10 +74,18 @@ def pause(memory: Memory, event: PauseRequested) -> list[Command]:
     turn = Turn(memory, node, event.at)
     node.status = WorkflowStatus.PAUSED
     turn.outbox.save_workflow()
-    for job in node.jobs.values():
-        if isinstance(job.state, Pending) and job.state.stop is None:
-            turn.outbox.add(RevokeAttempt(job.state.attempt_key))
+    turn.revoke_pending()
     return turn.end()
+
+
+def drain(memory: Memory, event: DrainRequested) -> list[Command]:
+    memory.is_draining = True
+    commands: list[Command] = []
+    for node in memory.workflows.values():
+        turn = Turn(memory, node, event.at)
+        turn.revoke_pending()
+        commands += turn.end()
+    return commands
 
 
 def resume(memory: Memory, event: ResumeRequested) -> list[Command]:

@@ -54,7 +54,7 @@ class Turn:
     def end(self) -> list[Command]:
         """Start what may start now, and see whether the workflow is over."""
         node = self.node
-        if node.starts_jobs and node.ready:
+        if node.starts_jobs and node.ready and not self.memory.is_draining:
             room = choosing.room(node)
             while room > 0 and (job := choosing.take_next(node)) is not None:
                 self._start(job)
@@ -101,6 +101,12 @@ class Turn:
             self.outbox.tell_job(job)
         else:
             self._make_ready(job)
+
+    def revoke_pending(self) -> None:
+        """Have what was chosen and has not started taken back."""
+        for job in self.node.jobs.values():
+            if isinstance(job.state, Pending) and job.state.stop is None:
+                self.outbox.add(RevokeAttempt(job.state.attempt_key))
 
     def repeat(self, job: JobNode, pending: Pending) -> None:
         """After a restart: tell the executor again what was wanted of it."""

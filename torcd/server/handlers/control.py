@@ -59,7 +59,12 @@ async def enable(context: Context, parameters: m.Enable, call: Call) -> m.Change
     async with context.controller.workflow(key) as node:
         jobs = find_jobs(node, parameters.jobs)
         await context.controller.request(
-            e.EnableRequested(workflow_key=key, jobs=tuple(jobs), at=context.controller.now())
+            e.EnableRequested(
+                workflow_key=key,
+                jobs=tuple(jobs),
+                absent_files=await to_thread.run_sync(_absent_inputs, node, jobs),
+                at=context.controller.now(),
+            )
         )
         return _changed(node, set(jobs))
 
@@ -70,9 +75,16 @@ def _changed(node: WorkflowNode, keys: set[JobKey]) -> m.Changed:
 
 
 def _absent_outputs(node: WorkflowNode, jobs: list[JobKey]) -> frozenset[FileKey]:
-    made = {key for job in jobs for key in node.jobs[job].job.output_files}
+    return _absent(node, {key for job in jobs for key in node.jobs[job].job.output_files})
+
+
+def _absent_inputs(node: WorkflowNode, jobs: list[JobKey]) -> frozenset[FileKey]:
+    return _absent(node, {key for job in jobs for key in node.jobs[job].job.input_files})
+
+
+def _absent(node: WorkflowNode, files: set[FileKey]) -> frozenset[FileKey]:
     return frozenset(
         file.key
         for file in node.workflow.files
-        if file.key in made and not os.path.exists(file.path)
+        if file.key in files and not os.path.exists(file.path)
     )
