@@ -84,6 +84,7 @@ class LocalExecutor:
         self._orders: dict[AttemptKey, AttemptOrder] = {}
         """Of attempts that are not over."""
         self._stops: dict[AttemptKey, float | None] = {}
+        self._revoked: set[AttemptKey] = set()
         self._orphans: dict[int, int] = {}
         """Children of ours that are an attempt's leader: pid by attempt key."""
 
@@ -148,8 +149,14 @@ class LocalExecutor:
         self._send_orders(fresh)
 
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
-        self._stops[attempt_key] = grace_seconds
+        if attempt_key in self._orders:
+            self._stops[attempt_key] = grace_seconds
         self._send(stop=[(attempt_key, grace_seconds)])
+
+    def revoke(self, attempt_key: AttemptKey) -> None:
+        if attempt_key in self._orders:
+            self._revoked.add(attempt_key)
+        self._send(revoke=[attempt_key])
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         keys = list(attempts)
@@ -218,6 +225,8 @@ class LocalExecutor:
         self._send_orders(list(self._orders.values()))
         if self._stops:
             link.send(messages.line(stop=list(self._stops.items())))
+        if self._revoked:
+            link.send(messages.line(revoke=list(self._revoked)))
         if link.hello is not None and link.hello.version != __version__:
             link.send(messages.line(retire=True))  # an earlier version's; the next one is ours
         self._wait_for_orphans()
@@ -254,6 +263,7 @@ class LocalExecutor:
             key = report.attempt_key
             self._orders.pop(key, None)
             self._stops.pop(key, None)
+            self._revoked.discard(key)
             if key in self._orphans and isinstance(report, Exited):
                 reports[i] = self._reap_orphan(report)
         self._report(reports)

@@ -49,8 +49,6 @@ class Hello(msgspec.Struct, frozen=True):
 
     protocol: int
     pid: int
-    boot: str
-    state: int
     version: str
 
 

@@ -37,9 +37,14 @@ def main() -> int:
     if not _lock(f"{directory}/warden.lock"):
         print(f"another warden has {directory} and does not end", file=sys.stderr)
         return 1
-    warden = Warden(directory, boot_id, int(state_id), leave_children == "1")
     try:
-        warden.recover(heir == "1")
+        warden = Warden(
+            directory,
+            boot_id,
+            int(state_id),
+            leave_children=leave_children == "1",
+            heir=heir == "1",
+        )
     except UnreadableJournal as error:
         print(error, file=sys.stderr)
         return 1

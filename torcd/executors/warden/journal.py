@@ -29,10 +29,10 @@ class UnreadableJournal(Exception):
 class Entry:
     """What a journal tells of one attempt."""
 
-    __slots__ = ("born", "claim_lane", "final", "pid", "started")
+    __slots__ = ("born", "final", "lane", "pid", "started")
 
-    def __init__(self, claim_lane: int | None) -> None:
-        self.claim_lane = claim_lane
+    def __init__(self, lane: int | None) -> None:
+        self.lane = lane
         self.pid = 0
         self.born: int | None = None
         self.started = ""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         forget_environment: str
         start: list[OrderMessage]
         stop: list[tuple[int, float | None]]
+        revoke: list[int]
         settled: list[tuple[int, int]]
         """Keys and return codes of orphans that are the daemon's children."""
         acknowledge: list[int]
@@ -67,7 +68,6 @@ class Order:
 
 class Attempt:
     __slots__ = (
-        "at",
         "born",
         "deadline",
         "final",
@@ -94,7 +94,6 @@ class Attempt:
         """Of its leader; 0 before there is one."""
         self.born: int | None = None
         """The leader's start time, where it is needed to tell it from another of the same pid."""
-        self.at = 0
         self.pidfd = -1
         """An orphan's."""
         self.deadline: float | None = None
@@ -110,10 +109,11 @@ class Attempt:
 class Lane:
     """Attempts that share a limit."""
 
-    __slots__ = ("limit", "queue", "running")
+    __slots__ = ("key", "limit", "queue", "running")
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self.limit = 0
         self.running = 0
         self.queue: deque[Attempt] = deque()
 
@@ -155,9 +155,9 @@ def lost(key: int, problem: str, at: int) -> str:
     return json.dumps(["lost", key, at, problem])
 
 
-def claimed(attempts: list[Attempt], lane_of: dict[int, int]) -> str:
+def claimed(attempts: list[Attempt]) -> str:
     """From here on they are this warden's, and nobody else will ever start them."""
-    return json.dumps(["claimed", [[a.key, lane_of.get(a.key)] for a in attempts]])
+    return json.dumps(["claimed", [[a.key, a.lane.key if a.lane else None] for a in attempts]])
 
 
 def returned(keys: list[int]) -> str:

@@ -69,7 +69,7 @@ def read_marker(pid: int) -> int | None:
 class Process:
     """What /proc/PID/stat tells of one process."""
 
-    __slots__ = ("born", "parent", "pid", "session", "state")
+    __slots__ = ("born", "parent", "pid", "session", "state", "wait_status")
 
     def __init__(self, pid: int, stat: bytes) -> None:
         fields = stat[stat.rindex(b")") + 2 :].split()
@@ -79,6 +79,8 @@ class Process:
         self.session = int(fields[3])
         self.born = int(fields[_BORN])
         """Clock ticks since the machine was started."""
+        self.wait_status = int(fields[-1])
+        """As `wait` would tell it; only of one that is over, and if `may_inspect`, otherwise 0."""
 
     @property
     def over(self) -> bool:
@@ -89,6 +91,15 @@ class Process:
 def read_process(pid: int) -> Process | None:
     stat = _read(f"/proc/{pid}/stat")
     return Process(pid, stat) if stat else None
+
+
+def may_inspect(pid: int) -> bool:
+    """Whether /proc tells us all of it: not if it runs as another user."""
+    try:
+        os.readlink(f"/proc/{pid}/ns/user")
+    except OSError:
+        return False
+    return True
 
 
 def all_processes() -> dict[int, Process]:

@@ -1,0 +1,291 @@
+"""The attempts: take them up, start them when it is their turn, see them end, forget them.
+
+What may be killed between any two steps, and what holds then:
+
+* An attempt is claimed in the journal before it is spawned; nobody starts a claimed one again,
+  but who knows that it never was spawned (see `journal`).
+* A child's status is read without reaping it, written down, and then it is reaped. So a successor
+  finds the status in the journal or the child with our parent, the daemon, who is told to wait for
+  it. An ended attempt is kept until the daemon has acknowledged it.
+* What an attempt leaves behind becomes our child, since we are a subreaper. The attempt's final
+  report waits until none of it is left.
+"""
+
+import os
+import sys
+import time
+
+from torcd.executors.warden import ledger, processes, spawning
+from torcd.executors.warden.cleaning import Cleaner
+from torcd.executors.warden.journal import Journal
+from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Lane, Order
+from torcd.executors.warden.orphans import Orphans
+
+CLAIM_BATCH = 16
+"""Claims in one write. More saves little, and all of a batch are lost if warden and daemon die at
+once in the middle of it."""
+NO_ROOM_SECONDS = 0.25
+"""How long to wait before another try when the system has no room for a process."""
+NO_ROOM_TRIES = 240
+"""How often, with nothing of ours running that could make room: a minute."""
+
+
+class Attempts:
+    def __init__(self, state_id: int, journal: Journal, cleaner: Cleaner, orphans: Orphans) -> None:
+        self._state_id = state_id
+        self._journal = journal
+        self._cleaner = cleaner
+        self._orphans = orphans
+        self._marked = processes.markers_possible()
+        self._known: dict[int, Attempt] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._free: dict[int, Lane] = {}
+        """Lanes that may have a place for the next."""
+        self._leaders: dict[int, Attempt] = {}
+        """Our children, by pid."""
+        self._room_at: float | None = None
+        """When to try again; the system had no room."""
+        self._room_tries = 0
+        self.reports: list[str] = []
+        """For the daemon, since they were last taken."""
+
+    # What is asked of us
+
+    def order(self, key: int, lane_key: int, lane_limit: int, order: Order) -> None:
+        known = self._known.get(key)
+        if known is not None:
+            self.reports += _told(known)
+            return
+        lane = self._lane(lane_key)
+        lane.limit = lane_limit
+        attempt = self._known[key] = Attempt(key, lane, order)
+        lane.queue.append(attempt)
+        self._free[lane_key] = lane
+
+    def refuse(self, key: int, problem: str) -> None:
+        """An order that can't be carried out."""
+        if key not in self._known:
+            attempt = self._known[key] = Attempt(key, None, None)
+            self._end(attempt, ledger.not_started(key, problem, _now()))
+            self._over(attempt)
+
+    def stop(self, key: int, grace_seconds: float | None) -> None:
+        attempt = self._known.get(key)
+        if attempt is not None and attempt.state in (RUNNING, ENDING):
+            self._cleaner.stop(attempt, grace_seconds)
+        else:
+            self.revoke(key)
+
+    def revoke(self, key: int) -> None:
+        """Take it out if it has not started."""
+        attempt = self._known.get(key)
+        if attempt is not None and attempt.state == QUEUED and attempt.lane is not None:
+            self._free[attempt.lane.key] = attempt.lane  # it may be empty now
+            attempt.lane = None
+            self._end(attempt, ledger.not_started(key, None, _now()))
+            self._over(attempt)
+
+    def acknowledge(self, keys: list[int]) -> None:
+        """The daemon has their ends on disk."""
+        forgotten = [k for k in keys if k in self._known and self._known[k].state == OVER]
+        for key in forgotten:
+            del self._known[key]
+        if forgotten:
+            self._journal.later(ledger.acknowledged(forgotten))
+            if self._journal.worth_rewriting:
+                self.rewrite_journal()
+
+    def orphan_ended(self, key: int, code: int | None) -> None:
+        """An attempt of an earlier warden; None: nobody can tell how."""
+        attempt = self._known.get(key)
+        if attempt is None or attempt.pidfd < 0:
+            return
+        self._orphans.told(attempt)
+        os.close(attempt.pidfd)  # which also takes it out of epoll
+        attempt.pidfd = -1
+        if code is None:
+            problem = "its warden died, and this kernel (before 6.15) does not tell how it ended"
+            self._end(attempt, ledger.lost(key, problem, _now()))
+        else:
+            self._end(attempt, ledger.exited(key, code, _now()))
+        self._cleaner.condemn(attempt)
+
+    def inherit(self, attempt: Attempt, lane_key: int | None) -> None:
+        """An attempt of an earlier warden: running, or ended and not acknowledged."""
+        self._known[attempt.key] = attempt
+        if attempt.state == RUNNING:
+            self._orphans.watch(attempt)
+            if lane_key is not None:
+                attempt.lane = self._lane(lane_key)
+                attempt.lane.running += 1
+        elif attempt.state == ENDING:
+            self._cleaner.condemn(attempt)
+
+    # What is known of us
+
+    def all_reports(self) -> list[str]:
+        """All there is to say of all of them."""
+        return [line for attempt in self._known.values() for line in _told(attempt)]
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is running or waiting."""
+        return all(attempt.state == OVER for attempt in self._known.values())
+
+    @property
+    def none(self) -> bool:
+        return not self._known
+
+    @property
+    def due(self) -> float | None:
+        """When `settle` is to be called though nothing has happened; monotonic seconds."""
+        if self._free and self._room_at is None:
+            return 0.0
+        due = [t for t in (self._cleaner.due, self._room_at) if t is not None]
+        return min(due) if due else None
+
+    # What happens
+
+    def reap(self) -> None:
+        """Take the status of children that have ended."""
+        while True:
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if info is None:
+                return
+            attempt = self._leaders.pop(info.si_pid, None)
+            if attempt is None:
+                os.waitpid(info.si_pid, 0)
+                self._cleaner.child_gone(info.si_pid)
+                continue
+            key, now = attempt.key, _now()
+            code = info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
+            self._journal.insist(ledger.exited(key, code, now))
+            usage = os.wait4(info.si_pid, 0)[2]
+            cpu_seconds = usage.ru_utime + usage.ru_stime
+            peak_bytes = usage.ru_maxrss * 1024
+            self._end(attempt, ledger.exited(key, code, now, cpu_seconds, peak_bytes))
+            self._cleaner.leader_ended(attempt)
+            if self._room_at is not None:
+                self._room_at = 0.0
+
+    def settle(self) -> None:
+        """What is to be done after anything has happened."""
+        for attempt in self._cleaner.clean(self._leaders):
+            self._over(attempt)
+        self._fill()
+        self._journal.flush()
+
+    def rewrite_journal(self) -> None:
+        """Leave in it what is needed: less will do, or the old one if there is no room."""
+        try:
+            self._journal.rewrite(self.facts())
+        except OSError as error:
+            print(f"cannot rewrite the journal: {error}", file=sys.stderr, flush=True)
+
+    def facts(self) -> list[str]:
+        """What the journal has to tell of all that were claimed or are over."""
+        claims = [a for a in self._known.values() if a.state == RUNNING]
+        facts = [ledger.claimed(claims)] if claims else []
+        for attempt in self._known.values():
+            facts += [line for line in (attempt.line, attempt.final) if line]
+        return facts
+
+    def _lane(self, lane_key: int) -> Lane:
+        return self._lanes.setdefault(lane_key, Lane(lane_key))
+
+    def _fill(self) -> None:
+        """Start what has a place, at most a batch of it."""
+        if not self._free or (self._room_at is not None and time.monotonic() < self._room_at):
+            return
+        self._room_at = None
+        batch: list[Attempt] = []
+        for lane in list(self._free.values()):
+            while len(batch) < CLAIM_BATCH and (attempt := lane.next()) is not None:
+                batch.append(attempt)
+            if len(batch) == CLAIM_BATCH:
+                break
+            del self._free[lane.key]
+            if lane.empty:
+                del self._lanes[lane.key]
+        if not batch:
+            return
+        if not self._journal.write(ledger.claimed(batch)):
+            self._no_room(batch, "the disk of the state directory is full")
+            return
+        for i, attempt in enumerate(batch):
+            try:
+                self._spawn(attempt)
+            except spawning.NoRoom as error:
+                self._journal.later(ledger.returned([a.key for a in batch[i:]]))
+                self._no_room(batch[i:], str(error))
+                break
+        else:
+            self._room_tries = 0
+        os.chdir("/")  # keep no job's directory busy
+
+    def _spawn(self, attempt: Attempt) -> None:
+        order = attempt.order
+        assert order is not None
+        key = attempt.key
+        if self._marked:
+            processes.wear_marker(processes.marker(self._state_id, key))
+        environment = {**order.base, **order.env} if order.env else order.base
+        try:
+            pid = spawning.spawn(order.argv, environment, order.cwd, order.stdout, order.stderr)
+        except spawning.CannotStart as error:
+            self._end(attempt, ledger.not_started(key, str(error), _now()))
+            self._over(attempt)
+            return
+        attempt.order = None
+        attempt.state = RUNNING
+        attempt.pid = pid
+        if not self._marked:
+            process = processes.read_process(pid)
+            attempt.born = process.born if process is not None else None
+        attempt.line = ledger.started(key, pid, _now(), attempt.born)
+        self._leaders[pid] = attempt
+        self._journal.later(attempt.line)
+        self.reports.append(attempt.line)
+
+    def _no_room(self, batch: list[Attempt], problem: str) -> None:
+        """Try them again later, before those behind them; in the end say why it can't be done."""
+        self._room_tries += 1
+        if self._room_tries > NO_ROOM_TRIES and not self._leaders:
+            self._room_tries = 0
+            for attempt in batch:
+                self._end(attempt, ledger.not_started(attempt.key, problem, _now()))
+                self._over(attempt)
+            return
+        for attempt in reversed(batch):
+            if attempt.lane is not None:
+                attempt.lane.give_back(attempt)
+                self._free[attempt.lane.key] = attempt.lane
+        self._room_at = time.monotonic() + NO_ROOM_SECONDS
+
+    def _end(self, attempt: Attempt, final: str) -> None:
+        attempt.state = ENDING
+        attempt.order = None
+        attempt.final = final
+        self._journal.later(final)
+
+    def _over(self, attempt: Attempt) -> None:
+        """Nothing of it is left: its place is free, and the daemon may know."""
+        attempt.state = OVER
+        if attempt.lane is not None:
+            attempt.lane.running -= 1
+            self._free[attempt.lane.key] = attempt.lane
+            attempt.lane = None
+        self.reports.append(attempt.final)
+
+
+def _told(attempt: Attempt) -> list[str]:
+    final = attempt.final if attempt.state == OVER else ""
+    return [line for line in (attempt.line, final) if line]
+
+
+def _now() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000

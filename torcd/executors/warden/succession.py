@@ -1,0 +1,81 @@
+"""Take over what earlier wardens left: read their journal, and see what is still there."""
+
+import os
+import time
+
+from torcd.executors.warden import ledger, processes
+from torcd.executors.warden.attempts import Attempts
+from torcd.executors.warden.cleaning import Cleaner
+from torcd.executors.warden.journal import Entry, Past
+from torcd.executors.warden.ledger import ENDING, OVER, RUNNING, Attempt
+
+
+def take_over(
+    past: Past, attempts: Attempts, cleaner: Cleaner, boot_id: str, state_id: int, heir: bool
+) -> None:
+    """`heir`: our parent, the daemon, was the parent of the last warden too, has inherited all its
+    children, and has reaped none that is an attempt's leader. Then a claim without a trace of a
+    process was never carried out; it is forgotten, and may be made again."""
+    if past.boot_id != boot_id:
+        for key, entry in past.entries.items():
+            attempts.inherit(_of_another_boot(key, entry), None)
+        return
+    cleaner.strangers = {past.warden_pid}
+    marked = processes.markers_possible()
+    by_marker = cleaner.leaders_by_key() if past.entries else {}
+    for key, entry in past.entries.items():
+        attempt = Attempt(key, None, None)
+        attempt.state, attempt.orphan = ENDING, True
+        attempt.line, attempt.final = entry.started, entry.final
+        if not entry.final:
+            pid = _leader(key, entry, by_marker, state_id if marked else None)
+            if not (pid and _adopt(attempt, pid, marked)):
+                if heir and not entry.pid:
+                    continue
+                problem = "it ended while neither the daemon nor its warden was there"
+                attempt.final = ledger.lost(key, problem, _now())
+        attempts.inherit(attempt, entry.lane)
+
+
+def _of_another_boot(key: int, entry: Entry) -> Attempt:
+    attempt = Attempt(key, None, None)
+    attempt.state = OVER
+    attempt.line = entry.started
+    attempt.final = entry.final or ledger.lost(
+        key, "the machine was restarted while it ran", _now()
+    )
+    return attempt
+
+
+def _leader(key: int, entry: Entry, by_marker: dict[int, int], state_id: int | None) -> int:
+    """The pid of the attempt's leader if it is still there, be it unreaped; 0 if not. A process
+    that got its pid later is not taken for it."""
+    if not entry.pid:
+        return by_marker.get(processes.low_bits(key), 0)
+    if state_id is not None and entry.born is None:
+        mark = processes.read_marker(entry.pid)
+        return entry.pid if mark == processes.marker(state_id, key) else 0
+    process = processes.read_process(entry.pid)
+    return entry.pid if process is not None and process.born == entry.born else 0
+
+
+def _adopt(attempt: Attempt, pid: int, marked: bool) -> bool:
+    """Have it watched; False: it has just gone."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    process = processes.read_process(pid)
+    if process is None:
+        os.close(pidfd)
+        return False
+    attempt.pidfd, attempt.pid, attempt.born = pidfd, pid, process.born
+    attempt.state = RUNNING
+    if not attempt.line:
+        attempt.line = ledger.started(attempt.key, pid, _now(), None if marked else process.born)
+    return True
+
+
+def _now() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
