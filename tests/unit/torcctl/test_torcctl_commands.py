@@ -16,7 +16,7 @@ from canned_daemon import (
     result,
     workflow,
 )
-from conftest import Run
+from tests.unit.torcctl.conftest import Run
 
 from torcd import errors
 from torcd.protocol import manager as m

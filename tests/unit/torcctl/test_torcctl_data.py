@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from canned_daemon import HANG_UP, CannedDaemon, record
-from conftest import Run
+from tests.unit.torcctl.conftest import Run
 
 from torcctl import fast
 from torcd import errors

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from canned_daemon import CannedDaemon, workflow
-from conftest import Run
+from tests.unit.torcctl.conftest import Run
 
 from torcd import errors
 from torcd.protocol import manager as m

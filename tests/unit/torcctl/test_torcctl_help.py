@@ -2,7 +2,7 @@
 
 import click
 import pytest
-from conftest import Run
+from tests.unit.torcctl.conftest import Run
 
 from torcctl import commands
 from torcctl.options import Command, Group
@@ -23,15 +23,8 @@ def test_the_overview_says_of_a_command_what_the_command_says_of_itself(name: st
     command = commands.load(name)
     assert command is not None
     assert command.name == name
-    assert (
-        command.get_short_help_str(200)
-        == [
-            text
-            for section in commands.SECTIONS.values()
-            for n, text in section.items()
-            if n == name
-        ][0]
-    )
+    overview = {n: text for section in commands.SECTIONS.values() for n, text in section.items()}
+    assert command.get_short_help_str(200) == overview[name]
 
 
 @pytest.mark.parametrize("words", everything(), ids=" ".join)
@@ -71,3 +64,15 @@ def test_the_version(torcctl: Run) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completions_are_a_script_that_asks_torcctl(shell: str, torcctl: Run) -> None:
     assert "_TORCCTL_COMPLETE" in torcctl("completions", shell).out
+
+
+def test_a_shell_is_told_the_commands_and_the_options(
+    torcctl: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_TORCCTL_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    monkeypatch.setenv("COMP_WORDS", "torcctl sta")
+    assert torcctl().out == "plain,status\n"
+    monkeypatch.setenv("COMP_CWORD", "2")
+    monkeypatch.setenv("COMP_WORDS", "torcctl jobs --sta")
+    assert torcctl().out == "plain,--status\n"

@@ -1,0 +1,181 @@
+"""A real daemon for a test: real socket, real database, real warden, real jobs."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torcd.client import Client
+from torcd.protocol import manager as m
+
+START_SECONDS = 20
+"""A busy machine may take its time; the test's own timeout is longer."""
+
+BIN = Path(sys.executable).parent
+
+
+class Daemon:
+    """A daemon of its own state directory. It can be killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        # The path of a socket can have some 100 bytes, and pytest's directories are deep.
+        self._short = Path(tempfile.mkdtemp(prefix="torcd-"))
+        self.socket = self._short / "s" / "torcd.sock"
+        self.state_dir = directory / "state"
+        self.config = directory / "torcd.toml"
+        self.log = directory / "daemon.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            "HOME": str(directory),
+            "PATH": f"{BIN}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+            "LANG": "C.UTF-8",
+            "TORC_SOCKET": str(self.socket),
+            "TORCD_STATE_DIR": str(self.state_dir),
+            "TORCD_CONFIG": str(self.config),
+            "XDG_CONFIG_HOME": str(directory / "config"),
+            "XDG_STATE_HOME": str(directory / "xdg-state"),
+        }
+        self.config.touch()
+
+    # Its life
+
+    def start(self) -> None:
+        """Return when it serves."""
+        address = str(self._short / "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
+            ready.bind(address)
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "torcd", "run"],
+                    env={**self.environment, "NOTIFY_SOCKET": address},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    start_new_session=True,
+                )
+            ended = os.pidfd_open(self.process.pid)
+            try:
+                readable, _, _ = select.select([ready, ended], [], [], START_SECONDS)
+            finally:
+                os.close(ended)
+            os.unlink(address)
+        if ready not in readable:
+            raise AssertionError(f"the daemon did not start:\n{self.log.read_text()}")
+
+    def kill(self) -> None:
+        """As the kernel would: SIGKILL, at once."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def stop(self) -> int:
+        """As systemd would: SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        code = self.process.wait(timeout=START_SECONDS)
+        self.process = None
+        return code
+
+    def warden_pid(self) -> int | None:
+        with self.client() as client:
+            return client.call(m.GetStatus()).warden_pid
+
+    def check(self) -> None:
+        """A daemon that crashed fails the test, whatever else the test saw."""
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f"the daemon ended by itself:\n{self.log.read_text()}")
+
+    def close(self) -> None:
+        """Leave nothing running: daemon, warden, jobs."""
+        try:
+            if self.process is not None and self.process.poll() is None:
+                with contextlib.suppress(Exception), self.client() as client:
+                    client.call(m.Stop(jobs="terminate"))
+                try:
+                    self.process.wait(timeout=START_SECONDS)
+                except subprocess.TimeoutExpired:
+                    self.process.kill()
+                    self.process.wait()
+        finally:
+            for pid in processes_mentioning(str(self.state_dir)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            shutil.rmtree(self._short, ignore_errors=True)
+
+    # How tests talk to it
+
+    def client(self) -> Client:
+        return Client(str(self.socket))
+
+    def torcctl(
+        self, *arguments: str, stdin: str | None = None, cwd: Path | None = None, timeout: float = 30
+    ) -> subprocess.CompletedProcess[str]:
+        """torcctl as a user types it."""
+        return subprocess.run(
+            [str(BIN / "torcctl"), *arguments],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=cwd or self.directory,
+            timeout=timeout,
+            check=False,
+        )
+
+    def json(self, *arguments: str, **options: Any) -> Any:
+        """What torcctl prints with -F json; it must exit with 0."""
+        done = self.torcctl("-F", "json", *arguments, **options)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def submit(self, spec: object, *arguments: str) -> str:
+        """Submit a spec given as Python values; returns the workflow's key."""
+        done = self.torcctl("submit", "-", *arguments, stdin=json.dumps(spec))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def run(self, spec: object, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`torcctl run` of a spec given as Python values."""
+        return self.torcctl("run", "-", *arguments, stdin=json.dumps(spec))
+
+    def jobs(self, key: str) -> dict[str, m.JobInfo]:
+        with self.client() as client:
+            return {job.name: job for job in client.call(m.ListJobs(workflow_key=key)).items}
+
+
+@contextlib.contextmanager
+def running_daemon(directory: Path, config: str = "") -> Iterator[Daemon]:
+    daemon = Daemon(directory)
+    daemon.config.write_text(config)
+    try:
+        daemon.start()
+        yield daemon
+        daemon.check()
+    finally:
+        daemon.close()
+
+
+def processes_mentioning(text: str) -> list[int]:
+    """Processes whose command line or environment has a text in it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                content = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if text.encode() in content:
+                found.append(int(entry.name))
+    return found
