@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from canned_daemon import CannedDaemon
+from tests.unit.torcctl.canned_daemon import CannedDaemon
 
 from torcctl import entry, main
 

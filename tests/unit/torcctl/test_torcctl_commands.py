@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from canned_daemon import (
+from tests.unit.torcctl.canned_daemon import (
     HANG_UP,
     SILENCE,
     STATES,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from canned_daemon import HANG_UP, CannedDaemon, record
+from tests.unit.torcctl.canned_daemon import HANG_UP, CannedDaemon, record
 from tests.unit.torcctl.conftest import Run
 
 from torcctl import fast

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from canned_daemon import CannedDaemon, workflow
+from tests.unit.torcctl.canned_daemon import CannedDaemon, workflow
 from tests.unit.torcctl.conftest import Run
 
 from torcd import errors
