@@ -41,7 +41,7 @@ class Job:
         started; empty for a job without any."""
         if not self._inputs_file:
             return {}
-        with open(self._inputs_file, "rb") as file:  # noqa: PTH123 - one import less
+        with open(self._inputs_file, "rb") as file:
             inputs: dict[str, Any] = from_json(file.read(), name="TORC_INPUTS")
         return inputs
 

@@ -89,7 +89,7 @@ class Requests:
             spec = to_json(workflow, name="workflow")
         return m.Submit(
             workflow=spec,
-            directory=os.path.abspath(directory or ""),  # noqa: PTH100 - keeps symbolic links
+            directory=os.path.abspath(directory or ""),
             default_name=default_name,
             environment=_text_only(os.environ if environment is None else environment),
             max_parallel_jobs=max_parallel_jobs,
