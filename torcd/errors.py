@@ -39,7 +39,7 @@ class ExecutorError(TorcError):
 
 
 class StoreError(TorcError):
-    """The database failed."""
+    """The database failed. Facts: path, problem."""
 
     code = "io.torcd.Manager.StoreFailed"
 

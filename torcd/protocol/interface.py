@@ -33,6 +33,7 @@ FACT_TYPES = {
     "names": "[]string",
     "next": "int",
     "parameter": "string",
+    "path": "string",
     "problem": "string",
     "problems": "[]object",
     "size_bytes": "int",
