@@ -89,7 +89,9 @@ def run(words: list[str]) -> int:
     invocation = Invocation()
     try:
         if _COMPLETE in os.environ:
-            cli.main(words, prog_name="torcctl", complete_var=_COMPLETE)
+            from click.shell_completion import shell_complete
+
+            return shell_complete(cli, {}, "torcctl", _COMPLETE, os.environ[_COMPLETE])
         # Not cli.main: it has ideas of its own about a closed pipe and Ctrl-C.
         with cli.make_context("torcctl", list(words), obj=invocation) as ctx:
             cli.invoke(ctx)

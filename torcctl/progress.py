@@ -58,5 +58,8 @@ class ProgressLine:
             self._write(_ERASE + text[: shutil.get_terminal_size().columns - 1])
 
     def _write(self, text: str) -> None:
-        sys.stderr.flush()
-        os.write(sys.stderr.fileno(), text.encode(errors="backslashreplace"))
+        if self._draws:
+            os.write(sys.stderr.fileno(), text.encode(errors="backslashreplace"))
+        else:
+            sys.stderr.write(text)
+            sys.stderr.flush()

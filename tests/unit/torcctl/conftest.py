@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.torcctl.canned_daemon import CannedDaemon
 
+from tests.unit.torcctl.canned_daemon import CannedDaemon
 from torcctl import entry, main
 
 
@@ -17,7 +17,7 @@ class Outcome:
     def __init__(self, code: int, out: bytes, err: bytes) -> None:
         self.code = code
         self.bytes = out
-        self.out = out.decode()
+        self.out = out.decode(errors="replace")
         self.err = err.decode()
 
     def json(self) -> Any:

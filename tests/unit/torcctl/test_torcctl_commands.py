@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from tests.unit.torcctl.canned_daemon import (
     HANG_UP,
     SILENCE,
@@ -17,7 +18,6 @@ from tests.unit.torcctl.canned_daemon import (
     workflow,
 )
 from tests.unit.torcctl.conftest import Run
-
 from torcd import errors
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u

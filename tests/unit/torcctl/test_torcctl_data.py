@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.unit.torcctl.canned_daemon import HANG_UP, CannedDaemon, record
 from tests.unit.torcctl.conftest import Run
-
 from torcctl import fast
 from torcd import errors
 from torcd.protocol import user_data as u

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.unit.torcctl.canned_daemon import CannedDaemon, workflow
 from tests.unit.torcctl.conftest import Run
-
 from torcd import errors
 from torcd.protocol import manager as m
 
@@ -100,8 +100,7 @@ def test_ctrl_c_is_130_without_a_word(
 
 @pytest.mark.parametrize("words", [("status",), ("data", "get", "n"), ("--help",)])
 def test_a_closed_pipe_ends_quietly(words: tuple[str, ...], daemon: CannedDaemon) -> None:
-    from canned_daemon import record
-
+    from tests.unit.torcctl.canned_daemon import record
     from torcd.protocol import user_data as u
 
     daemon.answer(m.GetWorkflow, m.WorkflowReply(workflow()))

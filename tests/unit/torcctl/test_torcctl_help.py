@@ -2,8 +2,8 @@
 
 import click
 import pytest
-from tests.unit.torcctl.conftest import Run
 
+from tests.unit.torcctl.conftest import Run
 from torcctl import commands
 from torcctl.options import Command, Group
 
