@@ -8,6 +8,9 @@ pyjson5 parses; what it does not tell is found by regular expressions over the t
   thousands of digits). Where that would change a value, the text is read once more with such
   numbers in quotes, behind a mark that no text in UTF-8 can contain: half of a surrogate pair.
 - It does not tell positions, but for those of syntax errors.
+
+One thing is taken that JSON5 does not have: where a line break stands between two items, the comma
+may be left out. torc's own documents are written like that.
 """
 
 import re
@@ -40,6 +43,16 @@ _LONG_DIGITS = 300
 
 def load(text: str) -> object:
     try:
+        return _load(text)
+    except SpecSyntaxError:
+        completed = _with_commas(text)
+        if completed == text:
+            raise
+    return _load(completed)
+
+
+def _load(text: str) -> object:
+    try:
         tree = _decode(text)
     except pyjson5.Json5DecoderException as problem:
         if "NumericLiteral" not in str(problem):
@@ -58,12 +71,33 @@ def load(text: str) -> object:
 
 
 def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
-    offsets, _ = _scan(text, paths)
-    return positions_at(text, offsets)
+    completed = _with_commas(text)
+    offsets, _ = _scan(completed, paths)
+    return positions_at(completed, offsets)
 
 
 def _decode(text: str) -> object:
     return pyjson5.decode(text, _MAX_DEPTH)
+
+
+def _with_commas(text: str) -> str:
+    """The text with the commas that line breaks stand for. Right JSON5 stays as it is.
+
+    A comma goes directly behind the item before it, so that nothing else changes its place.
+    """
+    pieces: list[str] = []
+    done = 0
+    item_end: int | None = None
+    for token in _TOKENS.finditer(text):
+        mark = token["mark"]
+        if not mark and not token["text"]:
+            continue  # a comment
+        starts_item = not mark or mark in "[{"
+        if starts_item and item_end is not None and "\n" in text[item_end : token.start()]:
+            pieces.append(text[done:item_end])
+            done = item_end
+        item_end = token.end() if not mark or mark in "]}" else None
+    return ",".join([*pieces, text[done:]])
 
 
 # Numbers
