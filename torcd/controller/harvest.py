@@ -1,16 +1,23 @@
 """What an attempt that ended well left behind: TORC_OUTPUT and its declared output files.
 
-This touches files of users, which may be slow or on a network: it runs in a worker thread.
+This touches files of users, which may be slow or on a network: it runs in a worker thread, for
+all attempts that ended meanwhile at once. An attempt that left nothing to look at passes by.
 """
 
 import os
 import stat
+from collections.abc import Callable
 
+import anyio
 import msgspec
+from anyio import to_thread
 
 from torcd import errors, value
-from torcd.model import DataKey, FileKey, JobKey
-from torcd.scheduler.events import Outputs
+from torcd.controller.layout import Layout
+from torcd.executors.base import Exited
+from torcd.model import AttemptKey, DataKey, FileKey
+from torcd.scheduler import Scheduler
+from torcd.scheduler.events import AttemptExited, Outputs
 from torcd.value import Value
 
 MAX_OUTPUT_FILE_BYTES = 4 * value.MAX_VALUE_BYTES
@@ -20,12 +27,76 @@ MAX_OUTPUT_FILE_BYTES = 4 * value.MAX_VALUE_BYTES
 class Expected(msgspec.Struct, frozen=True):
     """What a job declared."""
 
-    job_key: JobKey
     output_path: str
     data: dict[str, DataKey]
     """Its output user_data by name."""
     files: tuple[tuple[FileKey, str], ...]
     """Its output files and where they are to be."""
+
+
+class Harvester:
+    """Adds to the report that an attempt exited what it left behind."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        layout: Layout,
+        max_value_bytes: int,
+        harvested: Callable[[AttemptExited], None],
+    ) -> None:
+        self._scheduler = scheduler
+        self._layout = layout
+        self._max_value_bytes = max_value_bytes
+        self._harvested = harvested
+        self._waiting: list[Exited] = []
+        self._arrived = anyio.Event()
+
+    def take(self, report: Exited) -> None:
+        if report.return_code == 0 and self._left_something(report.attempt_key):
+            self._waiting.append(report)
+            self._arrived.set()
+        else:
+            self._harvested(_with_outputs(report, Outputs()))
+
+    async def run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived = anyio.Event()
+            reports, self._waiting = self._waiting, []
+            expected = [self._expected(report.attempt_key) for report in reports]
+            found = await to_thread.run_sync(harvest_all, expected, self._max_value_bytes)
+            for report, outputs in zip(reports, found, strict=True):
+                self._harvested(_with_outputs(report, outputs))
+
+    def _left_something(self, attempt_key: AttemptKey) -> bool:
+        found = self._scheduler.active_attempt(attempt_key)
+        if found is None:
+            return False
+        has_files = bool(found[1].job.output_files)
+        return has_files or os.path.lexists(self._layout.output(attempt_key))
+
+    def _expected(self, attempt_key: AttemptKey) -> Expected | None:
+        found = self._scheduler.active_attempt(attempt_key)
+        if found is None:
+            return None
+        node, job = found
+        wanted = set(job.job.output_files)
+        return Expected(
+            output_path=self._layout.output(attempt_key),
+            data={node.data[key].data.name: key for key in job.job.output_user_data},
+            files=tuple((f.key, f.path) for f in node.workflow.files if f.key in wanted),
+        )
+
+
+def _with_outputs(report: Exited, outputs: Outputs) -> AttemptExited:
+    return AttemptExited(
+        attempt_key=report.attempt_key,
+        return_code=report.return_code,
+        cpu_seconds=report.cpu_seconds,
+        peak_memory_bytes=report.peak_memory_bytes,
+        outputs=outputs,
+        at=report.at,
+    )
 
 
 def harvest_all(expected: list[Expected | None], max_value_bytes: int) -> list[Outputs]:

@@ -4,8 +4,6 @@ import json
 import os
 from collections.abc import Mapping
 
-import msgspec
-
 from torcd.controller import tokens
 from torcd.controller.layout import Layout
 from torcd.executors.base import AttemptOrder
@@ -95,10 +93,3 @@ def write_inputs(path: str, values: Mapping[str, bytes]) -> None:
     with open(descriptor, "wb") as file:
         file.write(b"{" + b",".join(members) + b"}\n")
     os.replace(unfinished, path)
-
-
-class Prepared(msgspec.Struct, frozen=True):
-    """An order whose TORC_INPUTS has yet to be written."""
-
-    order: AttemptOrder
-    start: StartAttempt

@@ -35,3 +35,7 @@ class Layout:
     def inputs(self, attempt_key: AttemptKey) -> str:
         """TORC_INPUTS."""
         return os.path.join(self.attempts, f"{attempt_key}.inputs.json")
+
+    def files_of(self, attempt_key: AttemptKey) -> tuple[str, str]:
+        """What is not needed any more when the attempt's result is on disk."""
+        return self.output(attempt_key), self.inputs(attempt_key)

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 
 from torcd import errors
-from torcd.protocol.registry import INTERFACES, Method
+from torcd.protocol.registry import INTERFACES, Method, full_name
+from torcd.protocol.user_data import Fetch
+
+_FETCH = full_name(Fetch)
 
 Send = Callable[[msgspec.Struct], Awaitable[None]]
 
@@ -50,6 +53,10 @@ class Dispatcher:
             for interface in INTERFACES
             for method in interface.methods
         }
+
+    def may_wait(self, call: Call) -> bool:
+        """Whether it may take as long as it likes: for something to happen."""
+        return call.more or call.method == _FETCH
 
     async def answer(self, call: Call) -> msgspec.Struct:
         """The reply. Raises the TorcError that is the answer instead."""

@@ -13,6 +13,7 @@ begun. One that breaks the framing is cut off: after garbage nothing on that str
 """
 
 import asyncio
+import select
 import socket
 import struct
 from collections import deque
@@ -63,6 +64,8 @@ class Session(asyncio.BufferedProtocol):
         self._is_reading = True
         self._has_ended = False
         self._scope = anyio.CancelScope()
+        self._waiting_call: anyio.CancelScope | None = None
+        """Of the call that is being answered, if it may take as long as it likes."""
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.peer_uid = -1
@@ -102,9 +105,13 @@ class Session(asyncio.BufferedProtocol):
             self._set_deadline()
 
     def eof_received(self) -> bool:
-        # What was asked is still answered: `printf … | nc -U` closes its side early.
+        """What was asked is still done: `printf … | nc -U` closes its side early, and who calls
+        oneway may be gone at once. But nobody waits or streams for a peer who is gone."""
         self._has_ended = True
         self._arrived.set()
+        assert self._transport is not None
+        if self._waiting_call is not None and _is_gone(self._transport):
+            self._waiting_call.cancel()
         return True
 
     def pause_writing(self) -> None:
@@ -153,7 +160,14 @@ class Session(asyncio.BufferedProtocol):
             return False
         call = Call(raw.method, raw.parameters, bool(raw.more), self.peer_uid, self._send_part)
         try:
-            reply = envelope.encode_reply(await self._dispatcher.answer(call))
+            if self._dispatcher.may_wait(call):
+                with anyio.CancelScope() as self._waiting_call:
+                    reply = envelope.encode_reply(await self._dispatcher.answer(call))
+                if self._waiting_call.cancelled_caught:
+                    return False
+                self._waiting_call = None
+            else:
+                reply = envelope.encode_reply(await self._dispatcher.answer(call))
         except errors.TorcError as error:
             reply = envelope.encode_error(error)
         except Exception:  # noqa: BLE001 - the border: a bug here must not end others' sessions
@@ -191,6 +205,13 @@ class Session(asyncio.BufferedProtocol):
         self._log.warning("connection closed", problem=problem[:200], uid=self.peer_uid)
         assert self._transport is not None
         self._transport.abort()
+
+
+def _is_gone(transport: asyncio.Transport) -> bool:
+    """Whether the peer has closed both directions, not only its own."""
+    poller = select.poll()
+    poller.register(transport.get_extra_info("socket").fileno(), 0)
+    return any(events & select.POLLHUP for _, events in poller.poll(0))
 
 
 def _peer_uid(sock: Any) -> int:

@@ -1,9 +1,8 @@
 """Cancel, pause, resume, disable, enable."""
 
-import os
-
 from anyio import to_thread
 
+from torcd.controller.presence import absent
 from torcd.model import FileKey, JobKey
 from torcd.protocol import manager as m
 from torcd.scheduler import events as e
@@ -75,16 +74,10 @@ def _changed(node: WorkflowNode, keys: set[JobKey]) -> m.Changed:
 
 
 def _absent_outputs(node: WorkflowNode, jobs: list[JobKey]) -> frozenset[FileKey]:
-    return _absent(node, {key for job in jobs for key in node.jobs[job].job.output_files})
+    made = {key for job in jobs for key in node.jobs[job].job.output_files}
+    return absent(node.workflow, made)
 
 
 def _absent_inputs(node: WorkflowNode, jobs: list[JobKey]) -> frozenset[FileKey]:
-    return _absent(node, {key for job in jobs for key in node.jobs[job].job.input_files})
-
-
-def _absent(node: WorkflowNode, files: set[FileKey]) -> frozenset[FileKey]:
-    return frozenset(
-        file.key
-        for file in node.workflow.files
-        if file.key in files and not os.path.exists(file.path)
-    )
+    needed = {key for job in jobs for key in node.jobs[job].job.input_files}
+    return absent(node.workflow, needed)

@@ -7,7 +7,7 @@ import msgspec
 from anyio import to_thread
 
 from torcd import errors, spec, value
-from torcd.controller.core import absent_inputs
+from torcd.controller.presence import absent_inputs
 from torcd.model import DataKey, Workflow
 from torcd.protocol import manager as m
 from torcd.scheduler.events import SubmitRequested

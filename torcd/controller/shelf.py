@@ -1,0 +1,111 @@
+"""Which workflows are in memory, and what their jobs inherit.
+
+Those that are not over always are. One that is over is brought back when somebody asks about it,
+and let go again, the oldest first, when there are many. While somebody works with a workflow it is
+pinned.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from torcd import errors
+from torcd.controller.launching import environment_name, shared_environment
+from torcd.controller.presence import absent_inputs
+from torcd.executors.base import Executor
+from torcd.model import WORKFLOW_OVER, AttemptKey, Workflow, WorkflowKey
+from torcd.scheduler import Scheduler
+from torcd.scheduler.events import WorkflowLoaded
+from torcd.scheduler.state import WorkflowNode
+from torcd.store import Store
+
+MAX_IDLE_JOBS = 50_000
+"""Jobs of workflows that are over and kept in memory for who asks next: some tens of MiB."""
+
+
+class Shelf:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        store: Store,
+        executor: Executor,
+        socket: str,
+        boot_id: str,
+    ) -> None:
+        self._scheduler = scheduler
+        self._store = store
+        self._executor = executor
+        self._socket = socket
+        self._boot_id = boot_id
+        self._pins: dict[WorkflowKey, int] = {}
+        self._loading = anyio.Lock()
+        self.environments: dict[WorkflowKey, Mapping[str, str]] = {}
+        """What the jobs of each workflow that is not over inherit."""
+        self.foreign_attempts: set[AttemptKey] = set()
+        """Active ones that were ordered under another boot of the machine."""
+
+    @asynccontextmanager
+    async def workflow(
+        self, key: WorkflowKey, load: Callable[[WorkflowLoaded], Awaitable[object]]
+    ) -> AsyncIterator[WorkflowNode]:
+        """A workflow, in memory for as long as the block lasts. Raises UnknownWorkflow.
+
+        `load` has the event decided."""
+        self._pins[key] = self._pins.get(key, 0) + 1
+        try:
+            if key not in self._scheduler.workflows:
+                async with self._loading:
+                    if key not in self._scheduler.workflows:
+                        await load(await self.read(key))
+            yield self._scheduler.workflows[key]
+        finally:
+            self._pins[key] -= 1
+            if not self._pins[key]:
+                del self._pins[key]
+
+    async def read(self, key: WorkflowKey) -> WorkflowLoaded:
+        """A workflow as the database has it. Raises UnknownWorkflow."""
+        loaded = await self._store.load(key)
+        if loaded is None:
+            raise errors.UnknownWorkflow(f"no workflow has the key {key}", workflow_key=str(key))
+        event = loaded.event
+        if event.wait_for_inputs:
+            absent = await to_thread.run_sync(absent_inputs, event.workflow)
+            event = msgspec.structs.replace(event, absent_files=absent)
+        if event.status not in WORKFLOW_OVER:
+            self.environments[key] = loaded.environment
+            self.share_environment(event.workflow)
+        self.foreign_attempts.update(
+            attempt for attempt, boot_id in loaded.boot_ids.items() if boot_id != self._boot_id
+        )
+        return event
+
+    def share_environment(self, workflow: Workflow) -> None:
+        """Give the executor what all jobs of a workflow share."""
+        inherited = self.environments.get(workflow.key, {})
+        self._executor.add_environment(
+            environment_name(workflow.key),
+            shared_environment(workflow, inherited, self._socket),
+        )
+
+    def is_over(self, key: WorkflowKey) -> None:
+        """A workflow is: its jobs need nothing any more."""
+        self.environments.pop(key, None)
+        self._executor.remove_environment(environment_name(key))
+        self._forget_idle()
+
+    def _forget_idle(self) -> None:
+        idle = [
+            node
+            for key, node in self._scheduler.workflows.items()
+            if node.is_over and key not in self._pins
+        ]
+        jobs = sum(len(node.jobs) for node in idle)
+        for node in idle:
+            if jobs <= MAX_IDLE_JOBS:
+                break
+            jobs -= len(node.jobs)
+            self._scheduler.forget(node.key)
