@@ -5,11 +5,15 @@ An error is one line (or a few) on standard error, `torcctl: …`; with `-F json
 path of `data get` imports it.
 """
 
-import json
+from __future__ import annotations
+
 import sys
-from collections.abc import Mapping
 
 from torcctl.render.text import clean_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing and collections cost time
+    from collections.abc import Mapping
 
 DONE = 0
 REFUSED = 1
@@ -35,6 +39,8 @@ def exit_code(error: str) -> int:
 def report(error: str, message: str, facts: Mapping[str, object], *, as_json: bool) -> int:
     """Print an error and return the exit code for it."""
     if as_json:
+        import json
+
         text = json.dumps({"error": error, "message": message, **facts})
     else:
         text = f"torcctl: {clean_lines(message)}"

@@ -1,7 +1,7 @@
 """`data get` and `data put`: the two commands that job scripts run, often thousands of times.
 
-Starting Python is most of what they cost, so this module imports next to nothing (sys, os, socket,
-json), speaks the wire by itself, and prints values as the text in which they came. `parse`
+Starting Python is most of what they cost, so this module imports next to nothing (of socket only
+its C core), speaks the wire by itself, and prints values as the text in which they came. `parse`
 understands the usual ways to write these commands and leaves everything else (help, mistakes, a
 file of settings) to the full command line, which comes back here with a `DataCall` of its own:
 there is one implementation of what the commands do.
@@ -11,15 +11,19 @@ command line takes over: its client knows how to wait for a daemon that restarts
 be repeated.
 """
 
-import json
-import os
-import socket
-import sys
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
 
-from torcctl import exits
+import os
+import sys
+from _socket import AF_UNIX, SOCK_STREAM, socket
+
+from torcctl import exits, rawjson
 from torcctl.render.text import clean
 from torcd import locations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing and collections cost time, too
+    from collections.abc import Mapping, Sequence
 
 _RECEIVE_BYTES = 256 * 1024
 
@@ -209,20 +213,23 @@ def finish(call: DataCall, record: str) -> int:
 def encode(call: DataCall, environ: Mapping[str, str]) -> bytes:
     """The message for the daemon, its NUL included."""
     who = identity(call.workflow_key, environ)
-    parameters: dict[str, object] = {"name": call.name, **who}
+    parameters: dict[str, str | bool | float] = {"name": call.name, **who}
     if call.value is not None:
         data = read_value(call.name, call.value)
-        rest = json.dumps(parameters)[1:]
-        text = f'{{"method":"io.torcd.UserData.Store","parameters":{{"data":{data},{rest}}}'
-        return text.encode() + b"\0"
+        rest = rawjson.document(parameters)[1:]
+        return _message("Store", f'{{"data":{data},{rest}')
     if call.wait:
         parameters["wait"] = True
     if call.timeout_seconds is not None:
         parameters["timeout_seconds"] = call.timeout_seconds
     if call.revision is not None:
         parameters["revision"] = call.revision
-    fetch = {"method": "io.torcd.UserData.Fetch", "parameters": parameters}
-    return json.dumps(fetch).encode() + b"\0"
+    return _message("Fetch", rawjson.document(parameters))
+
+
+def _message(method: str, parameters: str) -> bytes:
+    text = f'{{"method":"io.torcd.UserData.{method}","parameters":{parameters}}}'
+    return text.encode() + b"\0"
 
 
 def read_value(name: str, value: str) -> str:
@@ -245,18 +252,10 @@ def read_value(name: str, value: str) -> str:
         raise Failed("CannotRead", f"cannot read {value[1:]}: {e.strerror}") from None
     try:
         text = data.decode().strip(" \t\r\n")
-        _, end = _decoder.raw_decode(text)
-        if end != len(text):
-            raise ValueError(f"more text after the value, at character {end + 1}")
-    except RecursionError:
-        problem = "it is nested too deeply"
-    except json.JSONDecodeError as e:
-        problem = f"{e.msg}, at line {e.lineno}, column {e.colno}"
+        problem = rawjson.problem(text)
     except UnicodeDecodeError as e:
         problem = f"not UTF-8, at byte {e.start + 1}"
-    except ValueError as e:
-        problem = str(e)
-    else:
+    if problem is None:
         return text
     hint = "" if where else """; a text needs its quotes within the shell's: '"text"'"""
     raise Failed(
@@ -271,45 +270,38 @@ _standard_input: list[bytes] = []
 """What was read from it, once: the full command line may ask for it again."""
 
 
-def _refuse_constant(word: str) -> object:
-    raise ValueError(f"{word} is no JSON number")
-
-
-# Numbers stay text: they may be longer than Python converts, and nobody looks at them here.
-_decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
-
-
 def _exchange(path: str, message: bytes) -> bytes | None:
     """Send a message and return the first one that comes back; None where none does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            connection.connect(path)
-        except OSError:
-            return None
+    connection = socket(AF_UNIX, SOCK_STREAM)
+    try:
+        connection.connect(path)
         try:  # noqa: SIM105 - contextlib takes time to import
             connection.sendall(message)
         except OSError:
             # A daemon that refuses a message while it is being sent says why before it hangs up.
             pass
         pieces: list[bytes] = []
-        try:
-            while piece := connection.recv(_RECEIVE_BYTES):
-                pieces.append(piece)
-                if b"\0" in piece:
-                    return b"".join(pieces).partition(b"\0")[0]
-        except OSError:
-            return None
-        return None
+        while piece := connection.recv(_RECEIVE_BYTES):
+            pieces.append(piece)
+            if b"\0" in piece:
+                return b"".join(pieces).partition(b"\0")[0]
+    except OSError:
+        pass
+    finally:
+        connection.close()
+    return None
 
 
 def record_text(call: DataCall, reply: str) -> str:
     """The text of the record in a reply. Raises Failed for an error, with what it says."""
-    if '"error"' in reply and _find(reply, ("error",)):
+    if '"error"' in reply and rawjson.member(reply, ("error",)):
+        import json
+
         answer = json.loads(reply)
         facts = answer.get("parameters") or {}
         message = facts.pop("message", None) or answer["error"]
         raise Failed(answer["error"], message, **facts)
-    record = _find(reply, ("parameters", "record"))
+    record = rawjson.member(reply, ("parameters", "record"))
     if record is None:
         raise Failed("InvalidMessage", f"the daemon's answer has no record of '{call.name}'")
     return record
@@ -321,52 +313,20 @@ def show(call: DataCall, record: str) -> None:
         if call.as_json:
             _print(record)
         elif not call.quiet:
-            revision = _find(record, ("revision",))
+            revision = rawjson.member(record, ("revision",))
             sys.stderr.write(f"stored {clean(call.name)}, revision {revision}\n")
     elif call.record:
         _print(record)
     else:
-        data = _find(record, ("data",))
+        data = rawjson.member(record, ("data",))
         if data is None:
             raise Failed(
                 "io.torcd.UserData.NoValue", f"'{call.name}' has no value yet", name=call.name
             )
-        _print(json.loads(data) if call.raw and data.startswith('"') else data)
+        _print(rawjson.string(data) if call.raw and data[0] == '"' else data)
 
 
 def _print(text: str) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode() + b"\n")
     sys.stdout.buffer.flush()
-
-
-_SPACE = " \t\r\n"
-
-
-def _find(text: str, path: Sequence[str]) -> str | None:
-    """The text of the member of a JSON object that `path` leads to, exactly as it is there."""
-    at = _after_space(text, 0)
-    for depth, wanted in enumerate(path, start=1):
-        if text[at : at + 1] != "{":
-            return None
-        at = _after_space(text, at + 1)
-        while text[at] != "}":
-            key, at = _decoder.raw_decode(text, at)
-            at = _after_space(text, _after_space(text, at) + 1)
-            if key == wanted and depth < len(path):
-                break
-            _, end = _decoder.raw_decode(text, at)
-            if key == wanted:
-                return text[at:end]
-            at = _after_space(text, end)
-            if text[at] == ",":
-                at = _after_space(text, at + 1)
-        else:
-            return None
-    return None
-
-
-def _after_space(text: str, at: int) -> int:
-    while at < len(text) and text[at] in _SPACE:
-        at += 1
-    return at

@@ -5,6 +5,7 @@ options, out of sight in its help. The one that comes last counts.
 """
 
 import difflib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,23 @@ import click
 from torcctl.invocation import Invocation
 
 pass_invocation = click.make_pass_decorator(Invocation)
+
+
+class Seconds(click.ParamType):
+    """A time that one can wait: from 0, and not for ever."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds
 
 
 def _keep(attribute: str) -> Callable[[click.Context, click.Parameter, Any], None]:

@@ -10,7 +10,7 @@ import msgspec
 
 from torcctl import fast
 from torcctl.invocation import Invocation
-from torcctl.options import Group, pass_invocation
+from torcctl.options import Group, Seconds, pass_invocation
 from torcctl.render.columns import RECORDS
 from torcctl.render.table import cells
 from torcd.protocol import user_data as u
@@ -60,7 +60,7 @@ def list_(invocation: Invocation) -> None:
 @click.option("--wait", is_flag=True, help="Wait until it has a value.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="S",
     help="Wait at most S seconds; then exit with 124.",
 )

@@ -5,7 +5,7 @@ import click
 from torcctl import exits
 from torcctl.follow import deadline, to_the_end
 from torcctl.invocation import Invocation
-from torcctl.options import Command, pass_invocation
+from torcctl.options import Command, Seconds, pass_invocation
 from torcctl.render.progress import counts
 from torcd.model import WorkflowStatus
 
@@ -18,7 +18,7 @@ from torcd.model import WorkflowStatus
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="S",
     help="Give up after S seconds, with exit code 124.",
 )
