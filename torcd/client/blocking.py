@@ -18,7 +18,7 @@ from torcd.client.conversation import (
     Patience,
 )
 from torcd.client.requests import Relation, Requests
-from torcd.model import JobStatus
+from torcd.model import WORKFLOW_OVER, JobStatus
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
 from torcd.protocol.request import Reply, Request
@@ -230,7 +230,7 @@ class Client:
                     for reply in replies:
                         # "The newest" may be another one after a restart.
                         workflow_key = reply.workflow.key
-                        if conversation.is_over(reply.workflow):
+                        if reply.workflow.status in WORKFLOW_OVER:
                             return reply.workflow
                 raise conversation.broken(self.socket, request)
             except TimeoutError:

@@ -12,9 +12,7 @@ import msgspec
 
 from torcd import errors
 from torcd.client.values import from_json
-from torcd.model import WORKFLOW_OVER
 from torcd.protocol import envelope, registry
-from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
 from torcd.protocol.request import Reply, Request
 
@@ -136,11 +134,6 @@ def value_of(record: u.Record) -> Any:
     if isinstance(record.data, msgspec.UnsetType):
         raise errors.NoValue(f"{record.name!r} has no value yet", name=record.name)
     return from_json(record.data, name=record.name)
-
-
-def is_over(workflow: m.WorkflowInfo) -> bool:
-    """Ended, and nothing of it left on its way out."""
-    return workflow.status in WORKFLOW_OVER and not workflow.stopping
 
 
 # What becomes of a failure

@@ -137,6 +137,17 @@ async def test_what_is_not_safe_to_repeat_is_sent_once(
     assert len(daemon.calls) == 1
 
 
+async def test_what_is_not_safe_to_repeat_never_goes_into_an_old_connection(
+    daemon: ScriptedDaemon, client: AsyncClient
+) -> None:
+    daemon.script = lambda call, peer: peer.reply(record=record(), workflow_key="1", jobs=[])
+    await client.store("x", 1)
+    daemon.stop()
+    daemon.start()
+    await client.cancel()
+    assert [call.method for call in daemon.calls] == ["Store", "Cancel"]
+
+
 async def test_a_store_whose_answer_is_lost_is_sent_again(
     daemon: ScriptedDaemon, patient: AsyncClient
 ) -> None:

@@ -102,14 +102,18 @@ def test_a_workflow_that_is_named_goes_before_the_one_of_the_environment(
     ]
 
 
-def test_with_a_token_requests_speak_as_that_job(
+def test_with_a_token_requests_speak_as_that_job_unless_they_name_a_workflow(
     daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon.script = stores
     monkeypatch.setenv("TORC_WORKFLOW_KEY", "5")
     with Client(daemon.path, token="secret") as client:
         client.store("x", 1)
-    assert daemon.calls[0].parameters == {"name": "x", "data": 1, "token": "secret"}
+        client.store("x", 2, workflow_key="9")
+    assert [call.parameters for call in daemon.calls] == [
+        {"name": "x", "data": 1, "token": "secret"},
+        {"name": "x", "data": 2, "workflow_key": "9"},
+    ]
 
 
 def test_the_methods_for_workflows_send_what_they_are_given(
@@ -447,7 +451,7 @@ def test_a_watch_goes_on_after_a_restart_and_shows_no_record_twice(
     assert seen == [("x", 0), ("y", 4), ("x", 1), ("y", 6), ("x", 2)]
 
 
-def test_a_wait_for_a_workflow_ends_when_it_is_over_and_nothing_is_stopping(
+def test_a_wait_for_a_workflow_goes_on_after_a_restart_and_ends_when_it_is_over(
     daemon: ScriptedDaemon, patient: Client
 ) -> None:
     def first(call: Call, peer: Peer) -> None:
@@ -455,7 +459,7 @@ def test_a_wait_for_a_workflow_ends_when_it_is_over_and_nothing_is_stopping(
         peer.close()
 
     def second(call: Call, peer: Peer) -> None:
-        peer.reply(continues=True, workflow=workflow("canceled", key="3", stopping=True))
+        peer.reply(continues=True, workflow=workflow(key="3", stopping=True))
         peer.reply(workflow=workflow("canceled", key="3"))
 
     daemon.script = InTurn(first, second)
