@@ -16,19 +16,17 @@ from torcctl.invocation import Invocation
 pass_invocation = click.make_pass_decorator(Invocation)
 
 
-class Seconds(click.ParamType):
+class Seconds(click.FloatRange):
     """A time that one can wait: from 0, and not for ever."""
 
-    name = "seconds"
+    def __init__(self) -> None:
+        super().__init__(min=0)
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = math.nan
-        if not 0 <= seconds < math.inf:
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
             self.fail(f"{value!r} is no number of seconds.", param, ctx)
         return seconds
 

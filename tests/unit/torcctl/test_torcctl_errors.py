@@ -39,7 +39,7 @@ def test_an_error_in_json_has_its_code_and_its_facts(daemon: CannedDaemon, torcc
         (("jobs", "--status", "fialed"), "'failed'"),
         (("logs",), "JOB"),
         (("wait", "--timeout", "inf"), "seconds"),
-        (("wait", "--timeout", "-1"), "seconds"),
+        (("wait", "--timeout", "-1"), "x>=0"),
         (("run", "x.json5", "-j", "0"), "x>=1"),
         (("--no-such",), "--no-such"),
         (("status", "extra"), "extra"),
