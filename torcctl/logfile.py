@@ -5,7 +5,6 @@ the attempt has ended; both come together in one poll. What the job has written 
 there when the end is told, so one more reading after that has everything.
 """
 
-import contextlib
 import os
 import select
 import threading
@@ -41,15 +40,14 @@ def follow(path: str, wait_for_end: Callable[[], None]) -> Iterator[bytes]:
             wait_for_end()
         except BaseException as e:  # noqa: BLE001 - it is raised again, in the other thread
             failed.append(e)
-        # The reader may have gone, for example after Ctrl-C.
-        with contextlib.suppress(OSError):
-            os.eventfd_write(ended, 1)
+        os.eventfd_write(ended, 1)
 
+    listener = threading.Thread(target=listen, daemon=True)
     try:
         with Inotify() as inotify, Path(path).open("rb", buffering=0) as file:
             # Watched first, read second: nothing is added unseen in between.
             inotify.add_watch(path, Mask.MODIFY)
-            threading.Thread(target=listen, daemon=True).start()
+            listener.start()
             poll = select.poll()
             poll.register(inotify.fd, select.POLLIN)
             poll.register(ended, select.POLLIN)
@@ -58,6 +56,7 @@ def follow(path: str, wait_for_end: Callable[[], None]) -> Iterator[bytes]:
                 while data := file.read(_CHUNK_BYTES):
                     yield data
                 if over:
+                    listener.join()
                     break
                 ready = {fd for fd, _ in poll.poll()}
                 if inotify.fd in ready:
@@ -67,6 +66,9 @@ def follow(path: str, wait_for_end: Callable[[], None]) -> Iterator[bytes]:
     except OSError as e:
         raise CannotRead(f"cannot read {path}: {e.strerror}", file=path) from None
     finally:
-        os.close(ended)
+        # A reader that stops early, on Ctrl-C, leaves the descriptor to the thread that writes to
+        # it: the number might be another file's by then.
+        if not listener.is_alive():
+            os.close(ended)
     if failed:
         raise failed[0]

@@ -4,7 +4,6 @@
 options, out of sight in its help. The one that comes last counts.
 """
 
-import difflib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -135,6 +134,8 @@ class Group(click.Group):
 
 def unknown_command(ctx: click.Context, name: str, known: list[str]) -> click.UsageError:
     """There is no such command; names the nearest."""
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return click.UsageError(f"no such command: '{name}'.{hint}", ctx)

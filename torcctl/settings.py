@@ -3,7 +3,6 @@
 `SETTINGS` is the one table of what there is: `config` shows, checks and writes by it.
 """
 
-import difflib
 import os
 from typing import Literal, cast
 
@@ -57,6 +56,8 @@ def check(values: dict[str, object], path: str) -> Settings:
     known = Settings.__struct_fields__
     for key, value in values.items():
         if key not in known:
+            import difflib
+
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
             raise ConfigError(f"{path}: no setting is called '{key}'; {hint}", file=path, key=key)
