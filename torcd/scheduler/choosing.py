@@ -37,6 +37,7 @@ def take_next(node: WorkflowNode) -> JobNode | None:
 
 
 def learn_duration(node: WorkflowNode, microseconds: int) -> None:
+    microseconds = max(microseconds, 0)  # the clock may have been put back meanwhile
     mean = node.mean_microseconds
     if mean is None:
         node.mean_microseconds = float(microseconds)

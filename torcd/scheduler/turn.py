@@ -54,7 +54,7 @@ class Turn:
     def end(self) -> list[Command]:
         """Start what may start now, and see whether the workflow is over."""
         node = self.node
-        if node.starts_jobs and node.ready and not self.memory.is_draining:
+        if self._may_start and node.ready:
             room = choosing.room(node)
             while room > 0 and (job := choosing.take_next(node)) is not None:
                 self._start(job)
@@ -114,7 +114,7 @@ class Turn:
         self.outbox.start_attempt(job, pending.attempt_key)
         if pending.stop is not None:
             self.outbox.stop_attempt(job, pending.attempt_key, pending.stop)
-        elif not self.node.starts_jobs:
+        elif not self._may_start:
             self.outbox.add(RevokeAttempt(pending.attempt_key))
 
     def cancel(self, jobs: Iterable[JobNode], stop: Stop) -> None:
@@ -257,6 +257,10 @@ class Turn:
                 pass
 
     # From state to state
+
+    @property
+    def _may_start(self) -> bool:
+        return self.node.starts_jobs and not self.memory.is_draining
 
     def _start(self, job: JobNode) -> None:
         attempt_key = AttemptKey(self.memory.next_attempt_key)

@@ -1,0 +1,407 @@
+"""A short way to say what happens to a workflow, for tests.
+
+    play = Play(a=job(), b=job(after="a"))
+    play.exits("a", 1)
+    assert play.statuses == {"a": "failed", "b": "canceled"}
+
+Whatever a test is about, after every event a `Play` makes sure that the scheduler's invariants
+hold, that happenings are numbered without gaps, and that each change of a status is told; and
+after every refusal, that nothing has changed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from torcd import value
+from torcd.errors import UserError
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    File,
+    FileKey,
+    Happening,
+    Job,
+    JobKey,
+    Timestamp,
+    UserData,
+    Workflow,
+    WorkflowKey,
+)
+from torcd.scheduler import Scheduler
+from torcd.scheduler import events as e
+from torcd.scheduler.commands import (
+    Action,
+    Command,
+    Record,
+    RevokeAttempt,
+    SaveJob,
+    StartAttempt,
+    StopAttempt,
+)
+from torcd.scheduler.invariants import violations
+from torcd.scheduler.state import DataNode, GateNode, JobNode, Pending, Running, WorkflowNode
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
+    after: str
+    reads: str
+    writes: str
+    fetches: str
+    stores: str
+    goes_on: bool
+    priority: int
+    supports_termination: bool
+
+
+def job(
+    *,
+    after: str = "",
+    reads: str = "",
+    writes: str = "",
+    fetches: str = "",
+    stores: str = "",
+    goes_on: bool = False,
+    priority: int = 0,
+    supports_termination: bool = False,
+) -> JobSpec:
+    """Names are separated by blanks. `goes_on`: cancel_on_blocking_job_failure is false."""
+    return JobSpec(
+        after=after,
+        reads=reads,
+        writes=writes,
+        fetches=fetches,
+        stores=stores,
+        goes_on=goes_on,
+        priority=priority,
+        supports_termination=supports_termination,
+    )
+
+
+def workflow(
+    jobs: Mapping[str, JobSpec], *, first_key: int = 1, on_store: str = "", initial: str = ""
+) -> Workflow:
+    """Files and user_data are declared by being named."""
+    files = _names(jobs, "reads", "writes")
+    data = _names(jobs, "fetches", "stores", also=initial)
+    keys = {name: first_key + 1 + n for n, name in enumerate([*jobs, *files, *data])}
+    assert len(keys) == len(jobs) + len(files) + len(data), "a name was used for two things"
+
+    def of(names: str) -> tuple[Any, ...]:
+        return tuple(keys[name] for name in names.split())
+
+    return Workflow(
+        key=WorkflowKey(first_key),
+        name="w",
+        jobs=tuple(
+            Job(
+                key=JobKey(keys[name]),
+                name=name,
+                command="true",
+                depends_on=of(spec.after),
+                input_files=of(spec.reads),
+                output_files=of(spec.writes),
+                input_user_data=of(spec.fetches),
+                output_user_data=of(spec.stores),
+                cancel_on_blocking_job_failure=not spec.goes_on,
+                priority=spec.priority,
+                supports_termination=spec.supports_termination,
+            )
+            for name, spec in jobs.items()
+        ),
+        files=tuple(File(key=FileKey(keys[n]), name=n, path=f"/{n}") for n in files),
+        user_data=tuple(
+            UserData(
+                key=DataKey(keys[n]),
+                name=n,
+                data=msgspec.Raw(b"0") if n in initial.split() else None,
+                available="on_store" if n in on_store.split() else "on_completion",
+            )
+            for n in data
+        ),
+    )
+
+
+class Play:
+    """One workflow in a scheduler of its own (or in `beside`'s)."""
+
+    def __init__(
+        self,
+        *,
+        parallel: int = 100,
+        on_store: str = "",
+        initial: str = "",
+        absent: str = "",
+        wait: bool = False,
+        beside: "Play | None" = None,
+        **jobs: JobSpec,
+    ) -> None:
+        self.scheduler = beside.scheduler if beside else Scheduler()
+        self.workflow = workflow(
+            jobs, first_key=self.scheduler.next_key, on_store=on_store, initial=initial
+        )
+        self.keys: dict[str, Any] = {
+            item.name: item.key
+            for item in (*self.workflow.jobs, *self.workflow.files, *self.workflow.user_data)
+        }
+        self.history: list[Command] = []
+        """Every command so far."""
+        self.last: list[Command] = []
+        """Those of the last event."""
+        self._time = 0
+        self.tell(
+            e.SubmitRequested(
+                workflow=self.workflow,
+                max_parallel_jobs=parallel,
+                initial_values={self.keys[name]: parsed("0") for name in initial.split()},
+                absent_files=frozenset(self.keys[name] for name in absent.split()),
+                wait_for_inputs=wait,
+                at=self.now,
+            )
+        )
+
+    # What happens
+
+    @property
+    def now(self) -> Timestamp:
+        self._time += 1_000_000
+        return Timestamp(self._time)
+
+    def tell(self, event: e.Event) -> list[Command]:
+        before = dict(self._all_statuses())
+        try:
+            picture = snapshot(self.scheduler)
+            self.last = self.scheduler.handle(event)
+        except UserError:
+            assert snapshot(self.scheduler) == picture
+            raise
+        self.history += self.last
+        assert violations(self.scheduler) == []
+        told = {h.job_key: h.status for h in self.last if isinstance(h, Happening) and h.job_key}
+        for key, status in self._all_statuses():
+            if key in before and before[key] != status:
+                assert told.get(key) == status
+        return self.last
+
+    def starts(self, name: str) -> list[Command]:
+        return self.tell(e.AttemptStarted(self.attempt(name), self.now))
+
+    def exits(
+        self,
+        name: str,
+        code: int = 0,
+        *,
+        values: Mapping[str, str] | None = None,
+        missing: str = "",
+        problem: str | None = None,
+    ) -> list[Command]:
+        return self.tell(self.exit_event(name, code, values, missing, problem))
+
+    def exit_event(
+        self,
+        name: str,
+        code: int = 0,
+        values: Mapping[str, str] | None = None,
+        missing: str = "",
+        problem: str | None = None,
+    ) -> e.AttemptExited:
+        return e.AttemptExited(
+            attempt_key=self.attempt(name),
+            return_code=code,
+            cpu_seconds=0.5,
+            peak_memory_bytes=1024,
+            outputs=e.Outputs(
+                values=tuple((self.keys[n], parsed(v)) for n, v in (values or {}).items()),
+                missing_files=tuple(self.keys[n] for n in missing.split()),
+                problem=problem,
+            ),
+            at=self.now,
+        )
+
+    def does_not_start(self, name: str, problem: str | None = None) -> list[Command]:
+        return self.tell(e.AttemptNotStarted(self.attempt(name), problem, self.now))
+
+    def is_lost(self, name: str) -> list[Command]:
+        return self.tell(e.AttemptLost(self.attempt(name), "nobody knows", self.now))
+
+    def stores(self, data: str, text: str = "1", *, by: str | None = None) -> list[Command]:
+        return self.tell(
+            e.StoreRequested(
+                workflow_key=self.workflow.key,
+                data_key=self.keys[data],
+                value=parsed(text),
+                attempt_key=self.attempt(by) if by else None,
+                at=self.now,
+            )
+        )
+
+    def appears(self, file: str) -> list[Command]:
+        return self.tell(e.FileAppeared(self.workflow.key, self.keys[file], self.now))
+
+    def cancel(self, names: str | None = None) -> list[Command]:
+        return self.tell(
+            e.CancelRequested(
+                workflow_key=self.workflow.key,
+                jobs=None if names is None else self._keys(names),
+                at=self.now,
+            )
+        )
+
+    def pause(self) -> list[Command]:
+        return self.tell(e.PauseRequested(self.workflow.key, self.now))
+
+    def resume(self) -> list[Command]:
+        return self.tell(e.ResumeRequested(self.workflow.key, self.now))
+
+    def disable(self, names: str, *, absent: str = "") -> list[Command]:
+        return self.tell(
+            e.DisableRequested(
+                workflow_key=self.workflow.key,
+                jobs=self._keys(names),
+                absent_files=frozenset(self._keys(absent)),
+                at=self.now,
+            )
+        )
+
+    def enable(self, names: str, *, absent: str = "") -> list[Command]:
+        return self.tell(
+            e.EnableRequested(
+                workflow_key=self.workflow.key,
+                jobs=self._keys(names),
+                absent_files=frozenset(self._keys(absent)),
+                at=self.now,
+            )
+        )
+
+    def _keys(self, names: str) -> tuple[Any, ...]:
+        return tuple(self.keys[name] for name in names.split())
+
+    # What is there
+
+    @property
+    def node(self) -> Any:
+        return self.scheduler.workflows[self.workflow.key]
+
+    def job(self, name: str) -> JobNode:
+        found: JobNode = self.node.jobs[self.keys[name]]
+        return found
+
+    def status(self, name: str) -> str:
+        return str(self.job(name).state.status.value)
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        return {job.name: self.status(job.name) for job in self.workflow.jobs}
+
+    @property
+    def workflow_status(self) -> str:
+        return str(self.node.status.value)
+
+    def attempt(self, name: str) -> AttemptKey:
+        """Its newest attempt, whether it is active or not."""
+        state = self.job(name).state
+        if isinstance(state, Pending | Running):
+            return state.attempt_key
+        started = [c for c in self.history if isinstance(c, StartAttempt)]
+        return next(c.attempt_key for c in reversed(started) if c.job.name == name)
+
+    def saved(self, name: str) -> SaveJob:
+        """As what the last event wrote it down."""
+        [found] = [c for c in self.last if isinstance(c, SaveJob) and c.job_key == self.keys[name]]
+        return found
+
+    def why(self, name: str) -> tuple[str | None, str | None]:
+        """Reason and message of its end."""
+        state: Any = self.job(name).state
+        return state.reason and state.reason.value, state.message
+
+    # What is to be done
+
+    @property
+    def records(self) -> list[Record]:
+        return [c for c in self.last if isinstance(c, Record)]
+
+    @property
+    def actions(self) -> list[Action]:
+        return [c for c in self.last if isinstance(c, Action)]
+
+    @property
+    def started_now(self) -> list[str]:
+        return [c.job.name for c in self.last if isinstance(c, StartAttempt)]
+
+    @property
+    def stopped_now(self) -> list[AttemptKey]:
+        return [c.attempt_key for c in self.last if isinstance(c, StopAttempt)]
+
+    @property
+    def revoked_now(self) -> list[AttemptKey]:
+        return [c.attempt_key for c in self.last if isinstance(c, RevokeAttempt)]
+
+    def changes_nothing(self, event: e.Event) -> None:
+        picture = snapshot(self.scheduler)
+        assert self.tell(event) == []
+        assert snapshot(self.scheduler) == picture
+
+    def _all_statuses(self) -> list[tuple[JobKey, str]]:
+        return [
+            (key, job.state.status.value)
+            for node in self.scheduler.workflows.values()
+            for key, job in node.jobs.items()
+        ]
+
+
+def refused(error: type[UserError], match: str | None = None) -> Any:
+    """Like pytest.raises; that nothing has changed, the play itself makes sure of."""
+    return pytest.raises(error, match=match)
+
+
+def parsed(text: str) -> value.Value:
+    return value.parse(text.encode(), name="a value")
+
+
+def _names(jobs: Mapping[str, JobSpec], *fields: str, also: str = "") -> list[str]:
+    texts = [getattr(spec, field) for spec in jobs.values() for field in fields]
+    return list(dict.fromkeys(" ".join([*texts, also]).split()))
+
+
+def snapshot(scheduler: Scheduler) -> dict[str, Any]:
+    """All that the scheduler remembers, however deep, as something that can be compared."""
+    found: dict[str, Any] = {}
+    to_visit: list[Any] = [scheduler._memory]
+
+    def plain(thing: Any) -> Any:
+        if isinstance(thing, dict):
+            return {key: plain(item) for key, item in thing.items()}
+        if isinstance(thing, list | tuple):
+            return [plain(item) for item in thing]
+        if isinstance(thing, set):
+            return set(thing)
+        if isinstance(thing, _NODES):
+            to_visit.append(thing)
+            return f"{type(thing).__name__} {_identity(thing)}"
+        return thing
+
+    while to_visit:
+        node = to_visit.pop()
+        name = f"{type(node).__name__} {_identity(node)}"
+        if name not in found:
+            found[name] = {slot: plain(getattr(node, slot)) for slot in type(node).__slots__}
+    return found
+
+
+_NODES = (WorkflowNode, JobNode, GateNode, DataNode)
+
+
+def _identity(thing: Any) -> Any:
+    match thing:
+        case JobNode():
+            return thing.job.key
+        case GateNode():
+            return thing.subject
+        case DataNode():
+            return thing.data.key
+        case WorkflowNode():
+            return thing.key
+    return ""
