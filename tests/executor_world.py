@@ -7,6 +7,7 @@ the other end. A pidfd tells when a process is gone.
 import ctypes
 import os
 import select
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from torcd.executors.base import (
 from torcd.model import AttemptKey
 
 PATIENCE_SECONDS = 20
+PR_SET_CHILD_SUBREAPER = 36
 
 
 class SilentLog:
@@ -59,8 +61,7 @@ class World:
         try:
             await self.executor.run(self.take, task_status=task_status)
         finally:
-            # The next test's orphans are not for this process to reap.
-            ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
+            inherit_orphans(False)  # the next test's are not for this process to reap
 
     def take(self, reports: list[Report]) -> None:
         for report in reports:
@@ -70,6 +71,12 @@ class World:
             else:
                 self.finals.setdefault(report.attempt_key, []).append(report)
         self._changed.set()
+
+    def clean(self) -> None:
+        """Leave no process of a test that failed; the warden ends when it has none."""
+        for key, started in self.started.items():
+            if key not in self.finals and alive(started.pid):
+                os.killpg(started.pid, signal.SIGKILL)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         with anyio.fail_after(PATIENCE_SECONDS):
@@ -131,6 +138,11 @@ class World:
     def stderr(self, key: int) -> str:
         return (self.directory / f"{key}.err").read_text()
 
+    def log_of(self, name: str) -> list[str]:
+        """The lines that jobs have appended to a file."""
+        file = self.directory / name
+        return file.read_text().split() if file.exists() else []
+
     # Meeting points
 
     def gate(self, name: str) -> "Gate":
@@ -157,6 +169,11 @@ class Gate:
     async def say(self, text: str = "go\n") -> None:
         with anyio.fail_after(PATIENCE_SECONDS):
             await to_thread.run_sync(self.path.write_text, text, abandon_on_cancel=True)
+
+
+def inherit_orphans(yes: bool) -> None:
+    """Make the processes that tests leave our children, or those of who else is there."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
 async def gone(pid: int) -> None:

@@ -2,11 +2,12 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.executor_process import RemoteExecutor
 from tests.executor_world import SilentLog, World, alive, gone
 from torcd.executors.base import Executor, Exited, NotStarted, Started
 from torcd.executors.local import LocalExecutor
@@ -19,14 +20,20 @@ def local(directory: Path) -> Executor:
     return LocalExecutor(directory / "state", log=SilentLog())
 
 
-@pytest.fixture(params=[local])
+def local_in_another_process(directory: Path) -> Executor:
+    return RemoteExecutor(directory / "state")
+
+
+@pytest.fixture(params=[local, local_in_another_process])
 def make(request: pytest.FixtureRequest) -> Make:
     return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.clean()
 
 
 # 1. At most once

@@ -19,7 +19,8 @@ and have reaped none of it. This is what `heir` tells the next warden, which giv
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -41,7 +42,7 @@ ORDERS_IN_A_LINE = 256
 """Keeps a line near 100 KiB, so that the warden starts the first before the last has arrived."""
 ANSWER_SECONDS = 30.0
 """How long a warden may take to say what it knows; a dead one's lock takes up to 10 s."""
-FAILURES = 10
+FAILURES = 7
 """So many wardens in a row that ended without having done anything end the daemon."""
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 1.0
@@ -115,7 +116,8 @@ class LocalExecutor:
                     if not ready:
                         ready = True
                         task_status.started()
-                    await link.closed.wait()
+                    with _when_ended(self._warden_of(link), link.close):
+                        await link.closed.wait()
                     self._link = None
                     self._log.warning("warden_lost", problem=str(link.problem or "it ended"))
                 failures = 0 if self._worked else failures + 1
@@ -200,19 +202,17 @@ class LocalExecutor:
         self._log.info("warden_ready", pid=hello.pid, started_here=self._heir)
         return link
 
+    def _warden_of(self, link: Link) -> int:
+        assert link.hello is not None
+        return link.hello.pid
+
     async def _bury(self) -> None:
         """Wait until our dead warden is gone, so that we have inherited all its children."""
         if self._child is None:
             return
-        loop = asyncio.get_running_loop()
         gone = anyio.Event()
-        pidfd = os.pidfd_open(self._child)
-        try:
-            loop.add_reader(pidfd, gone.set)
+        with _when_ended(self._child, gone.set):
             await gone.wait()
-        finally:
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
         _reap(self._child)
         self._child = None
 
@@ -277,7 +277,7 @@ class LocalExecutor:
         ended = []
         for key, pid in self._orphans.items():
             try:
-                info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                info = _end_of(pid)
             except ChildProcessError:
                 continue  # not our child
             if info is not None:
@@ -285,9 +285,10 @@ class LocalExecutor:
                 ended.append((key, info.si_status if well else -info.si_status))
         if ended:
             self._send(settled=ended)
-        for pid in processes.children_of_self():
-            if pid == self._child or pid in self._orphans.values():
-                continue
+        strays = set(processes.children_of_self()) - {self._child, *self._orphans.values()}
+        if self._child is not None and _end_of(self._child) is not None:
+            return  # some of these may be leaders that it left just now
+        for pid in strays:
             if processes.key_of(processes.read_marker(pid), self._state_id) is not None:
                 _reap(pid)
 
@@ -306,6 +307,34 @@ class LocalExecutor:
         )
 
 
+def _end_of(pid: int) -> "os.waitid_result | None":
+    """How a child of ours ended, if it has, without reaping it."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+
 def _reap(pid: int) -> None:
     """A child of ours, if it has ended."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+
+
+@contextmanager
+def _when_ended(pid: int, tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` when the process has ended, if it does within the block."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        tell()
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(pidfd)
+        tell()
+
+    loop.add_reader(pidfd, ended)
+    try:
+        yield
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)

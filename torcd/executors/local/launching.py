@@ -1,5 +1,6 @@
 """Find the living warden of a state directory, or start one."""
 
+import fcntl
 import os
 import secrets
 import signal
@@ -38,7 +39,13 @@ def prepare(directory: Path) -> int:
 
 
 def connect(directory: Path) -> socket.socket | None:
-    """A connection to the directory's warden; None if there is none."""
+    """A connection to the directory's warden; None if there is none.
+
+    That one can connect does not mean that a warden lives: a child that it was about to make a job
+    of may still have its socket. So ask for its lock first.
+    """
+    if not _locked(directory / "warden.lock"):
+        return None
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The way round: a socket's path has at most 108 bytes, the directory's may have more.
     fd = os.open(directory, os.O_DIRECTORY | os.O_CLOEXEC)
@@ -50,6 +57,15 @@ def connect(directory: Path) -> socket.socket | None:
     finally:
         os.close(fd)
     return connection
+
+
+def _locked(path: Path) -> bool:
+    with path.open("ab") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def launch(

@@ -63,7 +63,8 @@ def _close_all_but(kept: int) -> None:
 
 
 def _lock(path: str) -> bool:
-    """Become the one warden of the directory, for life."""
+    """Become the one warden of the directory, for life. The lock is of the kind that is a process's
+    own: a child that has not become its program yet does not hold it when we are killed."""
 
     def give_up(number: int, frame: object) -> None:
         raise TimeoutError
@@ -72,7 +73,7 @@ def _lock(path: str) -> bool:
     signal.signal(signal.SIGALRM, give_up)
     signal.alarm(LOCK_SECONDS)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        fcntl.lockf(fd, fcntl.LOCK_EX)
     except TimeoutError:
         return False
     finally:
