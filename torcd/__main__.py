@@ -55,11 +55,11 @@ def _migrate(config: Config) -> int:
     from torcd.store import migrate
 
     path = Path(config.state_dir) / "torcd.db"
-    before, after = anyio.run(migrate, path)
-    if before == after:
-        print(f"{path} is up to date (version {after})")
+    found = anyio.run(migrate, path)
+    if found.from_version == found.to_version:
+        print(f"{path} is up to date (version {found.to_version})")
     else:
-        print(f"{path} is now at version {after} (it was at {before})")
+        print(f"{path} is now at version {found.to_version} (it was at {found.from_version})")
     return 0
 
 

@@ -251,7 +251,7 @@ def record(node: WorkflowNode, data: DataNode, row: RevisionRow | None) -> u.Rec
         name=data.data.name,
         workflow_key=str(node.key),
         is_ephemeral=data.data.is_ephemeral,
-        data=msgspec.Raw(row.text),
+        data=msgspec.Raw(row.value),
         revision=row.revision,
         sha256=row.sha256,
         stored_at=maybe_rfc3339(row.stored_at),

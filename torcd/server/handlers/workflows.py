@@ -44,15 +44,16 @@ async def describe(context: Context, key: WorkflowKey) -> m.WorkflowReply:
     async with context.controller.workflow(key):
         await context.controller.settled()
         row = await context.controller.store.workflow(key)
+        assert row is not None
         return m.WorkflowReply(_info(context, row))
 
 
 def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
     node = context.controller.scheduler.workflows.get(row.key)
-    counts = dict(row.jobs)
+    counts = row.jobs or {}
     status, stopping, ended_at = row.status, row.stopping, row.ended_at
     if node is not None:
-        counts = dict(node.counts)
+        counts = node.counts
         status, stopping, ended_at = node.status, node.stopping, node.ended_at
     return m.WorkflowInfo(
         key=str(row.key),

@@ -1,0 +1,39 @@
+"""One torcd at a time: a lock beside the database, held while it is open for writing.
+
+SQLite's own locks don't do: two daemons could take turns at writing, each with its own idea of
+the world in memory. The lock is the kernel's, so it is gone with its holder, however that ends.
+The file stays; removing it would let two processes hold locks on two files of one name.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torcd.errors import StoreError
+from torcd.store.failure import store_error
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Nobody else is inside this block for the same database. StoreError if somebody is."""
+    lock = path.with_name(path.name + "-lock")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise store_error(path, "lock", error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(
+                f"cannot open the database {path}: another torcd is using it; stop that one "
+                "first (torcctl daemon stop), or name another state directory",
+                path=str(path),
+                problem="in use",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

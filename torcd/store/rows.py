@@ -1,0 +1,82 @@
+"""What reading gives: rows as structs, keys as numbers, times as microseconds."""
+
+import msgspec
+
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    JobKey,
+    JobStatus,
+    Reason,
+    Timestamp,
+    WorkflowKey,
+    WorkflowStatus,
+)
+from torcd.scheduler.events import WorkflowLoaded
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """Where counting goes on."""
+
+    next_key: int
+    next_attempt_key: int
+    next_happening: int
+
+
+class LoadedWorkflow(msgspec.Struct, frozen=True):
+    """All that is known of a workflow."""
+
+    event: WorkflowLoaded
+    """Its `absent_files` are empty: what is on disk now is for the caller to look at."""
+    environment: dict[str, str]
+    """What its jobs inherit."""
+    boot_ids: dict[AttemptKey, str]
+    """Of its active attempts: the boot of the machine under which they were ordered."""
+
+
+class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
+    key: WorkflowKey
+    name: str
+    description: str | None
+    user: str | None
+    directory: str
+    max_parallel_jobs: int
+    submitted_at: Timestamp
+    status: WorkflowStatus
+    stopping: bool
+    run_id: int
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    jobs: dict[JobStatus, int] | None
+    """How many jobs ended in which state; None while it is not over."""
+
+
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    key: AttemptKey
+    job_key: JobKey
+    run_id: int
+    attempt_id: int
+    status: JobStatus
+    reason: Reason | None
+    message: str | None
+    return_code: int | None
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+
+
+class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision of a user_data. `attempt_key` and what follows it are None for an initial value
+    or a person's."""
+
+    data_key: DataKey
+    revision: int
+    value: bytes
+    sha256: str
+    stored_at: Timestamp
+    run_id: int
+    attempt_key: AttemptKey | None
+    attempt_id: int | None
+    job_key: JobKey | None
+    job_name: str | None
