@@ -25,13 +25,21 @@ unset "${!TORC@}"
 export PATH=$bin:$PATH
 export XDG_RUNTIME_DIR=$runtime XDG_STATE_HOME=$demo/state XDG_CONFIG_HOME=$demo/config
 
+# Stop the daemon, and wait for the process that holds its jobs, which goes when they have gone.
 stop_daemon() {
-  local status warden
+  local status
   status=$(torcctl --json daemon status) || return
-  warden=$(python -c 'import json, sys; print(json.loads(sys.argv[1])["warden_pid"] or "")' "$status")
   torcctl --quiet daemon stop --jobs terminate
-  # The process that holds the jobs goes when the last of them has gone.
-  [ -z "$warden" ] || tail --pid="$warden" -s 0.05 -f /dev/null
+  python - "$status" <<'PYTHON'
+import json, os, select, sys
+pid = json.loads(sys.argv[1])["warden_pid"]
+try:
+    gone = os.pidfd_open(pid) if pid else None
+except ProcessLookupError:
+    gone = None
+if gone is not None:
+    select.select([gone], [], [])
+PYTHON
 }
 
 clean_up() {
