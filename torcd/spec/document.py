@@ -1,5 +1,6 @@
 """A file becomes a `WorkflowSpec`, with every problem told at its line. For the client's side."""
 
+import codecs
 from pathlib import PurePosixPath
 
 import msgspec
@@ -53,6 +54,7 @@ def read(text: bytes, *, file: str, format: str | None = None) -> Document:  # n
         raise invalid(problems([finding], file=file, positions=position)) from None
 
     decoded = structure.decode(tree)
+    del tree  # It may be large, and is of no use any more.
     found = expansion(decoded.spec, directory="/", default_name=default_name(file)).findings
     if decoded.findings:
         found = [*decoded.findings, *_trusted(found, decoded.untrusted)]
@@ -80,10 +82,11 @@ def _format_of(file: str) -> str:
 
 
 def _decode_text(text: bytes) -> str:
+    text = text.removeprefix(codecs.BOM_UTF8)
     try:
-        decoded = text.decode("utf-8-sig")
+        decoded = text.decode()
     except UnicodeDecodeError as error:
-        before = text[: error.start].removeprefix(b"\xef\xbb\xbf").decode()
+        before = text[: error.start].decode()
         raise formats.SpecSyntaxError(
             f"not UTF-8: the byte 0x{text[error.start]:02x}",
             formats.position_at(before, len(before)),

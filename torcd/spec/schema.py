@@ -2,7 +2,8 @@
 
 Each field means what its text says; an optional field that is None was absent or null, and its
 default is named in its text. The structs only carry what was written: defaults, positions and
-references are dealt with in `expansion`.
+references are dealt with in `expansion`. There may be a million of them and none can be part of a
+cycle, so the garbage collector need not look at them (`gc=False`).
 """
 
 from typing import Annotated, Literal
@@ -20,7 +21,12 @@ Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class Entry(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
 ):
     """A reference that also puts the thing on the command line."""
 
@@ -35,7 +41,12 @@ Reference = Annotated[str | Entry, Meta(description="A name, or {name, cli_arg}.
 
 
 class JobSpec(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
 ):
     """A job."""
 
@@ -101,7 +112,12 @@ class JobSpec(
 
 
 class FileSpec(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
 ):
     """A named path."""
 
@@ -112,7 +128,12 @@ class FileSpec(
 
 
 class UserDataSpec(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
 ):
     """A named JSON value."""
 
@@ -133,7 +154,12 @@ class UserDataSpec(
 
 
 class WorkflowSpec(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
 ):
     """A workflow, as one spec file describes it."""
 

@@ -9,14 +9,13 @@ A raw tree is made of dict (with text keys), list, str, int, float, bool and Non
 user_data `data` anything, of which `data.encode` knows what is JSON.
 """
 
-import math
 from collections.abc import Callable
 
 import msgspec
 from msgspec import inspect
 
 from torcd.spec import data
-from torcd.spec.problems import Finding, Path, nearest, quoted
+from torcd.spec.problems import MAX_PROBLEMS, Finding, Path, nearest, quoted
 from torcd.spec.schema import NOT_YET, WorkflowSpec
 
 _TYPE = inspect.type_info(WorkflowSpec)
@@ -108,17 +107,20 @@ class _Walk:
         not_yet = NOT_YET.get(expected.cls, frozenset())
         cleaned: dict[str, object] = {}
         for key, item in value.items():
-            place = (*path, key if isinstance(key, str) else str(key))
+            name = key if isinstance(key, str) else data.written(key)
+            place = (*path, name)
             if key in fields:
-                if item is not None or fields[key].required:
+                if item is not None:
                     cleaned[key] = self.value(fields[key].type, item, place)
             elif key in not_yet:
                 if item is not None:
                     message = f"this version of torcd does not support `{key}` yet"
                     self.findings.append(Finding(place, message))
             else:
-                hint = nearest(str(key), [*fields, *not_yet]) or _fields_hint(path, fields)
-                self.findings.append(Finding(place, f"unknown field {quoted(str(key))}", hint))
+                hint = None
+                if len(self.findings) < MAX_PROBLEMS:
+                    hint = nearest(name, [*fields, *not_yet]) or _fields_hint(fields)
+                self.findings.append(Finding(place, f"unknown field {quoted(name)}", hint))
         for name, field in fields.items():
             if field.required and name not in cleaned:
                 self.findings.append(Finding(path, f"`{name}` is missing"))
@@ -129,7 +131,7 @@ class _Walk:
     def _list(self, expected: inspect.VarTupleType, value: object, path: Path) -> object:
         if isinstance(value, list):
             return [self.value(expected.item_type, v, (*path, n)) for n, v in enumerate(value)]
-        hint = f"write a list: [{_written(value)}]" if isinstance(value, str) else None
+        hint = f"write a list: [{data.written(value)}]" if isinstance(value, str) else None
         return self._wrong_type(expected, value, path, hint)
 
     def _mapping(self, expected: inspect.DictType, value: object, path: Path) -> object:
@@ -141,7 +143,8 @@ class _Walk:
                 cleaned[key] = self.value(expected.value_type, item, (*path, key))
             else:
                 message = f"expected text as the key, found {_kind(key)}"
-                self.findings.append(Finding((*path, str(key)), message, f'write "{key}"'))
+                name = data.written(key)
+                self.findings.append(Finding((*path, name), message, f'write "{name}"'))
         return cleaned
 
     def _union(self, expected: inspect.UnionType, value: object, path: Path) -> object:
@@ -164,7 +167,7 @@ class _Walk:
             and _plain_text_expected(expected)
             and isinstance(value, bool | int | float)
         ):
-            hint = f"write it in quotes: {_written(str(_written(value)))}"
+            hint = f"write it in quotes: {data.written(str(data.written(value)))}"
         if hint is None and isinstance(expected, inspect.BoolType) and isinstance(value, str):
             hint = "write true or false, without quotes"
         if hint is None and isinstance(expected, inspect.IntType) and isinstance(value, str):
@@ -259,7 +262,7 @@ def _kind(value: object) -> str:
         case bool():
             return str(value).lower()
         case int() | float():
-            return f"the number {_written(value)}"
+            return f"the number {data.written(value)}"
         case str():
             return f"the text {quoted(value)}"
         case list():
@@ -270,20 +273,5 @@ def _kind(value: object) -> str:
             return f"a {type(value).__name__}"
 
 
-def _written(value: object) -> str:
-    """A scalar as JSON writes it."""
-    if isinstance(value, data.WrittenNumber):
-        return _short(value.text)
-    if isinstance(value, str):
-        return quoted(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return _short(msgspec.json.encode(value).decode())
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _fields_hint(path: Path, fields: dict[str, inspect.Field]) -> str | None:
+def _fields_hint(fields: dict[str, inspect.Field]) -> str | None:
     return f"the fields are {', '.join(fields)}" if len(fields) <= 8 else None

@@ -74,5 +74,6 @@ def positions_at(text: str, offsets: dict[Path, int]) -> dict[Path, Position]:
     return positions
 
 
+TOO_MANY_DIGITS = "an integer has more digits than Python reads"
 TOO_DEEP = "the text is nested too deep"
 DUPLICATE_KEY = "`{}` is there twice"

@@ -27,8 +27,10 @@ _MAX_DEPTH = 128
 
 _MARK = "\ud800"
 
-_TEXT = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\''
-_COMMENT = r"//[^\n\r\u2028\u2029]*|/\*.*?\*/"
+# What has no end is taken to the end of the text, and nothing gives back what it took: so the time
+# is linear whatever the text is.
+_TEXT = r""""[^"\\]*+(?:\\.[^"\\]*+)*+"?+|'[^'\\]*+(?:\\.[^'\\]*+)*+'?+"""
+_COMMENT = r"//[^\n\r\u2028\u2029]*+|/\*(?:.*?\*/|.*+)"
 _WORD = r"[^][{}:,\s\"'/]+"
 _TEXTS_AND_COMMENTS = re.compile(f"{_TEXT}|{_COMMENT}", re.DOTALL)
 _WORDS = re.compile(f"{_TEXT}|{_COMMENT}|(?P<word>{_WORD})", re.DOTALL)

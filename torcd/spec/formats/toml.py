@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator, Set
 
 from torcd.spec.data import WrittenNumber
-from torcd.spec.formats import TOO_DEEP, SpecSyntaxError, positions_at
+from torcd.spec.formats import TOO_DEEP, TOO_MANY_DIGITS, SpecSyntaxError, positions_at
 from torcd.spec.problems import Path, Position
 
 _PLACE = re.compile(r"^(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$")
@@ -26,13 +26,17 @@ def load(text: str) -> object:
         raise SpecSyntaxError(TOO_DEEP) from None
     except ValueError as problem:
         if "digits" in str(problem):
-            message = "an integer has more digits than torcd reads from TOML"
-            raise SpecSyntaxError(message, hint="write it as a text, or use JSON5") from None
+            hint = "write it in quotes, or the spec in JSON5"
+            raise SpecSyntaxError(TOO_MANY_DIGITS, hint=hint) from None
         raise SpecSyntaxError(f"not TOML: {problem}") from None
 
 
 def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
-    return positions_at(text, {p: offset for p, offset in _scan(text) if p in paths})
+    offsets: dict[Path, int] = {}
+    for path, offset in _scan(text):
+        if path in paths:
+            offsets.setdefault(path, offset)
+    return positions_at(text, offsets)
 
 
 def _number(text: str) -> float:
@@ -74,7 +78,10 @@ class _Where:
 
 
 def _scan(text: str) -> Iterator[tuple[Path, int]]:
-    """Each key and list item with its offset. The text is known to be right TOML."""
+    """Each key and list item with its offset, a table with those of all its headers.
+
+    The text is known to be right TOML.
+    """
     where = _Where()
     tokens = _TOKENS.finditer(text)
     keys: list[str] = []
@@ -87,7 +94,8 @@ def _scan(text: str) -> Iterator[tuple[Path, int]]:
             keys.append(_key(token["text"]))
         elif mark in ("]", "]]") and keys:
             where.table = where.header(keys, is_item=mark == "]]")
-            yield where.table, start
+            for end in range(1, len(where.table) + 1):
+                yield where.table[:end], start
             keys = []
         elif mark == "=":
             path: Path = where.table

@@ -15,18 +15,47 @@ from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, SafeCon
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scanner import Scanner
 
 from torcd.spec.data import WrittenNumber
-from torcd.spec.formats import DUPLICATE_KEY, TOO_DEEP, SpecSyntaxError, position_at
+from torcd.spec.formats import (
+    DUPLICATE_KEY,
+    TOO_DEEP,
+    TOO_MANY_DIGITS,
+    SpecSyntaxError,
+    position_at,
+)
 from torcd.spec.problems import Path, Position, quoted
 
 _MAX_ITEMS = 1_000_000
 """How many items aliases may stand for in all."""
 
+_MAX_DEPTH = 128
+"""Deeper than any spec with the deepest data, and what ruamel can recurse into."""
+
 _LONG_DIGITS = 300
 """Integers of more digits are not converted: that takes quadratic time."""
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
+
+
+class _Scanner(Scanner):
+    """Gives up on deep nesting at once: what ruamel does with it takes quadratic time."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any, to_push: Any) -> None:  # noqa: N803
+        if len(self.flow_context) > _MAX_DEPTH:
+            raise SpecSyntaxError(TOO_DEEP, self._position())
+        super().fetch_flow_collection_start(TokenClass, to_push)
+
+    def add_indent(self, column: int) -> bool:
+        if len(self.indents) > _MAX_DEPTH:
+            raise SpecSyntaxError(TOO_DEEP, self._position())
+        deeper: bool = super().add_indent(column)
+        return deeper
+
+    def _position(self) -> Position:
+        mark = self.reader.get_mark()
+        return Position(mark.line + 1, mark.column + 1)
 
 
 class _Constructor(SafeConstructor):
@@ -42,7 +71,11 @@ class _Constructor(SafeConstructor):
     def construct_yaml_int(self, node: Any) -> Any:
         if len(node.value) > _LONG_DIGITS and _JSON_NUMBER.match(node.value):
             return WrittenNumber(node.value)
-        return super().construct_yaml_int(node)
+        try:
+            return super().construct_yaml_int(node)
+        except ValueError:
+            hint = "write it without underscores"
+            raise SpecSyntaxError(TOO_MANY_DIGITS, _start(node), hint) from None
 
 
 _Constructor.yaml_constructors = {
@@ -58,6 +91,8 @@ _Constructor.yaml_constructors = {
         "map": _Constructor.construct_yaml_map,
     }.items()
 }
+_Constructor.yaml_constructors[None] = _Constructor.construct_undefined
+_Constructor.yaml_multi_constructors = {}
 
 
 def load(text: str) -> object:
@@ -88,7 +123,9 @@ def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
 
 def _yaml() -> YAML:
     yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _Scanner
     yaml.Constructor = _Constructor
+    yaml.composer.warn_double_anchors = False  # YAML lets an anchor be used again
     return yaml
 
 
