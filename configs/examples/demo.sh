@@ -18,7 +18,7 @@ run=
 # A socket's path has at most 107 bytes. Where the clone is too deep, the sockets are elsewhere.
 runtime=$demo/run
 if [ "$(printf %s "$runtime" | wc -c)" -gt 75 ]; then
-  runtime=$(mktemp -d /tmp/torcd-demo.XXXXXX) || exit 1
+  runtime=$(mktemp -d "/tmp/torcd-demo.$$.XXXXXX") || exit 1
 fi
 
 unset "${!TORC@}"

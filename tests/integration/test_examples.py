@@ -1,0 +1,303 @@
+"""Every example is read, planned and run, and does what its comments say."""
+
+import collections
+import json
+import os
+import re
+import runpy
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon_process import BIN, processes_mentioning
+from tests.user_world import EXAMPLES, PATIENCE_SECONDS, User, a_user
+from torcd import spec
+
+SPECS = sorted(
+    str(file.relative_to(EXAMPLES))
+    for suffix in (".json5", ".yaml", ".toml", ".json")
+    for file in EXAMPLES.rglob(f"*{suffix}")
+    if file.name not in ("inputs.json", "word_count.json5")
+)
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """Has a copy of the examples in their directory."""
+    with a_user(tmp_path_factory.mktemp("user")) as somebody:
+        _copy(EXAMPLES, somebody.directory / "examples")
+        yield somebody
+
+
+@pytest.fixture
+def examples(user: User) -> Path:
+    return user.directory / "examples"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Without what examples have made where they were run."""
+    made = EXAMPLES.joinpath(".gitignore").read_text().splitlines()
+    names = [Path(line).name for line in made if line.startswith("/")]
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*names))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_example_is_valid_without_a_warning(name: str) -> None:
+    assert spec.read((EXAMPLES / name).read_bytes(), file=name).warnings == []
+
+
+def test_values_pass_between_python_and_the_shell(user: User, examples: Path) -> None:
+    user.torcctl("run", "passing_data.json5", cwd=examples)
+    assert user.values() == {
+        "measurement": {"samples": [1.0, 1.2, 1.4], "unit": "V"},
+        "greeting": "hello from the shell",
+        "lines_of_code": 10,
+    }
+    assert user.torcctl("logs", "evaluate") == "mean: 1.20 V\n"
+    assert user.torcctl("logs", "print_greeting") == "hello from the shell\n"
+    assert user.torcctl("logs", "print_lines_of_code") == '{"lines_of_code":10}\n'
+
+
+# torc's document
+
+AS_TORC_HAS_IT = """\
+user_data: [ { name: "output_data1", } ]
+jobs: [ { command: "python work1.py", output_user_data: ["output_data1"], },
+        { command: "python work2.py", input_user_data: ["output_data1"], } ]
+"""
+
+
+def test_torcs_document_runs_as_it_stands(user: User, examples: Path) -> None:
+    directory = examples / "torc_document"
+    assert (directory / "torc_document.json5").read_text() == "{\n" + AS_TORC_HAS_IT + "}\n"
+    user.torcctl("run", "torc_document.json5", cwd=directory)
+    assert user.values() == {"output_data1": {"result": 1.2}}
+    assert user.torcctl("logs", "job_2") == "output_data1 {'result': 1.2}\n"
+
+
+def test_torcs_join_prints_what_the_job_consumes(user: User, examples: Path) -> None:
+    join = (
+        "torcctl -k $TORC_WORKFLOW_KEY -F json collections join job-consumes-data "
+        "-f key=$TORC_JOB_KEY"
+    )
+    text = "{" + AS_TORC_HAS_IT.replace("python work2.py", join) + "}"
+    user.torcctl("run", "-", stdin=text, cwd=examples / "torc_document")
+    (item,) = json.loads(user.torcctl("logs", "job_2"))["items"]
+    assert item["from"]["name"] == "job_2"
+    assert item["from"]["_key"].isdigit()
+    assert item["to"].pop("_key").isdigit()
+    assert item["to"] == {
+        "name": "output_data1",
+        "is_ephemeral": False,
+        "data": {"result": 1.2},
+    }
+
+
+# Diamonds
+
+
+def test_a_diamond_passes_files(user: User, examples: Path) -> None:
+    directory = examples / "diamond_by_files"
+    user.torcctl("run", "diamond_by_files.yaml", cwd=directory)
+    assert json.loads((directory / "result.json").read_text()) == {"result": 15}
+    assert user.torcctl("logs", "postprocess") == "the result is 15\n"
+    waits = {(pair["from"]["name"], pair["to"]["name"]) for pair in _join(user, "job-blocks")}
+    assert waits == {
+        ("preprocess", "work1"),
+        ("preprocess", "work2"),
+        ("work1", "postprocess"),
+        ("work2", "postprocess"),
+    }
+
+
+def _join(user: User, name: str) -> list[dict[str, dict[str, str]]]:
+    items: list[dict[str, dict[str, str]]] = user.asks("collections", "join", name)["items"]
+    return items
+
+
+def test_a_diamond_passes_user_data(user: User, examples: Path) -> None:
+    user.torcctl("run", "diamond_by_user_data.json5", cwd=examples / "diamond_by_user_data")
+    assert user.values() == {
+        "inputs": {"val": 5},
+        "first": {"val": 6},
+        "second": {"val": 7},
+        "first_plus_one": {"val": 7},
+        "second_plus_one": {"val": 8},
+        "result": {"result": 15},
+    }
+
+
+# Word count
+
+
+def test_two_hundred_jobs_count_the_words_of_the_standard_library(
+    user: User, examples: Path
+) -> None:
+    directory = examples / "word_count"
+    text = user.types(["python", "make_spec.py"], cwd=directory)
+    (directory / "word_count.json5").write_text(text)
+    user.torcctl("run", "word_count.json5", cwd=directory)
+    assert len(user.job_states()) > 200
+
+    top = _top_words(directory)
+    assert user.values()["top_words"] == [{"word": word, "count": count} for word, count in top]
+    printed = user.torcctl("logs", "report").split()
+    assert printed == [item for word, count in top for item in (str(count), word)]
+
+
+def _top_words(directory: Path) -> list[tuple[str, int]]:
+    files = runpy.run_path(str(directory / "make_spec.py"))["library_files"]()
+    counts = collections.Counter[str]()
+    for file in files:
+        text = file.read_text("utf-8", "replace").lower()
+        counts.update(re.findall("[a-z_]+", text))
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:20]
+
+
+# Formats and features
+
+
+@pytest.mark.parametrize("suffix", ["json5", "yaml", "toml", "json"])
+def test_a_workflow_is_the_same_in_every_format(user: User, examples: Path, suffix: str) -> None:
+    directory = examples / "formats"
+    user.torcctl("run", f"greeting.{suffix}", cwd=directory)
+    assert user.values() == {"who": ["world", "everybody"], "letters": 5}
+    assert json.loads(user.torcctl("logs", "greet")) == ["world", "everybody"]
+    assert user.torcctl("logs", "count") == "5\n"
+
+    def read(name: str) -> spec.WorkflowSpec:
+        return spec.read((directory / name).read_bytes(), file=name).spec
+
+    assert read(f"greeting.{suffix}") == read("greeting.json5")
+
+
+def test_commands_are_texts_or_lists(user: User, examples: Path) -> None:
+    user.torcctl("run", "list_commands.yaml", cwd=examples / "features")
+    assert user.torcctl("logs", "text") == "one\ntwo\n"
+    assert user.torcctl("logs", "list") == "two words\n$HOME\n*\n"
+    assert user.torcctl("logs", "script") == "3\n"
+
+
+def test_a_failure_cancels_what_depends_on_it_but_for_those_that_say_otherwise(
+    user: User, examples: Path
+) -> None:
+    user.torcctl("run", "after_failure.yaml", cwd=examples / "features", code=4)
+    assert user.job_states() == {
+        "fails": "failed",
+        "canceled": "canceled",
+        "canceled_too": "canceled",
+        "cleans_up": "completed",
+        "independent": "completed",
+    }
+
+
+def test_output_goes_to_two_files_to_one_or_nowhere(user: User, examples: Path) -> None:
+    user.torcctl("run", "stdio.yaml", cwd=examples / "features")
+    assert user.torcctl("logs", "separate") == "out\n"
+    assert user.torcctl("logs", "separate", "--stderr") == "err\n"
+    assert user.torcctl("logs", "combined") == "out\nerr\n"
+    user.torcctl("logs", "none", code=1)
+
+
+def test_jobs_have_their_own_directories_and_variables(user: User, examples: Path) -> None:
+    user.torcctl("run", "environment.yaml", cwd=examples / "features")
+    assert user.torcctl("logs", "workflow_env") == "blue round\n"
+    assert user.torcctl("logs", "own_env") == "red round\n"
+    assert user.torcctl("logs", "own_cwd") == "examples\n"
+    assert user.torcctl("logs", "who_am_i") == "who_am_i, attempt 1 of run 1\n"
+    assert user.torcctl("logs", "invocation_script") == "green\n"
+
+
+def test_a_consumer_starts_while_its_producer_runs(user: User, examples: Path) -> None:
+    user.torcctl("run", "-j", "2", "on_store.yaml", cwd=examples / "features")
+    assert user.torcctl("logs", "server") == "hello, server\n"
+
+
+# The demo
+
+
+class Demo:
+    """A clone, of which the demo needs the examples only."""
+
+    def __init__(self, clone: Path) -> None:
+        self.clone = clone
+        _copy(EXAMPLES, clone / "configs" / "examples")
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, spec_file: Path | None = None) -> None:
+        words = [str(self.clone / "configs" / "examples" / "demo.sh")]
+        self.process = subprocess.Popen(
+            words if spec_file is None else [*words, str(spec_file)],
+            # It has to find everything else, and keep away from this user's own daemon.
+            env={**os.environ, "BIN": str(BIN), "TORC_SOCKET": "/nowhere"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ends(self) -> tuple[int, str, str]:
+        assert self.process is not None
+        out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, out, err
+
+    def leaves_nothing(self) -> bool:
+        return (
+            not (self.clone / ".demo").exists()
+            and not processes_mentioning(str(self.clone))
+            and not list(Path("/tmp").glob(f"torcd-demo.{self.process_id}.*"))
+        )
+
+    @property
+    def process_id(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+
+def test_the_demo_shows_values_and_leaves_nothing(tmp_path: Path) -> None:
+    demo = Demo(tmp_path / "clone")
+    demo.start()
+    code, out, err = demo.ends()
+    assert code == 0, err
+    assert "5 of 5 done" in err
+    assert "hello from the shell" in out
+    assert demo.leaves_nothing()
+
+
+def test_the_demo_works_in_a_clone_too_deep_for_a_socket(tmp_path: Path) -> None:
+    demo = Demo(tmp_path / ("d" * 60) / ("e" * 60) / "clone with a space")
+    demo.start()
+    code, out, err = demo.ends()
+    assert code == 0, err
+    assert "hello from the shell" in out
+    assert demo.leaves_nothing()
+
+
+def test_a_demo_that_fails_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    demo = Demo(tmp_path / "clone")
+    demo.start(EXAMPLES / "features" / "after_failure.yaml")
+    code, _, err = demo.ends()
+    assert code == 4
+    assert "fails failed" in err
+    assert demo.leaves_nothing()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_demo_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    endless = tmp_path / "endless.json"
+    command = ["bash", "-c", f"echo > {started}; exec sleep 1000000"]
+    endless.write_text(json.dumps({"jobs": [{"command": command}]}))
+    demo = Demo(tmp_path / "clone")
+    demo.start(endless)
+    started.read_text()  # returns when the job is there
+    assert demo.process is not None
+    demo.process.send_signal(number)
+    assert demo.ends()[0] == code
+    assert demo.leaves_nothing()
