@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 import aiosqlite
 import anyio
+from anyio import to_thread
 
 T = TypeVar("T")
 
@@ -15,8 +16,8 @@ class ThreadedConnection(aiosqlite.Connection):
     """An aiosqlite connection that can also be handed a whole function: many statements for one
     trip to its thread and back, and nothing of another caller's between them."""
 
-    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connector, iter_chunk_size=64)
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(lambda: connection, iter_chunk_size=64)
 
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What `function` returns or raises. If the caller is cancelled, it runs to its end all
@@ -26,14 +27,17 @@ class ThreadedConnection(aiosqlite.Connection):
 
 @asynccontextmanager
 async def on_its_thread(
-    connector: Callable[[], sqlite3.Connection],
+    connect: Callable[[], sqlite3.Connection],
 ) -> AsyncIterator[ThreadedConnection]:
-    """Opens by `connector`, on the thread; closes, and ends the thread, in every case.
+    """The connection that `connect` opens (which may block, and must allow other threads);
+    closed, and its thread ended, in every case.
 
-    Both are shielded: cut short, they would leave the thread behind.
+    Both ends are shielded: cut short, they would leave the thread behind. And `connect` runs
+    elsewhere: if it failed on the thread, that would end at a time of its own choosing, perhaps
+    after the event loop that it reports to.
     """
-    connection = ThreadedConnection(connector)
     with anyio.CancelScope(shield=True):
+        connection = ThreadedConnection(await to_thread.run_sync(connect))
         await connection
     try:
         yield connection

@@ -27,7 +27,12 @@ def store_error(path: Path, doing: str, error: Exception) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     remedy = _REMEDIES.get(code)
     problem = f"{type(error).__name__}: {error}"
-    message = f"cannot {doing} the database {path}: "
+    if remedy is not None:
+        explanation = f"{remedy} ({error})"
+    elif isinstance(error, OSError):
+        explanation = f"{error}; name another state directory, or mend this one"
+    else:
+        explanation = problem
     return StoreError(
-        message + (f"{remedy} ({error})" if remedy else problem), path=str(path), problem=problem
+        f"cannot {doing} the database {path}: {explanation}", path=str(path), problem=problem
     )

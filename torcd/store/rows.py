@@ -27,11 +27,12 @@ class LoadedWorkflow(msgspec.Struct, frozen=True):
     """All that is known of a workflow."""
 
     event: WorkflowLoaded
-    """Its `absent_files` are empty: what is on disk now is for the caller to look at."""
+    """Its `absent_files` are empty: what is on disk now is for the caller to look at. The `data`
+    of its user_data is left out, which may be large; an initial value is revision 1."""
     environment: dict[str, str]
     """What its jobs inherit."""
     boot_ids: dict[AttemptKey, str]
-    """Of its active attempts: the boot of the machine under which they were ordered."""
+    """Of its active attempts: the boot of the machine in which they were ordered."""
 
 
 class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,15 +49,19 @@ class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Timestamp | None
     ended_at: Timestamp | None
     jobs: dict[JobStatus, int] | None
-    """How many jobs ended in which state; None while it is not over."""
+    """How many jobs ended in which state, without the zeros; None while it is not over, when only
+    the scheduler knows."""
 
 
-class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Fields in the order in which they are selected."""
+
     key: AttemptKey
     job_key: JobKey
     run_id: int
     attempt_id: int
     status: JobStatus
+    """Pending until it is over: that it runs is only known to the scheduler."""
     reason: Reason | None
     message: str | None
     return_code: int | None
@@ -66,9 +71,9 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int | None
 
 
-class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
+class RevisionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A revision of a user_data. `attempt_key` and what follows it are None for an initial value
-    or a person's."""
+    or a person's. Fields in the order in which they are selected."""
 
     data_key: DataKey
     revision: int
@@ -76,6 +81,7 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     stored_at: Timestamp
     run_id: int
+    """0 for an initial value."""
     attempt_key: AttemptKey | None
     attempt_id: int | None
     job_key: JobKey | None

@@ -63,12 +63,12 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, Migrated]:
         )
     try:
         _create_or_tighten(path)
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
+        connection = _connect(path)
     except (OSError, sqlite3.Error) as error:
         raise store_error(path, "open", error) from error
     try:
         version = _recognise(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection, path)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
@@ -85,11 +85,29 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, Migrated]:
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that reads, to a database that has been opened before."""
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
+        connection = _connect(path)
         connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise store_error(path, "open", error) from error
     return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Transactions begin and end only where we say so; any one thread at a time may use it."""
+    return sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+
+
+def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(
+            f"cannot open the database {path}: its file system cannot share memory between "
+            "connections, as network file systems can't; put the state directory on a local disk",
+            path=str(path),
+            problem="no write-ahead log",
+        )
 
 
 def _create_or_tighten(path: Path) -> None:

@@ -1,24 +1,34 @@
-"""The store: one connection that writes, one that reads, each on a thread of its own."""
+"""The store: one connection that writes, one that reads, each on a thread of its own.
+
+Reads see what has been committed, all of it and nothing else, and neither wait for a commit nor
+keep one waiting.
+"""
 
 import contextlib
-from collections.abc import AsyncIterator, Collection, Sequence
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
-import anyio.to_thread
+import msgspec
+from anyio import to_thread
 
-from torcd.model import DataKey, Happening, JobKey, WorkflowKey
+from torcd.model import DataKey, Happening, JobKey, Timestamp, WorkflowKey
 from torcd.scheduler.commands import Record
-from torcd.store import reading, writing
+from torcd.store import loading, reading, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
 from torcd.store.rows import AttemptRow, Counters, LoadedWorkflow, RevisionRow, WorkflowRow
 from torcd.store.schema import Migrated, open_database, open_reader
 
+T = TypeVar("T")
+
 
 class Store:
-    """What torcd remembers. Use `Store.open`."""
+    """What torcd remembers. Use `Store.open`. Every method may raise StoreError."""
 
     def __init__(
         self,
@@ -32,25 +42,23 @@ class Store:
         self._writer = writer
         self._reader = reader
         self._counters = counters
-        self._boots: dict[str, int] = {}
         self.secret = secret
         """32 random bytes, made with the database: what tokens are made from."""
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator["Store"]:
-        """Open, and make or migrate it if need be. Raises StoreError."""
+        """Open it, and make or migrate it if need be; open in one place at a time."""
         with sole_writer(path):
             async with (
                 on_its_thread(lambda: open_database(path)[0]) as writer,
                 on_its_thread(lambda: open_reader(path)) as reader,
             ):
-                secret, *counters = await writer.call(
-                    lambda connection: connection.execute(
-                        "SELECT secret, next_key, next_attempt_key, next_event_number FROM meta"
-                    ).fetchone()
-                )
-                yield cls(path, writer, reader, secret, Counters(*counters))
+                try:
+                    secret, counters = await reader.call(reading.meta)
+                except (sqlite3.Error, TypeError) as error:
+                    raise store_error(path, "read", error) from error
+                yield cls(path, writer, reader, secret, counters)
 
     def counters(self) -> Counters:
         """Where counting went on when it was opened."""
@@ -64,18 +72,16 @@ class Store:
         environments: writing.Environments,
         boot_id: str,
     ) -> None:
-        """Write a batch; it is on disk for good when this returns. Raises StoreError, and then
-        nothing of it is. A caller who is cancelled meanwhile waits for the end all the same."""
+        """Write a batch, all of it or nothing; it is on disk for good when this returns.
+
+        After a StoreError memory is ahead of the disk, and only a restart brings them together.
+        A caller who is cancelled meanwhile waits for the end all the same.
+        """
         with anyio.CancelScope(shield=True):
             try:
-                boot = self._boots.get(boot_id)
-                if boot is None:
-                    boot = self._boots[boot_id] = await self._writer.call(
-                        lambda connection: writing.boot_key(connection, boot_id)
-                    )
                 await self._writer.call(
                     lambda connection: writing.write(
-                        connection, records, happenings, environments, boot
+                        connection, records, happenings, environments, boot_id
                     )
                 )
             except Exception as error:
@@ -83,47 +89,60 @@ class Store:
 
     async def unfinished(self) -> list[WorkflowKey]:
         """Workflows that are running or paused, oldest first."""
-        return await self._reader.call(reading.unfinished)
+        return await self._read(reading.unfinished)
 
     async def load(self, key: WorkflowKey) -> LoadedWorkflow | None:
-        return await self._reader.call(lambda connection: reading.load(connection, key))
+        """All that is known of a workflow, now; None when there is none of that key."""
+        at = Timestamp(time.time_ns() // 1000)
+        return await self._read(lambda connection: loading.load(connection, key, at))
 
     async def newest_workflow(self) -> WorkflowKey | None:
-        return await self._reader.call(reading.newest_workflow)
+        return await self._read(reading.newest_workflow)
 
     async def workflows(self) -> list[WorkflowRow]:
-        return await self._reader.call(reading.workflows)
+        """Oldest first."""
+        return await self._read(reading.workflows)
 
     async def workflow(self, key: WorkflowKey) -> WorkflowRow | None:
-        return await self._reader.call(lambda connection: reading.workflow(connection, key))
+        return await self._read(lambda connection: reading.workflow(connection, key))
 
     async def attempts(
-        self, key: WorkflowKey, *, run_id: int | None, job_keys: Collection[JobKey] | None
+        self,
+        key: WorkflowKey,
+        *,
+        run_id: int | None = None,
+        job_keys: Collection[JobKey] | None = None,
     ) -> list[AttemptRow]:
-        """By job, run and number. `None`: of all runs, of all jobs."""
-        return await self._reader.call(
+        """By job, run and number, those that are not over too. None: of all runs, of all jobs."""
+        return await self._read(
             lambda connection: reading.attempts(connection, key, run_id, job_keys)
         )
 
     async def value(self, key: DataKey, revision: int | None = None) -> RevisionRow | None:
         """The newest, or that of a number; None when there is none."""
-        return await self._reader.call(lambda connection: reading.value(connection, key, revision))
+        return await self._read(lambda connection: reading.value(connection, key, revision))
 
     async def revisions(self, key: DataKey) -> list[RevisionRow]:
         """All, oldest first."""
-        return await self._reader.call(lambda connection: reading.revisions(connection, key))
+        return await self._read(lambda connection: reading.revisions(connection, key))
 
     async def happenings(
         self, since: int, *, workflow_key: WorkflowKey | None = None, limit: int | None = None
     ) -> list[Happening]:
         """From number `since` on."""
-        return await self._reader.call(
+        return await self._read(
             lambda connection: reading.happenings(connection, since, workflow_key, limit)
         )
 
+    async def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._reader.call(function)
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            raise store_error(self._path, "read", error) from error
+
 
 async def migrate(path: Path) -> Migrated:
-    """Bring a database to the newest schema. Raises StoreError."""
+    """Make a database, or bring it to the newest schema. Raises StoreError."""
 
     def work() -> Migrated:
         with sole_writer(path):
@@ -131,4 +150,4 @@ async def migrate(path: Path) -> Migrated:
             connection.close()
             return migrated
 
-    return await anyio.to_thread.run_sync(work)
+    return await to_thread.run_sync(work)

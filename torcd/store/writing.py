@@ -1,61 +1,20 @@
-"""A batch of records becomes one transaction.
+"""A batch of records becomes one transaction, on the thread of the connection that writes."""
 
-What one batch changes twice is written once: the last state of a job or a workflow counts, an
-attempt that is added and ends in the same batch is one row, and one that is added and taken back
-is none. These functions run on the thread of the connection that writes.
-"""
-
-import itertools
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from torcd.model import AttemptKey, Happening, JobKey, JobStatus, WorkflowKey
-from torcd.scheduler.commands import (
-    AddAttempt,
-    CreateWorkflow,
-    Record,
-    RemoveAttempt,
-    SaveAttempt,
-    SaveJob,
-    SaveValue,
-    SaveWorkflow,
-)
+from torcd.model import WORKFLOW_OVER, Happening, Reason, WorkflowKey, WorkflowStatus
+from torcd.scheduler.commands import CreateWorkflow, Record, SaveAttempt, SaveValue, SaveWorkflow
+from torcd.store.batch import Batch
 
 Environments = Mapping[WorkflowKey, Mapping[str, str]]
 
+MAX_HAPPENINGS_PER_ROW = 256
+"""Whoever wants one of them has to read the whole row."""
+
 _encode = msgspec.json.Encoder().encode
-
-
-class Batch:
-    """The records of a transaction, sorted by what they change."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.creations: list[CreateWorkflow] = []
-        self.workflows: dict[WorkflowKey, SaveWorkflow] = {}
-        self.jobs: dict[JobKey, SaveJob] = {}
-        self.added: dict[AttemptKey, AddAttempt] = {}
-        self.ended: dict[AttemptKey, SaveAttempt] = {}
-        self.removed: list[AttemptKey] = []
-        self.values: list[SaveValue] = []
-        for record in records:
-            match record:
-                case SaveJob():
-                    self.jobs[record.job_key] = record
-                case AddAttempt():
-                    self.added[record.attempt_key] = record
-                case SaveAttempt():
-                    self.ended[record.attempt_key] = record
-                case SaveValue():
-                    self.values.append(record)
-                case SaveWorkflow():
-                    self.workflows[record.workflow_key] = record
-                case RemoveAttempt():
-                    if self.added.pop(record.attempt_key, None) is None:
-                        self.removed.append(record.attempt_key)
-                case CreateWorkflow():
-                    self.creations.append(record)
 
 
 def write(
@@ -63,32 +22,40 @@ def write(
     records: Sequence[Record],
     happenings: Sequence[Happening],
     environments: Environments,
-    boot_key: int,
+    boot_id: str,
 ) -> None:
-    """All or nothing; on disk when it returns."""
+    """All or nothing; on disk for good when it returns.
+
+    `environments` has what the jobs of the workflows created here inherit; without one it is
+    nothing. `boot_id` is the boot of this machine in which attempts are added.
+    """
     batch = Batch(records)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for creation in batch.creations:
+        for creation in batch.created:
             _create(connection, creation, environments.get(creation.workflow.key, {}))
-        _write_attempts(connection, batch, boot_key)
+        _write_attempts(connection, batch, boot_id)
         _write_values(connection, batch.values)
-        _write_jobs(connection, batch.jobs.values())
-        for workflow in batch.workflows.values():
-            _write_workflow(connection, workflow)
+        _write_jobs(connection, batch)
+        _write_workflows(connection, batch.workflows.values())
+        _count_jobs_of_those_over(connection, batch)
         _write_happenings(connection, happenings)
+        connection.execute(
+            "UPDATE meta SET next_key = max(next_key, ?),"
+            " next_attempt_key = max(next_attempt_key, ?),"
+            " next_event_number = max(next_event_number, ?)",
+            (
+                batch.next_key,
+                batch.next_attempt_key,
+                happenings[-1].number + 1 if happenings else 0,
+            ),
+        )
         connection.execute("COMMIT")
     except BaseException:
+        # Some failures (a full disk, for one) have rolled it back already.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def boot_key(connection: sqlite3.Connection, boot_id: str) -> int:
-    """The number of a boot of the machine, given at its first use."""
-    connection.execute("INSERT OR IGNORE INTO boot (boot_id) VALUES (?)", (boot_id,))
-    (key,) = connection.execute("SELECT key FROM boot WHERE boot_id = ?", (boot_id,)).fetchone()
-    return int(key)
 
 
 def _create(
@@ -113,7 +80,8 @@ def _create(
         ),
     )
     connection.execute(
-        "INSERT INTO workflow_environment VALUES (?, ?)", (w.key, _encode(environment).decode())
+        "INSERT INTO workflow_environment (workflow_key, variables) VALUES (?, ?)",
+        (w.key, _encode(environment).decode()),
     )
     connection.executemany(
         "INSERT INTO job (key, workflow_key, name, definition) VALUES (?, ?, ?, ?)",
@@ -131,54 +99,61 @@ def _create(
             for d in w.user_data
         ),
     )
-    connection.execute("UPDATE meta SET next_key = max(next_key, ?)", (creation.next_key,))
 
 
-def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot: int) -> None:
-    connection.executemany(
-        "INSERT INTO attempt (key, workflow_key, job_key, run_id, attempt_id, boot_key, status,"
-        " reason, message, return_code, started_at, ended_at, cpu_seconds, peak_memory_bytes)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            (
-                a.attempt_key,
-                a.workflow_key,
-                a.job_key,
-                a.run_id,
-                a.attempt_id,
-                boot,
-                *_outcome(batch.ended.pop(a.attempt_key, None)),
-            )
-            for a in batch.added.values()
-        ),
-    )
+def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) -> None:
+    if batch.removed:
+        connection.executemany(
+            "DELETE FROM attempt WHERE key = ?", [(key,) for key in batch.removed]
+        )
+    if batch.added:
+        boot_key = _boot_key(connection, boot_id)
+        connection.executemany(
+            "INSERT INTO attempt (key, workflow_key, job_key, run_id, attempt_id, boot_key,"
+            " status, reason, message, return_code, started_at, ended_at, cpu_seconds,"
+            " peak_memory_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (key, a.workflow_key, a.job_key, a.run_id, a.attempt_id, boot_key)
+                + (_outcome(batch.saved[key]) if key in batch.saved else _NO_OUTCOME)
+                for key, a in batch.added.items()
+            ],
+        )
     connection.executemany(
         "UPDATE attempt SET status = ?, reason = ?, message = ?, return_code = ?, started_at = ?,"
         " ended_at = ?, cpu_seconds = ?, peak_memory_bytes = ? WHERE key = ?",
-        ((*_outcome(ended), key) for key, ended in batch.ended.items()),
+        [(*_outcome(saved), key) for key, saved in batch.saved.items() if key not in batch.added],
     )
-    connection.executemany("DELETE FROM attempt WHERE key = ?", ((key,) for key in batch.removed))
-    newest = max(batch.added, default=0)
-    if newest or batch.removed:
-        # Also past those taken back: a key is never used twice.
-        connection.execute(
-            "UPDATE meta SET next_attempt_key = max(next_attempt_key, ?)", (newest + 1,)
-        )
 
 
-def _outcome(ended: SaveAttempt | None) -> tuple[object, ...]:
-    if ended is None:
-        return ("pending", None, None, None, None, None, None, None)
+def _boot_key(connection: sqlite3.Connection, boot_id: str) -> int:
+    find = "SELECT key FROM boot WHERE boot_id = ?"
+    row = connection.execute(find, (boot_id,)).fetchone()
+    if row is None:
+        connection.execute("INSERT INTO boot (boot_id) VALUES (?)", (boot_id,))
+        row = connection.execute(find, (boot_id,)).fetchone()
+    return int(row[0])
+
+
+_Outcome = tuple[str | int | float | None, ...]
+
+_NO_OUTCOME: _Outcome = ("pending", None, None, None, None, None, None, None)
+
+
+def _outcome(saved: SaveAttempt) -> _Outcome:
     return (
-        ended.status.value,
-        ended.reason.value if ended.reason else None,
-        ended.message,
-        ended.return_code,
-        ended.started_at,
-        ended.ended_at,
-        ended.cpu_seconds,
-        ended.peak_memory_bytes,
+        saved.status.value,
+        _word(saved.reason),
+        saved.message,
+        saved.return_code,
+        saved.started_at,
+        saved.ended_at,
+        saved.cpu_seconds,
+        saved.peak_memory_bytes,
     )
+
+
+def _word(reason: Reason | None) -> str | None:
+    return None if reason is None else reason.value
 
 
 def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
@@ -202,17 +177,17 @@ def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -
         )
 
 
-def _write_jobs(connection: sqlite3.Connection, jobs: Iterable[SaveJob]) -> None:
+def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
     connection.executemany(
         "INSERT OR REPLACE INTO job_state (job_key, status, stopping, reason, message,"
         " return_code, run_id, attempt_id, started_at, ended_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
+        [
             (
-                job.job_key,
+                key,
                 job.status.value,
                 job.stopping,
-                job.reason.value if job.reason else None,
+                _word(job.reason),
                 job.message,
                 job.return_code,
                 job.run_id,
@@ -220,43 +195,61 @@ def _write_jobs(connection: sqlite3.Connection, jobs: Iterable[SaveJob]) -> None
                 job.started_at,
                 job.ended_at,
             )
-            for job in jobs
-        ),
+            for key, job in batch.jobs.items()
+        ],
     )
 
 
-def _write_workflow(connection: sqlite3.Connection, saved: SaveWorkflow) -> None:
-    counts = None
-    if saved.ended_at is not None:
-        rows = connection.execute(
-            "SELECT s.status, count(*) FROM job j JOIN job_state s ON s.job_key = j.key"
-            " WHERE j.workflow_key = ? GROUP BY s.status",
-            (saved.workflow_key,),
-        ).fetchall()
-        counts = _encode(dict.fromkeys((s.value for s in JobStatus), 0) | dict(rows)).decode()
-    connection.execute(
+def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWorkflow]) -> None:
+    connection.executemany(
         "UPDATE workflow SET status = ?, stopping = ?, run_id = ?, started_at = ?, ended_at = ?,"
-        " job_counts = ? WHERE key = ?",
-        (
-            saved.status.value,
-            saved.stopping,
-            saved.run_id,
-            saved.started_at,
-            saved.ended_at,
-            counts,
-            saved.workflow_key,
-        ),
+        " job_counts = NULL WHERE key = ?",
+        [
+            (w.status.value, w.stopping, w.run_id, w.started_at, w.ended_at, w.workflow_key)
+            for w in workflows
+        ],
     )
+
+
+def _count_jobs_of_those_over(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Of workflows that are over and changed all the same, so that a list of workflows need not
+    look at their jobs."""
+    touched = {job.workflow_key for job in batch.jobs.values()}.union(batch.workflows)
+    for key in touched:
+        row = connection.execute("SELECT status FROM workflow WHERE key = ?", (key,)).fetchone()
+        if row is None or WorkflowStatus(row[0]) not in WORKFLOW_OVER:
+            continue
+        counts = dict(
+            connection.execute(
+                "SELECT coalesce(s.status, 'blocked') AS status, count(*)"
+                " FROM job j LEFT JOIN job_state s ON s.job_key = j.key"
+                " WHERE j.workflow_key = ? GROUP BY 1",
+                (key,),
+            ).fetchall()
+        )
+        connection.execute(
+            "UPDATE workflow SET job_counts = ? WHERE key = ?", (_encode(counts).decode(), key)
+        )
 
 
 def _write_happenings(connection: sqlite3.Connection, happenings: Sequence[Happening]) -> None:
-    if not happenings:
-        return
-    rows = []
-    for workflow_key, group in itertools.groupby(happenings, lambda h: h.workflow_key):
-        together = list(group)
-        rows.append((together[0].number, workflow_key, _encode(together).decode()))
     connection.executemany(
-        "INSERT INTO event (first_number, workflow_key, happenings) VALUES (?, ?, ?)", rows
+        "INSERT INTO event (first_number, workflow_key, happenings) VALUES (?, ?, ?)",
+        [
+            (run[0].number, run[0].workflow_key, _encode(run).decode())
+            for run in _runs_of_one_workflow(happenings)
+        ],
     )
-    connection.execute("UPDATE meta SET next_event_number = ?", (happenings[-1].number + 1,))
+
+
+def _runs_of_one_workflow(happenings: Sequence[Happening]) -> Iterable[Sequence[Happening]]:
+    """They follow one another, and each holds as many as a row may."""
+    start = 0
+    for end in range(1, len(happenings) + 1):
+        if (
+            end == len(happenings)
+            or end - start == MAX_HAPPENINGS_PER_ROW
+            or happenings[end].workflow_key != happenings[start].workflow_key
+        ):
+            yield happenings[start:end]
+            start = end

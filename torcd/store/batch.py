@@ -1,0 +1,62 @@
+"""What a batch of records comes to: each row written once.
+
+The last state of a job or a workflow counts. An attempt that is added and ends in the same batch
+is one row; one that is added and taken back is none, but its key is spent all the same. Revisions
+are all kept. The result is what writing the records one by one, in their order, would give.
+"""
+
+from collections.abc import Sequence
+
+from torcd.model import AttemptKey, JobKey, WorkflowKey
+from torcd.scheduler.commands import (
+    AddAttempt,
+    CreateWorkflow,
+    Record,
+    RemoveAttempt,
+    SaveAttempt,
+    SaveJob,
+    SaveValue,
+    SaveWorkflow,
+)
+
+
+class Batch:
+    """Records, sorted by what they change. To be written in the order of the fields."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.created: list[CreateWorkflow] = []
+        self.removed: set[AttemptKey] = set()
+        """Not only of attempts added here."""
+        self.added: dict[AttemptKey, AddAttempt] = {}
+        self.saved: dict[AttemptKey, SaveAttempt] = {}
+        """What became of attempts, of those in `added` as well as of older ones."""
+        self.values: list[SaveValue] = []
+        self.jobs: dict[JobKey, SaveJob] = {}
+        self.workflows: dict[WorkflowKey, SaveWorkflow] = {}
+        self.next_key = 0
+        self.next_attempt_key = 0
+        """Both 0 when the counter has not moved."""
+        for record in records:
+            self._sort(record)
+
+    def _sort(self, record: Record) -> None:
+        match record:
+            case SaveJob():
+                self.jobs[record.job_key] = record
+            case AddAttempt():
+                self.added[record.attempt_key] = record
+                self.next_attempt_key = max(self.next_attempt_key, record.attempt_key + 1)
+            case SaveAttempt():
+                if record.attempt_key in self.added or record.attempt_key not in self.removed:
+                    self.saved[record.attempt_key] = record
+            case SaveValue():
+                self.values.append(record)
+            case SaveWorkflow():
+                self.workflows[record.workflow_key] = record
+            case RemoveAttempt():
+                self.saved.pop(record.attempt_key, None)
+                if self.added.pop(record.attempt_key, None) is None:
+                    self.removed.add(record.attempt_key)
+            case CreateWorkflow():
+                self.created.append(record)
+                self.next_key = max(self.next_key, record.next_key)

@@ -1,0 +1,197 @@
+"""A workflow comes back into memory, as of one moment."""
+
+import sqlite3
+from collections import defaultdict
+
+import msgspec
+
+from torcd.model import (
+    WORKFLOW_OVER,
+    AttemptKey,
+    DataKey,
+    File,
+    Job,
+    JobKey,
+    JobStatus,
+    Reason,
+    Timestamp,
+    UserData,
+    Workflow,
+    WorkflowKey,
+    WorkflowStatus,
+)
+from torcd.scheduler.building import AS_SUBMITTED
+from torcd.scheduler.events import LoadedJob, WorkflowLoaded
+from torcd.store.rows import LoadedWorkflow
+
+_decode_job = msgspec.json.Decoder(Job).decode
+_decode_variables = msgspec.json.Decoder(dict[str, str]).decode
+_STATUSES = {status.value: status for status in JobStatus}
+_REASONS = {None: None} | {reason.value: reason for reason in Reason}
+
+
+def load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> LoadedWorkflow | None:
+    """None: there is none of that key."""
+    connection.execute("BEGIN")
+    try:
+        return _load(connection, key, at)
+    finally:
+        connection.execute("COMMIT")
+
+
+def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> LoadedWorkflow | None:
+    row = connection.execute(
+        "SELECT w.name, description, user, directory, env, max_parallel_jobs, wait_for_inputs,"
+        " status, stopping, run_id, started_at, ended_at, variables"
+        " FROM workflow w JOIN workflow_environment ON workflow_key = w.key WHERE w.key = ?",
+        (key,),
+    ).fetchone()
+    if row is None:
+        return None
+    (name, description, user, directory, env, max_parallel_jobs, wait_for_inputs) = row[:7]
+    (word, stopping, run_id, started_at, ended_at, variables) = row[7:]
+    status = WorkflowStatus(word)
+
+    newest: dict[JobKey, int] = {}
+    active: dict[JobKey, AttemptKey] = {}
+    boot_ids: dict[AttemptKey, str] = {}
+    if status not in WORKFLOW_OVER:
+        # Attempts tell more of a job than its own row, which is not written when one starts.
+        for attempt_key, job_key, attempt_id, ended, boot_id in connection.execute(
+            "SELECT a.key, job_key, attempt_id, ended_at, boot_id"
+            " FROM attempt a JOIN boot b ON b.key = a.boot_key"
+            " WHERE workflow_key = ? AND run_id = ? ORDER BY a.key",
+            (key, run_id),
+        ):
+            newest[job_key] = attempt_id
+            if ended is None:
+                active[job_key] = attempt_key
+                boot_ids[attempt_key] = boot_id
+    jobs, states = _jobs(connection, key, run_id, newest, active)
+    user_data, revisions = _user_data(connection, key)
+
+    return LoadedWorkflow(
+        WorkflowLoaded(
+            workflow=Workflow(
+                key=key,
+                name=name,
+                jobs=jobs,
+                files=_files(connection, key),
+                user_data=user_data,
+                description=description,
+                user=user,
+                env=_decode_variables(env),
+                directory=directory,
+            ),
+            status=status,
+            stopping=bool(stopping),
+            run_id=run_id,
+            max_parallel_jobs=max_parallel_jobs,
+            wait_for_inputs=bool(wait_for_inputs),
+            started_at=started_at,
+            ended_at=ended_at,
+            jobs=states,
+            revisions=revisions,
+            stored_in_run=_stored_in_run(connection, key, run_id),
+            absent_files=frozenset(),
+            at=at,
+        ),
+        _decode_variables(variables),
+        boot_ids,
+    )
+
+
+def _jobs(
+    connection: sqlite3.Connection,
+    key: WorkflowKey,
+    run_id: int,
+    newest: dict[JobKey, int],
+    active: dict[JobKey, AttemptKey],
+) -> tuple[tuple[Job, ...], tuple[LoadedJob, ...]]:
+    jobs = []
+    states = []
+    for (
+        definition,
+        word,
+        stopping,
+        reason,
+        message,
+        code,
+        run,
+        attempt_id,
+        start,
+        end,
+    ) in connection.execute(
+        "SELECT j.definition, s.status, s.stopping, s.reason, s.message, s.return_code,"
+        " s.run_id, s.attempt_id, s.started_at, s.ended_at"
+        " FROM job j LEFT JOIN job_state s ON s.job_key = j.key"
+        " WHERE j.workflow_key = ? ORDER BY j.key",
+        (key,),
+    ):
+        job = _decode_job(definition)
+        jobs.append(job)
+        if word is None and job.key not in newest:
+            states.append(AS_SUBMITTED)
+            continue
+        states.append(
+            LoadedJob(
+                status=JobStatus.BLOCKED if word is None else _STATUSES[word],
+                stopping=bool(stopping),
+                reason=_REASONS[reason],
+                message=message,
+                return_code=code,
+                attempt_id=newest.get(job.key, attempt_id if run == run_id else 0),
+                attempt_key=active.get(job.key),
+                started_at=start,
+                ended_at=end,
+            )
+        )
+    return tuple(jobs), tuple(states)
+
+
+def _files(connection: sqlite3.Connection, key: WorkflowKey) -> tuple[File, ...]:
+    rows = connection.execute(
+        "SELECT key, name, path FROM file WHERE workflow_key = ? ORDER BY key", (key,)
+    )
+    return tuple(File(key=file_key, name=name, path=path) for file_key, name, path in rows)
+
+
+def _user_data(
+    connection: sqlite3.Connection, key: WorkflowKey
+) -> tuple[tuple[UserData, ...], dict[DataKey, int]]:
+    found = []
+    revisions: dict[DataKey, int] = {}
+    for data_key, name, is_ephemeral, available, revision in connection.execute(
+        "SELECT d.key, d.name, is_ephemeral, available, revision"
+        " FROM user_data d LEFT JOIN revision r ON r.key = d.newest"
+        " WHERE workflow_key = ? ORDER BY d.key",
+        (key,),
+    ):
+        found.append(
+            UserData(key=data_key, name=name, is_ephemeral=bool(is_ephemeral), available=available)
+        )
+        if revision is not None:
+            revisions[data_key] = revision
+    return tuple(found), revisions
+
+
+def _stored_in_run(
+    connection: sqlite3.Connection, key: WorkflowKey, run_id: int
+) -> dict[DataKey, frozenset[JobKey]]:
+    """Who stored what in this run; nobody, where only people did."""
+    found: defaultdict[DataKey, set[JobKey]] = defaultdict(set)
+    for data_key, job_key in connection.execute(
+        "WITH RECURSIVE chain (data_key, previous, attempt_key) AS ("
+        " SELECT r.data_key, r.previous, r.attempt_key"
+        " FROM user_data d JOIN revision r ON r.key = d.newest"
+        " WHERE d.workflow_key = ?1 AND r.run_id = ?2"
+        " UNION ALL SELECT r.data_key, r.previous, r.attempt_key"
+        " FROM chain c JOIN revision r ON r.key = c.previous WHERE r.run_id = ?2)"
+        " SELECT DISTINCT c.data_key, a.job_key"
+        " FROM chain c LEFT JOIN attempt a ON a.key = c.attempt_key",
+        (key, run_id),
+    ):
+        jobs = found[data_key]
+        if job_key is not None:
+            jobs.add(job_key)
+    return {data_key: frozenset(jobs) for data_key, jobs in found.items()}
