@@ -58,10 +58,7 @@ class World:
                 tasks.cancel_scope.cancel()
 
     async def _serve(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        try:
-            await self.executor.run(self.take, task_status=task_status)
-        finally:
-            inherit_orphans(False)  # the next test's are not for this process to reap
+        await self.executor.run(self.take, task_status=task_status)
 
     def take(self, reports: list[Report]) -> None:
         for report in reports:

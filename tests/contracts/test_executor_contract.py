@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.executor_process import RemoteExecutor
-from tests.executor_world import SilentLog, World, alive, gone
+from tests.executor_world import SilentLog, World, alive, gone, inherit_orphans
 from torcd.executors.base import Executor, Exited, NotStarted, Started
 from torcd.executors.local import LocalExecutor
 from torcd.model import AttemptKey
@@ -34,6 +34,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.clean()
+    inherit_orphans(False)  # an executor in this process has made it so
 
 
 # 1. At most once

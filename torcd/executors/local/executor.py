@@ -85,6 +85,7 @@ class LocalExecutor:
         self._orders: dict[AttemptKey, AttemptOrder] = {}
         """Of attempts that are not over."""
         self._stops: dict[AttemptKey, float | None] = {}
+        self._children: processes.Children
         self._revoked: set[AttemptKey] = set()
         self._orphans: dict[int, int] = {}
         """Children of ours that are an attempt's leader: pid by attempt key."""
@@ -103,6 +104,7 @@ class LocalExecutor:
     ) -> None:
         self._report = report
         become_subreaper()
+        self._children = processes.Children()
         self._state_id = launching.prepare(self._directory)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._wait_for_orphans)
@@ -285,7 +287,7 @@ class LocalExecutor:
                 ended.append((key, info.si_status if well else -info.si_status))
         if ended:
             self._send(settled=ended)
-        strays = set(processes.children_of_self()) - {self._child, *self._orphans.values()}
+        strays = set(self._children.pids()) - {self._child, *self._orphans.values()}
         if self._child is not None and _end_of(self._child) is not None:
             return  # some of these may be leaders that it left just now
         for pid in strays:

@@ -43,6 +43,8 @@ class Attempts:
         """Lanes that may have a place for the next."""
         self._leaders: dict[int, Attempt] = {}
         """Our children, by pid."""
+        self._elsewhere = False
+        """This process is in a job's working directory."""
         self._room_at: float | None = None
         """When to try again; the system had no room."""
         self._room_tries = 0
@@ -137,6 +139,11 @@ class Attempts:
         return not self._known
 
     @property
+    def busy(self) -> bool:
+        """Somebody is waiting for a place, so no place stays empty for want of orders."""
+        return any(lane.queue for lane in self._lanes.values())
+
+    @property
     def due(self) -> float | None:
         """When `settle` is to be called though nothing has happened; monotonic seconds."""
         if self._free and self._room_at is None:
@@ -177,6 +184,9 @@ class Attempts:
             self._over(attempt)
         self._fill()
         self._journal.flush()
+        if self._elsewhere and not self._leaders:
+            os.chdir("/")  # keep no directory busy that no job is in
+            self._elsewhere = False
 
     def rewrite_journal(self) -> None:
         """Leave in it what is needed: less will do, or the old one if there is no room."""
@@ -224,7 +234,6 @@ class Attempts:
                 break
         else:
             self._room_tries = 0
-        os.chdir("/")  # keep no job's directory busy
 
     def _spawn(self, attempt: Attempt) -> None:
         order = attempt.order
@@ -232,6 +241,7 @@ class Attempts:
         key = attempt.key
         if self._marked:
             processes.wear_marker(processes.marker(self._state_id, key))
+        self._elsewhere = True
         environment = {**order.base, **order.env} if order.env else order.base
         try:
             pid = spawning.spawn(order.argv, environment, order.cwd, order.stdout, order.stderr)

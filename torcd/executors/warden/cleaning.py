@@ -32,6 +32,7 @@ LOOK_AGAIN_SECONDS = 0.02
 class Cleaner:
     def __init__(self, state_id: int, marked: bool, leave_children: bool) -> None:
         self._state_id = state_id
+        self._children = processes.Children()
         self._marked = marked
         self.leave_children = leave_children
         self.strangers: set[int] = set()
@@ -119,7 +120,7 @@ class Cleaner:
         self._look = False
         doomed: set[int] = set()
         held: set[int] = set()
-        children = processes.children_of_self()
+        children = self._children.pids()
         if len(children) == len(leaders):
             return doomed, held
         known = [*leaders.values(), *self._ending.values()]

@@ -24,6 +24,7 @@ _KEY_MASK = (1 << _KEY_BITS) - 1
 STATE_ID_BITS = 30
 """The rest of a marker; together they stay below 2**62, far from what means "unlimited"."""
 
+_CHILDREN_BYTES = 4096
 _MARKER_LINE = b"\nMax file locks"
 
 _BORN = 19
@@ -47,13 +48,15 @@ def key_of(mark: int | None, state_id: int) -> int | None:
 
 
 def markers_possible() -> bool:
-    hard = resource.getrlimit(RLIMIT_LOCKS)[1]
-    return hard == resource.RLIM_INFINITY or hard >= 1 << (_KEY_BITS + STATE_ID_BITS)
+    return _HARD_LIMIT == resource.RLIM_INFINITY or _HARD_LIMIT >= 1 << (_KEY_BITS + STATE_ID_BITS)
+
+
+_HARD_LIMIT = resource.getrlimit(RLIMIT_LOCKS)[1]
 
 
 def wear_marker(mark: int) -> None:
     """What this process spawns from now on has the marker."""
-    resource.setrlimit(RLIMIT_LOCKS, (mark, resource.getrlimit(RLIMIT_LOCKS)[1]))
+    resource.setrlimit(RLIMIT_LOCKS, (mark, _HARD_LIMIT))
 
 
 def read_marker(pid: int) -> int | None:
@@ -112,21 +115,27 @@ def all_processes() -> dict[int, Process]:
     return found
 
 
-def children_of_self() -> list[int]:
-    """The children of this process, whichever thread they belong to; zombies too."""
-    tasks = f"/proc/{os.getpid()}/task"
-    try:
-        return [
-            int(pid) for task in os.listdir(tasks) for pid in _read_all(f"{tasks}/{task}/children")
-        ]
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        own = os.getpid()
-        return [process.pid for process in all_processes().values() if process.parent == own]
+class Children:
+    """The children of this process's main thread, which is the one that inherits; zombies too."""
 
+    def __init__(self) -> None:
+        self._parent = os.getpid()
+        path = f"/proc/{self._parent}/task/{self._parent}/children"
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+            self._fd = -1
 
-def _read_all(path: str) -> list[bytes]:
-    with open(path, "rb", buffering=0) as file:
-        return file.readall().split()
+    def pids(self) -> list[int]:
+        if self._fd < 0:
+            found = all_processes().values()
+            return [process.pid for process in found if process.parent == self._parent]
+        text = b""
+        while chunk := os.pread(self._fd, _CHILDREN_BYTES, len(text)):
+            text += chunk
+            if len(chunk) < _CHILDREN_BYTES // 2:
+                break  # the kernel fills a page before it stops for another
+        return [int(pid) for pid in text.split()]
 
 
 def with_descendants(roots: set[int], processes: dict[int, Process]) -> set[int]:

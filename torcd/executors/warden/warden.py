@@ -1,9 +1,9 @@
 """The warden at work: orders in, processes out, reports back.
 
-One thread, one loop, no timers but while a grace time runs or the system has no room for another
-process. A turn of the loop takes what has come (ends of children, ends of orphans, lines of the
-daemon), and then puts things in order: ended attempts are cleaned up, free places are filled, and
-last the daemon is told, in one line.
+One thread, one loop, no timers but while a grace time runs, the system has no room for another
+process, or reports are held back for an instant. A turn of the loop takes what has come (ends of
+children, ends of orphans, lines of the daemon), and then puts things in order: ended attempts are
+cleaned up, free places are filled, and last the daemon is told, in one line.
 """
 
 import json
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SYNC_BATCH = 512
 """Reports in one line when a daemon is told everything: a line stays below some 100 KiB."""
 
+BUSY_SECONDS = 0.002
+"""How long reports may wait while orders wait too: several short jobs are told in one line."""
+
 
 class Warden:
     def __init__(
@@ -49,6 +52,8 @@ class Warden:
         journal.rewrite(self._attempts.facts())
         self._environments: dict[str, dict[str, str]] = {}
         self._retiring = False
+        self._told = 0.0
+        """When the daemon was last told something new; monotonic seconds."""
         self._channel = Channel(self._poller, directory)
 
     def serve(self, first: socket.socket) -> None:
@@ -57,15 +62,21 @@ class Warden:
         if self._channel.take(first):
             self._greet()
         while not self._done():
-            due = self._attempts.due
-            timeout = None if due is None else max(0.0, due - time.monotonic())
-            for fd, events in self._poller.poll(timeout):
+            for fd, events in self._poller.poll(self._timeout()):
                 self._attend(fd, events)
             self._attempts.reap()
             self._attempts.settle()
             self._tell()
         self._attempts.rewrite_journal()
         self._channel.close()
+
+    def _timeout(self) -> float | None:
+        """Seconds until something is due that no event tells; None: nothing is."""
+        due = self._attempts.due
+        if self._attempts.reports:
+            tell = self._told + BUSY_SECONDS
+            due = tell if due is None else min(due, tell)
+        return None if due is None else max(0.0, due - time.monotonic())
 
     def _done(self) -> bool:
         if self._channel.connection is None:
@@ -102,8 +113,12 @@ class Warden:
         self._channel.flush()
 
     def _tell(self) -> None:
+        """What is new; but not too often while there is enough to do, for the daemon needs the
+        processor too."""
         reports = self._attempts.reports
-        if reports:
+        now = time.monotonic()
+        if reports and (now >= self._told + BUSY_SECONDS or not self._attempts.busy):
+            self._told = now
             self._channel.send('{"reports":[' + ",".join(reports) + "]}")
             reports.clear()
         had = self._channel.connection
