@@ -113,7 +113,8 @@ def _job(job: JobNode) -> Iterator[str]:
             yield f"reason {state.reason} goes with message {state.message}"
     if (
         job.job.cancel_on_blocking_job_failure
-        and (isinstance(state, Blocked | Ready) or (isinstance(state, Pending) and not state.stop))
+        # A pending one may have run when that happened, before the last restart.
+        and isinstance(state, Blocked | Ready)
         and any(gate.spoiled for gate in job.awaits)
     ):
         yield "not canceled, though what it waits for ended badly"

@@ -1,0 +1,201 @@
+"""A make-believe executor that keeps the contract of torcd/executors/base.py, and not a bit more.
+
+Orders lie in its mailbox until it reads them; reports lie in `reports` until somebody delivers
+them, in whatever order; a stop takes effect when `kill` is called and not before. It checks what
+only it can see: that nothing is started twice, and that one lane does not run more than its limit.
+"""
+
+import enum
+from collections import deque
+
+import msgspec
+
+from torcd.model import AttemptKey, DataKey, FileKey, JobKey, Timestamp, WorkflowKey
+from torcd.scheduler.commands import RevokeAttempt, StartAttempt, StopAttempt
+from torcd.scheduler.events import (
+    AttemptExited,
+    AttemptLost,
+    AttemptNotStarted,
+    AttemptStarted,
+    Outputs,
+)
+from torcd.value import Value
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job does when it runs, if nobody stops it."""
+
+    return_code: int = 0
+    stores: tuple[DataKey, ...] = ()
+    """Over the wire, before it ends."""
+    writes: tuple[DataKey, ...] = ()
+    """To TORC_OUTPUT."""
+    missing_files: tuple[FileKey, ...] = ()
+    bad_output: str | None = None
+    start_problem: str | None = None
+    """It cannot even be started."""
+
+
+class Acknowledge(msgspec.Struct, frozen=True):
+    attempt_key: AttemptKey
+
+
+Order = StartAttempt | StopAttempt | RevokeAttempt | Acknowledge
+Final = AttemptExited | AttemptNotStarted | AttemptLost
+Report = AttemptStarted | Final
+
+
+class Life(enum.Enum):
+    QUEUED = enum.auto()
+    RUNNING = enum.auto()
+    OVER = enum.auto()
+
+
+class Attempt:
+    def __init__(self, order: StartAttempt, outcome: Outcome) -> None:
+        self.order = order
+        self.outcome = outcome
+        self.life = Life.QUEUED
+        self.is_told_to_stop = False
+        self.to_store = list(outcome.stores)
+        self.started: AttemptStarted | None = None
+        self.final: Final | None = None
+
+
+class Executor:
+    def __init__(self, outcomes: dict[JobKey, Outcome], value: Value) -> None:
+        self.mailbox: deque[Order] = deque()
+        self.reports: list[Report] = []
+        self.said: list[Report] = []
+        """Every report ever made."""
+        self.attempts: dict[AttemptKey, Attempt] = {}
+        self.began: set[AttemptKey] = set()
+        """Those ever started: of this nothing is forgotten."""
+        self.retired: set[AttemptKey] = set()
+        """Those whose end was acknowledged."""
+        self._outcomes = outcomes
+        self._value = value
+
+    def of(self, life: Life) -> list[Attempt]:
+        return [attempt for attempt in self.attempts.values() if attempt.life is life]
+
+    # Orders
+
+    def read_order(self, at: Timestamp) -> bool:
+        if not self.mailbox:
+            return False
+        order = self.mailbox.popleft()
+        attempt = self.attempts.get(order.attempt_key)
+        match order:
+            case StartAttempt():
+                assert order.attempt_key not in self.retired, "started again after all was over"
+                if attempt is None:
+                    self.attempts[order.attempt_key] = Attempt(order, self._outcomes[order.job.key])
+                else:
+                    self._report(attempt.started)
+                    self._report(attempt.final)
+            case StopAttempt():
+                assert attempt is not None or order.attempt_key in self.retired, "stops nobody"
+                if attempt is not None and attempt.life is Life.RUNNING:
+                    attempt.is_told_to_stop = True
+                elif attempt is not None and attempt.life is Life.QUEUED:
+                    self._end(attempt, AttemptNotStarted(order.attempt_key, None, at))
+            case RevokeAttempt():
+                if attempt is not None and attempt.life is Life.QUEUED:
+                    self._end(attempt, AttemptNotStarted(order.attempt_key, None, at))
+            case Acknowledge():
+                if attempt is not None:
+                    assert attempt.life is Life.OVER, "it was acknowledged before it was over"
+                    del self.attempts[order.attempt_key]
+                    self.retired.add(order.attempt_key)
+        return True
+
+    # Lives
+
+    def startable(self) -> list[Attempt]:
+        """The first of each lane in which there is room."""
+        running: dict[WorkflowKey, int] = {}
+        for attempt in self.of(Life.RUNNING):
+            lane = attempt.order.workflow_key
+            running[lane] = running.get(lane, 0) + 1
+        heads: dict[WorkflowKey, Attempt] = {}
+        for attempt in self.of(Life.QUEUED):
+            lane = attempt.order.workflow_key
+            if running.get(lane, 0) < attempt.order.max_parallel_jobs:
+                heads.setdefault(lane, attempt)
+        return list(heads.values())
+
+    def begin(self, attempt: Attempt, at: Timestamp) -> None:
+        key = attempt.order.attempt_key
+        assert key not in self.began, f"attempt {key} was started twice"
+        if attempt.outcome.start_problem is not None:
+            self._end(attempt, AttemptNotStarted(key, attempt.outcome.start_problem, at))
+            return
+        self.began.add(key)
+        job = attempt.order.job.key
+        twins = [a for a in self.of(Life.RUNNING) if a.order.job.key == job]
+        assert not twins, f"job {job} runs twice at once"
+        attempt.life = Life.RUNNING
+        attempt.started = AttemptStarted(key, at)
+        self._report(attempt.started)
+        lane = [
+            a for a in self.of(Life.RUNNING) if a.order.workflow_key == attempt.order.workflow_key
+        ]
+        assert len(lane) <= attempt.order.max_parallel_jobs
+
+    def can_end(self) -> list[Attempt]:
+        return [attempt for attempt in self.of(Life.RUNNING) if not attempt.to_store]
+
+    def end(self, attempt: Attempt, at: Timestamp) -> None:
+        """It ends as it would have anyway."""
+        outcome = attempt.outcome
+        outputs = Outputs(
+            values=()
+            if outcome.bad_output is not None
+            else tuple((key, self._value) for key in outcome.writes),
+            missing_files=outcome.missing_files,
+            problem=outcome.bad_output,
+        )
+        self._exit(attempt, outcome.return_code, outputs, at)
+
+    def kill(self, attempt: Attempt, return_code: int, at: Timestamp) -> None:
+        """The stop takes effect."""
+        assert attempt.is_told_to_stop
+        self._exit(attempt, return_code, Outputs(), at)
+
+    def _exit(self, attempt: Attempt, code: int, outputs: Outputs, at: Timestamp) -> None:
+        exited = AttemptExited(
+            attempt_key=attempt.order.attempt_key,
+            return_code=code,
+            cpu_seconds=None,
+            peak_memory_bytes=None,
+            outputs=outputs,
+            at=at,
+        )
+        self._end(attempt, exited)
+
+    # Its own end
+
+    def die(self, at: Timestamp, *, forgets_the_queue: bool) -> None:
+        """Those that ran are lost. Those that wait are kept, unless the daemon, which would give
+        their orders again to the next executor, has died as well."""
+        for attempt in self.of(Life.RUNNING):
+            self._end(attempt, AttemptLost(attempt.order.attempt_key, "nobody knows", at))
+        if forgets_the_queue:
+            for attempt in self.of(Life.QUEUED):
+                del self.attempts[attempt.order.attempt_key]
+
+    def meet_daemon(self) -> None:
+        """A new daemon: tell it every end that has not been acknowledged."""
+        for attempt in self.of(Life.OVER):
+            self._report(attempt.final)
+
+    def _end(self, attempt: Attempt, final: Final) -> None:
+        attempt.life = Life.OVER
+        attempt.final = final
+        self._report(final)
+
+    def _report(self, report: Report | None) -> None:
+        if report is not None:
+            self.reports.append(report)
+            self.said.append(report)

@@ -1,0 +1,170 @@
+"""What people do to workflows, at any time, sensible or not."""
+
+from torcd.model import FileKey, JobKey, JobStatus, WorkflowKey
+from torcd.scheduler import events as e
+
+from . import naive
+from .workflows import Pick, random_plan
+from .world import World, person_stores
+
+MAX_UNFINISHED = 3
+
+
+_WAITING = frozenset({JobStatus.BLOCKED, JobStatus.READY})
+_ACTIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+
+
+class Wish:
+    """Something a person may want."""
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+    def come_true(self, world: World, pick: Pick) -> bool:
+        """False when there was nothing to wish for."""
+        raise NotImplementedError
+
+
+class Submit(Wish):
+    def come_true(self, world: World, pick: Pick) -> bool:
+        if world.scheduler is None or len(world.view.unfinished()) >= MAX_UNFINISHED:
+            return False
+        world.submit(random_plan(pick, world.scheduler.next_key))
+        return True
+
+
+class WishForAWorkflow(Wish):
+    def come_true(self, world: World, pick: Pick) -> bool:
+        keys = list(world.view.workflows) if self.even_when_over else world.view.unfinished()
+        if world.scheduler is None or not keys:
+            return False
+        key = keys[pick(len(keys))]
+        if key not in world.scheduler.workflows:
+            # Over, and not in memory since the last restart: loaded for who asks.
+            world.handle(world.view.load(key, frozenset(world.absent), world.tick()))
+        request = self.request(world, key, pick)
+        if request is not None:
+            world.requests.append(request)
+        return request is not None
+
+    even_when_over = False
+
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event | None:
+        raise NotImplementedError
+
+
+class Pause(WishForAWorkflow):
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event:
+        return e.PauseRequested(key, world.tick())
+
+
+class Resume(WishForAWorkflow):
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event:
+        return e.ResumeRequested(key, world.tick())
+
+
+class CancelJobs(WishForAWorkflow):
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event:
+        return e.CancelRequested(
+            workflow_key=key, jobs=_some_jobs(world, key, pick, _ACTIVE), at=world.tick()
+        )
+
+
+class CancelWorkflow(WishForAWorkflow):
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event | None:
+        if pick(4):
+            return None
+        return e.CancelRequested(workflow_key=key, jobs=None, at=world.tick())
+
+
+class DisableJobs(WishForAWorkflow):
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event:
+        return e.DisableRequested(
+            workflow_key=key,
+            jobs=_some_jobs(world, key, pick, _WAITING),
+            absent_files=_some_files(world, key, pick),
+            at=world.tick(),
+        )
+
+
+class EnableJobs(WishForAWorkflow):
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event | None:
+        assert world.scheduler is not None
+        node = world.scheduler.workflows[key]
+        disabled = [k for k, job in node.jobs.items() if job.state.status is JobStatus.DISABLED]
+        if not disabled:
+            return None
+        return e.EnableRequested(
+            workflow_key=key,
+            jobs=tuple(disabled[: 1 + pick(len(disabled))]),
+            absent_files=_some_files(world, key, pick),
+            at=world.tick(),
+        )
+
+
+class StoreValue(WishForAWorkflow):
+    even_when_over = True
+
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event | None:
+        data = world.workflow(key).user_data
+        if not data:
+            return None
+        return person_stores(key, data[pick(len(data))].key, world.tick())
+
+
+class ProvideFile(Wish):
+    def come_true(self, world: World, pick: Pick) -> bool:
+        files = sorted(
+            file.key
+            for key in world.view.unfinished()
+            for file in world.workflow(key).files
+            if file.key in world.absent and not naive.makers(world.workflow(key), file.key)
+        )
+        if files:
+            world.provide(files[pick(len(files))])
+        return bool(files)
+
+
+class Drain(Wish):
+    def come_true(self, world: World, pick: Pick) -> bool:
+        if world.scheduler is None or pick(8):
+            return False
+        world.requests.append(e.DrainRequested(world.tick()))
+        return True
+
+
+WISHES: tuple[Wish, ...] = (
+    Submit(),
+    Submit(),
+    Submit(),
+    Submit(),
+    Pause(),
+    Resume(),
+    Resume(),
+    CancelJobs(),
+    CancelWorkflow(),
+    DisableJobs(),
+    EnableJobs(),
+    EnableJobs(),
+    StoreValue(),
+    StoreValue(),
+    ProvideFile(),
+    Drain(),
+)
+
+
+def _some_jobs(
+    world: World, key: WorkflowKey, pick: Pick, likely: frozenset[JobStatus]
+) -> tuple[JobKey, ...]:
+    """Mostly such as it makes sense for."""
+    assert world.scheduler is not None
+    jobs = world.scheduler.workflows[key].jobs
+    sensible = [k for k, job in jobs.items() if job.state.status in likely]
+    keys = sensible if sensible and pick(4) else list(jobs)
+    return tuple(keys[pick(len(keys))] for _ in range(1 + pick(3)))
+
+
+def _some_files(world: World, key: WorkflowKey, pick: Pick) -> frozenset[FileKey]:
+    """Of those that jobs make: some are not there."""
+    workflow = world.workflow(key)
+    return frozenset(f.key for f in workflow.files if naive.makers(workflow, f.key) and pick(2))

@@ -1,0 +1,197 @@
+"""A make-believe database: it keeps what the records say, and refuses what its constraints forbid.
+
+Only what was committed is in it. A row that cannot be (an attempt added twice, a revision left
+out, an ended job that lives on) is an AssertionError here, as it would be a failed commit there.
+"""
+
+import msgspec
+
+from torcd.model import (
+    ENDED,
+    WORKFLOW_OVER,
+    AttemptKey,
+    DataKey,
+    FileKey,
+    Happening,
+    JobKey,
+    JobStatus,
+    Timestamp,
+    Workflow,
+    WorkflowKey,
+    WorkflowStatus,
+)
+from torcd.scheduler.building import AS_SUBMITTED
+from torcd.scheduler.commands import (
+    Action,
+    AddAttempt,
+    Command,
+    CreateWorkflow,
+    Record,
+    RemoveAttempt,
+    SaveAttempt,
+    SaveJob,
+    SaveValue,
+    SaveWorkflow,
+)
+from torcd.scheduler.events import LoadedJob, WorkflowLoaded
+
+
+class Store:
+    def __init__(self) -> None:
+        self.next_key = 1
+        self.next_attempt_key = 1
+        self.next_happening = 1
+        self.workflows: dict[WorkflowKey, CreateWorkflow] = {}
+        self.workflow_rows: dict[WorkflowKey, SaveWorkflow] = {}
+        self.job_rows: dict[JobKey, SaveJob | None] = {}
+        self.attempts: dict[AttemptKey, AddAttempt] = {}
+        self.attempt_ends: dict[AttemptKey, SaveAttempt] = {}
+        self.values: dict[DataKey, tuple[SaveValue, ...]] = {}
+        self.told: dict[JobKey, str] = {}
+        """The status in which each job was announced last."""
+
+    def copy(self) -> "Store":
+        other = Store()
+        for name, mine in vars(self).items():
+            setattr(other, name, dict(mine) if isinstance(mine, dict) else mine)
+        return other
+
+    def commit(self, commands: list[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Happening):
+                self._keep(command)
+            elif not isinstance(command, Action):
+                self._apply(command)
+
+    def _keep(self, happening: Happening) -> None:
+        assert happening.number == self.next_happening, "happenings have a gap"
+        self.next_happening += 1
+        if happening.job_key is not None and happening.status is not None:
+            self.told[happening.job_key] = happening.status
+
+    def _apply(self, record: Record) -> None:
+        match record:
+            case CreateWorkflow(workflow=workflow):
+                assert workflow.key == self.next_key
+                assert record.next_key == self.next_key + workflow.size
+                self.next_key = record.next_key
+                self.workflows[workflow.key] = record
+                self.workflow_rows[workflow.key] = SaveWorkflow(
+                    workflow_key=workflow.key,
+                    status=WorkflowStatus.RUNNING,
+                    stopping=False,
+                    run_id=1,
+                    started_at=record.at,
+                    ended_at=None,
+                    at=record.at,
+                )
+                self.job_rows |= dict.fromkeys((job.key for job in workflow.jobs), None)
+            case SaveWorkflow():
+                assert self.workflow_rows[record.workflow_key].status not in WORKFLOW_OVER
+                self.workflow_rows[record.workflow_key] = record
+            case SaveJob(job_key=key):
+                before = self.job_rows[key]
+                if before is not None and before.status in ENDED:
+                    ways = (before.status, record.status)
+                    assert ways == (JobStatus.DISABLED, JobStatus.BLOCKED), ways
+                assert record.workflow_key in self.workflows
+                self.job_rows[key] = record
+            case AddAttempt(attempt_key=key):
+                assert key == self.next_attempt_key, "attempts are numbered without gaps"
+                self.next_attempt_key += 1
+                mine = [a for a in self.attempts.values() if a.job_key == record.job_key]
+                assert record.attempt_id == len(mine) + 1
+                assert all(a.attempt_key in self.attempt_ends for a in mine), "two at once"
+                self.attempts[key] = record
+            case SaveAttempt(attempt_key=key):
+                assert key in self.attempts
+                assert key not in self.attempt_ends
+                assert record.status in ENDED
+                self.attempt_ends[key] = record
+            case RemoveAttempt(attempt_key=key):
+                assert key not in self.attempt_ends
+                assert all(v.attempt_key != key for vs in self.values.values() for v in vs)
+                del self.attempts[key]
+            case SaveValue(data_key=key):
+                revisions = self.values.get(key, ())
+                assert record.revision == len(revisions) + 1, "a revision was left out"
+                assert record.attempt_key is None or record.attempt_key in self.attempts
+                self.values[key] = (*revisions, record)
+
+    # What is in it
+
+    def status(self, key: JobKey) -> JobStatus:
+        """As saved: what is not told from the rows (ready, running) is blocked here."""
+        row = self.job_rows[key]
+        return JobStatus.BLOCKED if row is None else row.status
+
+    def active_attempts(self) -> dict[AttemptKey, AddAttempt]:
+        return {k: a for k, a in self.attempts.items() if k not in self.attempt_ends}
+
+    def unfinished(self) -> list[WorkflowKey]:
+        return [k for k, row in self.workflow_rows.items() if row.status not in WORKFLOW_OVER]
+
+    def makers(self, key: DataKey) -> frozenset[JobKey]:
+        """The jobs that have stored it, in the only run there is."""
+        return frozenset(
+            self.attempts[value.attempt_key].job_key
+            for value in self.values.get(key, ())
+            if value.attempt_key is not None
+        )
+
+    def load(self, key: WorkflowKey, absent: frozenset[FileKey], at: Timestamp) -> WorkflowLoaded:
+        created = self.workflows[key]
+        workflow = created.workflow
+        row = self.workflow_rows[key]
+        return WorkflowLoaded(
+            workflow=workflow,
+            status=row.status,
+            stopping=row.stopping,
+            run_id=row.run_id,
+            max_parallel_jobs=created.max_parallel_jobs,
+            wait_for_inputs=created.wait_for_inputs,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            jobs=self._load_jobs(workflow),
+            revisions={
+                d.key: len(self.values[d.key]) for d in workflow.user_data if d.key in self.values
+            },
+            stored_in_run={
+                d.key: self.makers(d.key)
+                for d in workflow.user_data
+                if any(value.run_id for value in self.values.get(d.key, ()))
+            },
+            absent_files=absent,
+            at=at,
+        )
+
+    def _load_jobs(self, workflow: Workflow) -> tuple[LoadedJob, ...]:
+        attempts: dict[JobKey, AddAttempt] = {}
+        for attempt in self.attempts.values():
+            if attempt.workflow_key == workflow.key:
+                attempts[attempt.job_key] = attempt
+        return tuple(self._load_job(job.key, attempts.get(job.key)) for job in workflow.jobs)
+
+    def _load_job(self, key: JobKey, newest: AddAttempt | None) -> LoadedJob:
+        row = self.job_rows[key]
+        loaded = AS_SUBMITTED
+        if row is not None:
+            loaded = LoadedJob(
+                status=row.status,
+                stopping=row.stopping,
+                reason=row.reason,
+                message=row.message,
+                return_code=row.return_code,
+                attempt_id=0,
+                attempt_key=None,
+                started_at=row.started_at,
+                ended_at=row.ended_at,
+            )
+        if newest is None:
+            return loaded
+        is_active = newest.attempt_key not in self.attempt_ends
+        return msgspec.structs.replace(
+            loaded,
+            attempt_id=newest.attempt_id,
+            attempt_key=newest.attempt_key if is_active else None,
+        )

@@ -1,0 +1,55 @@
+"""A fault at every single point of a history that is otherwise undisturbed."""
+
+import random
+
+import pytest
+
+from .faults import DaemonDies, ExecutorDies, Fault, PowerFails
+from .people import CancelWorkflow, Pause, Wish
+from .workflows import random_plan
+from .world import World
+
+
+def first(n: int) -> int:
+    return 0
+
+
+def history(seed: int, wish: Wish | None, wish_at: int, fault: Fault, fault_at: int) -> bool:
+    """False when it was over before the fault could strike."""
+    world = World()
+    pick = random.Random(seed).randrange
+    while not world.submit(random_plan(pick, 1)):
+        pass
+    steps = (
+        world.act,
+        world.read_order,
+        world.begin,
+        world.job_stores,
+        world.commit,
+        world.decide,
+        world.kill,
+        world.end,
+    )
+    at = 0
+    struck = False
+    while any(step(first) for step in steps):
+        if at == wish_at and wish is not None:
+            wish.come_true(world, first)
+        if at == fault_at:
+            fault.strike(world, first)
+            struck = True
+            break
+        at += 1
+    world.calm_down()
+    world.check_the_end()
+    return struck
+
+
+@pytest.mark.parametrize("fault", [DaemonDies(), ExecutorDies(), PowerFails()], ids=repr)
+@pytest.mark.parametrize("wish", [None, Pause(), CancelWorkflow()], ids=repr)
+@pytest.mark.parametrize("seed", [9, 24, 29, 34, 36])
+def test_it_may_break_between_any_two_steps(seed: int, wish: Wish | None, fault: Fault) -> None:
+    at = 0
+    while history(seed, wish, 14, fault, at):
+        at += 1
+    assert at > 30

@@ -1,0 +1,132 @@
+"""Random workflows, and what becomes of their jobs.
+
+Everything random comes from `pick(n)`, a number below n, so that a seed repeats a workflow and
+hypothesis can make one smaller.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from torcd.model import (
+    DataKey,
+    File,
+    FileKey,
+    Job,
+    JobKey,
+    UserData,
+    Workflow,
+    WorkflowKey,
+)
+
+from .executor import Outcome
+
+Pick = Callable[[int], int]
+
+MAX_JOBS = 9
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    workflow: Workflow
+    max_parallel_jobs: int
+    wait_for_inputs: bool
+    initial: frozenset[DataKey]
+    absent_files: frozenset[FileKey]
+    """Of those that no job makes."""
+    outcomes: dict[JobKey, Outcome]
+
+
+def random_plan(pick: Pick, first_key: int) -> Plan:
+    """Jobs wait only for jobs made before them here, but the spec lists them in any order."""
+
+    def chance(one_in: int) -> bool:
+        # Rare things happen at high numbers: hypothesis shrinks towards the ordinary.
+        return pick(one_in) == one_in - 1
+
+    n_jobs = 1 + pick(MAX_JOBS)
+    n_files, n_data = pick(4), pick(4)
+    order = sorted(range(n_jobs), key=lambda n: (pick(n_jobs), n))
+    job_keys = [JobKey(first_key + 1 + order.index(n)) for n in range(n_jobs)]
+    file_keys = [FileKey(first_key + 1 + n_jobs + n) for n in range(n_files)]
+    data_keys = [DataKey(first_key + 1 + n_jobs + n_files + n) for n in range(n_data)]
+
+    made_by, read_by = _ends(pick, n_jobs, n_files)
+    stored_by, fetched_by = _ends(pick, n_jobs, n_data)
+
+    def used(n: int, keys: list[Any], by: list[set[int]]) -> tuple[Any, ...]:
+        return tuple(key for key, who in zip(keys, by, strict=True) if n in who)
+
+    jobs = [
+        Job(
+            key=job_keys[n],
+            name=f"j{n}",
+            command="true",
+            depends_on=tuple(job_keys[m] for m in range(n) if pick(n + 2) == 0),
+            input_files=used(n, file_keys, read_by),
+            output_files=used(n, file_keys, made_by),
+            input_user_data=used(n, data_keys, fetched_by),
+            output_user_data=used(n, data_keys, stored_by),
+            cancel_on_blocking_job_failure=not chance(4),
+            supports_termination=chance(2),
+            priority=pick(3) - 1,
+        )
+        for n in range(n_jobs)
+    ]
+    initial = frozenset(key for key in data_keys if chance(5))
+    return Plan(
+        workflow=Workflow(
+            key=WorkflowKey(first_key),
+            name="w",
+            jobs=tuple(jobs[n] for n in order),
+            files=tuple(File(key=key, name=f"f{key}", path=f"/f{key}") for key in file_keys),
+            user_data=tuple(
+                UserData(
+                    key=key,
+                    name=f"d{key}",
+                    data=msgspec.Raw(b"1") if key in initial else None,
+                    available="on_store" if chance(2) else "on_completion",
+                )
+                for key in data_keys
+            ),
+        ),
+        max_parallel_jobs=1 + pick(4),
+        wait_for_inputs=not chance(4),
+        initial=initial,
+        absent_files=frozenset(
+            key for key, who in zip(file_keys, made_by, strict=True) if not who and chance(2)
+        ),
+        outcomes={job.key: _outcome(chance, pick, job) for job in jobs},
+    )
+
+
+def _ends(pick: Pick, n_jobs: int, n_things: int) -> tuple[list[set[int]], list[set[int]]]:
+    """Who makes and who uses each of some things: all makers come before all users."""
+    makers, users = [], []
+    for _ in range(n_things):
+        border = pick(n_jobs + 1)
+        makers.append({pick(border) for _ in range(pick(3))} if border else set())
+        users.append(
+            {border + pick(n_jobs - border) for _ in range(pick(4))} if border < n_jobs else set()
+        )
+    return makers, users
+
+
+def _outcome(chance: Callable[[int], bool], pick: Pick, job: Job) -> Outcome:
+    if chance(16):
+        return Outcome(start_problem="no such program")
+    code = (0, 0, 0, 0, 1, -9)[pick(6)]
+    stores, writes = [], []
+    for key in job.output_user_data:
+        how = pick(12)
+        if how < 7 or how == 11:
+            stores.append(key)
+        if 4 <= how < 10:
+            writes.append(key)
+    return Outcome(
+        return_code=code,
+        stores=tuple(stores),
+        writes=tuple(writes),
+        missing_files=tuple(key for key in job.output_files if chance(10)),
+        bad_output="line 1 is not NAME=JSON" if chance(20) else None,
+    )
