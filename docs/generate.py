@@ -1,0 +1,169 @@
+"""Write the parts of these pages that are made from the code.
+
+    python docs/generate.py
+
+A page says `<!-- generated: NAME -->` where such a part begins and `<!-- end -->` where it ends.
+A test sees that all of them are up to date.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import inspect as mi
+
+from torcctl import commands
+from torcctl.main import cli
+from torcd.protocol import interface, registry
+from torcd.spec import schema
+
+DOCS = Path(__file__).parent
+
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    return [page for page in sorted(DOCS.glob("*.md")) if _PART.search(page.read_text())]
+
+
+def generated(text: str) -> str:
+    """A page's text with its generated parts made anew."""
+    return _PART.sub(lambda match: f"{match[1]}\n{_PARTS[match[2]]()}\n{match[3]}", text)
+
+
+# The fields of the spec
+
+
+def _fields(struct: type[msgspec.Struct]) -> str:
+    info = mi.type_info(struct)
+    assert isinstance(info, mi.StructType)
+    rows = ["| field | type | meaning |", "| --- | --- | --- |"]
+    for field in info.fields:
+        name = f"`{field.encode_name}`" + (" (required)" if field.required else "")
+        rows.append(f"| {name} | {_type(field.type)} | {_escaped(_meaning(field.type))} |")
+    return "\n".join(rows) + "\n"
+
+
+def _meaning(info: mi.Type) -> str:
+    described = info.extra_json_schema if isinstance(info, mi.Metadata) else None
+    return str((described or {})["description"])
+
+
+def _type(info: mi.Type) -> str:
+    match info:
+        case mi.Metadata():
+            return _type(info.type)
+        case mi.UnionType():
+            members = [member for member in info.types if not isinstance(member, mi.NoneType)]
+            return " or ".join(dict.fromkeys(map(_type, members)))
+        case mi.VarTupleType():
+            return _LISTS.get(_type(info.item_type), f"list of {_type(info.item_type)}")
+        case mi.LiteralType():
+            return " or ".join(f"`{value}`" for value in info.values)
+        case mi.StructType():
+            return _STRUCTS[info.cls]
+        case _:
+            return _TYPES[type(info)]
+
+
+_TYPES: dict[type[mi.Type], str] = {
+    mi.StrType: "text",
+    mi.BoolType: "`true` or `false`",
+    mi.IntType: "whole number",
+    mi.DictType: "mapping of texts",
+    mi.RawType: "any JSON",
+    mi.AnyType: "any JSON",
+}
+_STRUCTS: dict[type, str] = {
+    schema.Entry: "`{name, cli_arg}`",
+    schema.JobSpec: "job",
+    schema.FileSpec: "file",
+    schema.UserDataSpec: "user_data",
+}
+_LISTS = {
+    "text": "list of texts",
+    "text or `{name, cli_arg}`": "list of names or `{name, cli_arg}`",
+    "job": "list of jobs",
+    "file": "list of files",
+}
+
+
+# The command line
+
+
+def _commands() -> str:
+    context = click.Context(cli, info_name="torcctl")
+    parts = ["## Options of every command\n", _options(cli)]
+    for title, section in commands.SECTIONS.items():
+        parts.append(f"## {title}\n")
+        for name in section:
+            command = commands.load(name)
+            assert command is not None
+            parts += _command(command, name, context)
+    return "\n".join(parts)
+
+
+def _command(command: click.Command, name: str, above: click.Context) -> Iterator[str]:
+    context = click.Context(command, info_name=name, parent=above)
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            yield from _command(found, below, context)
+        return
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    yield f"### {context.command_path}\n\n`{usage}`\n\n{_prose(command.help or '')}\n"
+    options = _options(command)
+    if options:
+        yield options
+
+
+def _options(command: click.Command) -> str:
+    rows = []
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.hidden:
+            metavar = f" {_metavar(option)}" if not option.is_flag else ""
+            flags = ", ".join(f"`{flag}{_escaped(metavar)}`" for flag in option.opts)
+            rows.append(f"| {flags} | {_escaped(option.help or '')} |")
+    return "\n".join(["| option | |", "| --- | --- |", *rows]) + "\n" if rows else ""
+
+
+def _metavar(option: click.Option) -> str:
+    if isinstance(option.type, click.Choice):
+        return "|".join(map(str, option.type.choices))
+    return option.metavar or option.type.name.upper()
+
+
+def _prose(text: str) -> str:
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(" ".join(p.split()) for p in paragraphs)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# The wire
+
+
+def _interface(described: registry.Interface) -> str:
+    return f"```varlink\n{interface.describe(described)}```\n"
+
+
+_PARTS: dict[str, Callable[[], str]] = {
+    "workflow": lambda: _fields(schema.WorkflowSpec),
+    "job": lambda: _fields(schema.JobSpec),
+    "file": lambda: _fields(schema.FileSpec),
+    "user_data": lambda: _fields(schema.UserDataSpec),
+    "entry": lambda: _fields(schema.Entry),
+    "commands": _commands,
+    "io_torcd_UserData": lambda: _interface(registry.USER_DATA),
+    "io_torcd_Manager": lambda: _interface(registry.MANAGER),
+}
+
+
+if __name__ == "__main__":
+    for page in pages():
+        page.write_text(generated(page.read_text()))
