@@ -196,6 +196,9 @@ def perform(call: DataCall, environ: Mapping[str, str]) -> int | None:
         if reply is None:
             return None
         record = record_text(call, reply.decode())
+    except rawjson.MALFORMED as e:
+        text = f"the daemon's answer is not understood: {e!r}"
+        return exits.report("InvalidMessage", text, {}, as_json=call.as_json)
     except Failed as e:
         return exits.report(e.code, e.message, e.facts, as_json=call.as_json)
     return finish(call, record)

@@ -78,8 +78,12 @@ class Invocation:
         return self.client().stream(parameters)
 
     def wait_for_daemon(self) -> None:
-        """Be patient from now on: there was a daemon, and the next one is on its way."""
+        """Say that the daemon is away, and be patient."""
         self.say("the daemon went away; waiting for the next one")
+        self.be_patient()
+
+    def be_patient(self) -> None:
+        """From now on wait for a daemon that is away: there was one, and it has our business."""
         self.close()
         self._client = self.new_client(patient=True)
 

@@ -49,15 +49,34 @@ def _plain(value: str | bool | float) -> str:
 _quoted = encode_basestring_ascii
 
 
+MALFORMED = (StopIteration, ValueError, IndexError, SystemError)
+"""What is raised for text that is no JSON. SystemError: where json.decoder is not imported, the C
+core of some versions finds no JSONDecodeError to raise."""
+
+
 def problem(text: str) -> str | None:
     """What keeps a text, without space around it, from being one JSON value; None: nothing."""
     try:
-        _, end = _scan(text, 0)
+        value, end = _scan(text, 0)
     except RecursionError:
         return "it is nested too deeply"
-    except (StopIteration, ValueError):
+    except MALFORMED:
         return _described(text)
-    return None if end == len(text) else f"more text after the value, at character {end + 1}"
+    if end != len(text):
+        return f"more text after the value, at character {end + 1}"
+    if ("\\ud" in text or "\\uD" in text) and _has_half_a_pair(value):
+        return "a string holds half of a surrogate pair, which is no character"
+    return None
+
+
+def _has_half_a_pair(value: object) -> bool:
+    import json
+
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _described(text: str) -> str:
@@ -78,7 +97,8 @@ def string(text: str) -> str:
 
 
 def member(text: str, path: Sequence[str]) -> str | None:
-    """The text of what `path` leads to in a JSON object, exactly as it is there."""
+    """The text of what `path` leads to in a JSON object, exactly as it is there. Raises one of
+    MALFORMED."""
     at = _after_space(text, 0)
     for depth, wanted in enumerate(path, start=1):
         if text[at : at + 1] != "{":

@@ -8,6 +8,7 @@ from torcctl.invocation import Invocation
 from torcctl.options import Command, pass_invocation
 from torcctl.render.columns import EVENTS
 from torcctl.render.table import cells
+from torcd.client.conversation import ConnectionBroken
 from torcd.errors import Lagged, NoDaemon, ShuttingDown
 from torcd.protocol import manager as m
 
@@ -18,7 +19,9 @@ from torcd.protocol import manager as m
     short_help="List or follow what happens.",
     example="torcctl events -f\ntorcctl events --since 120 --json",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on with each event as it happens.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Print each event as it happens, from now or --since on."
+)
 @click.option("--since", type=click.IntRange(min=0), metavar="N", help="From event number N on.")
 @pass_invocation
 def command(invocation: Invocation, follow: bool, since: int | None) -> None:
@@ -45,8 +48,8 @@ def _followed(invocation: Invocation, since: int | None) -> Iterator[m.Event]:
         except Lagged as e:
             next_number = e.facts.get("next")
             since = next_number if isinstance(next_number, int) else since
-        except (NoDaemon, ShuttingDown):
-            if not connected:
+        except (NoDaemon, ShuttingDown) as e:
+            if not connected and not isinstance(e, ConnectionBroken | ShuttingDown):
                 raise
             invocation.wait_for_daemon()
         else:

@@ -53,6 +53,7 @@ def command(
     submitted = specfile.submit(
         invocation, file, max_parallel_jobs=max_parallel_jobs, wait_for_inputs=wait_for_inputs
     )
+    invocation.be_patient()
     invocation.say(f"workflow {submitted.key} {submitted.name}: {submitted.jobs} jobs")
     interrupted = False
     try:

@@ -28,7 +28,10 @@ def workflow_text(w: m.WorkflowInfo) -> str:
 
 
 def explanation_text(e: m.Explanation) -> str:
-    lines = [clean(e.summary), *(f"  waits for {clean(thing)}" for thing in e.waits_for)]
+    lines = [
+        f"{clean(e.job.name)}: {clean(e.summary)}",
+        *(f"  waits for {clean(thing)}" for thing in e.waits_for),
+    ]
     if e.remedy:
         lines.append(clean(e.remedy))
     return "\n".join(lines) + "\n"

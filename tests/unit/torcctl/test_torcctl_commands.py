@@ -162,12 +162,12 @@ def test_explain_says_what_is_waited_for_and_what_helps(daemon: CannedDaemon, to
         m.Explain,
         m.Explanation(
             job=job("b", "blocked"),
-            summary="b is blocked",
+            summary="it is blocked",
             waits_for=["job a (failed)"],
             remedy="retry a",
         ),
     )
-    assert torcctl("explain", "b").out == "b is blocked\n  waits for job a (failed)\nretry a\n"
+    assert torcctl("explain", "b").out == "b: it is blocked\n  waits for job a (failed)\nretry a\n"
     assert torcctl("explain", "b", "--json").json()["job"]["name"] == "b"
 
 

@@ -1,8 +1,11 @@
 """`data get` and `data put`: the quick path, and the full command line, which must do the same."""
 
 import json
+import socket
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -140,6 +143,8 @@ CASES = [
     ("data", "put", "n", "nope"),
     ("data", "put", "n", "NaN"),
     ("data", "put", "n", "[1, Infinity]"),
+    ("data", "put", "n", '{"a": "\\ud800"}'),
+    ("data", "put", "n", '"\\uD83D\\uDE00"'),
     ("data", "put", "n", ""),
     ("data", "put", "n", "1 2"),
     ("data", "put", "n", "[" * 100_000),
@@ -187,9 +192,9 @@ def test_the_quick_path_and_the_full_command_line_do_the_same(
 
 
 def test_the_usual_ways_to_write_it_take_the_quick_path() -> None:
-    for words in CASES[:26]:
+    for words in CASES[:28]:
         assert fast.parse(words, {}) is not None, words
-    for words in CASES[26:]:
+    for words in CASES[28:]:
         assert fast.parse(words, {}) is None, words
 
 
@@ -230,6 +235,40 @@ def test_standard_input_is_still_there_when_the_daemon_hangs_up_and_the_client_a
     daemon.answer(u.Store, lambda _: answers.pop(0))
     assert torcctl("data", "put", "n", "-", stdin=b"[1]").code == 0
     assert [call["data"] for call in daemon.asked(u.Store)] == [[1], [1], [1]]
+
+
+@pytest.mark.parametrize("value", ["{'a': 1}", "[1,", '"', "nope", "NaN", "[" * 100_000, ""])
+def test_what_is_not_json_is_told_also_while_the_json_module_is_not_loaded(value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "torcctl", "data", "put", "n", value],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("torcctl: the value for 'n' is not JSON: ")
+
+
+@pytest.mark.parametrize("answer", [b"{", b"[]", b"{}", b'{"parameters": {"record"', b"\xff"])
+def test_an_answer_that_is_none_is_an_error_and_no_traceback(
+    answer: bytes, home: Path, torcctl: Run
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(home / "s"))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer + b"\0")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        outcome = torcctl("data", "get", "n")
+        thread.join()
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("torcctl: the daemon's answer")
 
 
 def test_the_quick_path_imports_next_to_nothing(daemon: CannedDaemon) -> None:

@@ -1,0 +1,137 @@
+"""daemon start|stop|status, and `run` that starts one: with a daemon of the user's own."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon_process import BIN, Daemon, processes_mentioning
+
+
+class User:
+    """Somebody with directories of their own, and no daemon yet."""
+
+    def __init__(self, directory: Path, runtime: Path) -> None:
+        self.directory = directory
+        self.environment = {
+            "HOME": str(directory),
+            "PATH": f"{BIN}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+            "LANG": "C.UTF-8",
+            "XDG_RUNTIME_DIR": str(runtime),
+            "XDG_STATE_HOME": str(directory / "state"),
+            "XDG_CONFIG_HOME": str(directory / "config"),
+        }
+        self.socket = runtime / "torcd/torcd.sock"
+        self.state_dir = directory / "state/torcd"
+
+    def popen(self, *words: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [BIN / "torcctl", *words],
+            env=self.environment,
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def torcctl(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        with self.popen(*words) as process:
+            out, err = process.communicate(timeout=30)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[User]:
+    runtime = Path(tempfile.mkdtemp(prefix="torcctl-"))
+    somebody = User(tmp_path, runtime)
+    yield somebody
+    somebody.torcctl("daemon", "stop", "--jobs", "terminate")
+    for pid in processes_mentioning(str(tmp_path)):
+        os.kill(pid, 9)
+    shutil.rmtree(runtime, ignore_errors=True)
+
+
+def test_start_status_stop(user: User) -> None:
+    assert user.torcctl("daemon", "status").returncode == 3
+    assert user.torcctl("daemon", "stop").returncode == 3
+
+    started = user.torcctl("daemon", "start")
+    assert started.returncode == 0, started.stderr
+    status = json.loads(user.torcctl("daemon", "status", "--json").stdout)
+    assert f"pid {status['pid']}" in started.stderr
+    assert status["socket"] == str(user.socket)
+    assert status["state_dir"] == str(user.state_dir)
+    assert set(status) == {
+        "pid",
+        "warden_pid",
+        "version",
+        "socket",
+        "state_dir",
+        "started_at",
+        "workflows",
+        "jobs",
+    }
+    assert os.getsid(status["pid"]) == status["pid"]
+    assert Path(f"/proc/{status['pid']}/cwd").resolve() == Path("/")
+
+    again = user.torcctl("daemon", "start")
+    assert again.returncode == 0
+    assert f"runs already: pid {status['pid']}" in again.stderr
+
+    assert user.torcctl("daemon", "stop").returncode == 0
+    assert not _runs(status["pid"])
+    assert user.torcctl("daemon", "status").returncode == 3
+
+
+def test_two_starts_at_once_make_one_daemon(user: User) -> None:
+    with (
+        user.popen("daemon", "start", "--json") as one,
+        user.popen("daemon", "start", "--json") as two,
+    ):
+        codes = one.wait(30), two.wait(30)
+    assert codes == (0, 0)
+    assert len({pid for pid in processes_mentioning("torcd") if _is_daemon(pid, user)}) == 1
+
+
+def _runs(pid: int) -> bool:
+    try:
+        # One that has ended and that nobody has waited for has no command line any more.
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
+def _is_daemon(pid: int, user: User) -> bool:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return b"run" in words and str(user.socket).encode() in words
+
+
+def test_run_starts_a_daemon_that_stays(user: User) -> None:
+    (user.directory / "w.json5").write_text("{jobs: [{command: 'echo hi'}]}")
+    done = user.torcctl("run", "w.json5")
+    assert done.returncode == 0, done.stderr
+    assert "started torcd" in done.stderr
+    assert user.torcctl("logs", "job_1").stdout == "hi\n"
+    assert "started" not in user.torcctl("run", "w.json5").stderr
+
+
+def test_a_daemon_that_cannot_start_says_why(user: User) -> None:
+    (user.directory / "config/torcd").mkdir(parents=True)
+    (user.directory / "config/torcd/torcd.toml").write_text("nonsense = 1\n")
+    done = user.torcctl("daemon", "start")
+    assert done.returncode == 1
+    assert "nonsense" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_state_that_another_daemon_has_is_refused(daemon: Daemon, user: User) -> None:
+    user.environment["TORCD_STATE_DIR"] = str(daemon.state_dir)
+    done = user.torcctl("daemon", "start")
+    assert done.returncode == 1
+    assert str(daemon.state_dir) in done.stderr
+    assert "Traceback" not in done.stderr
