@@ -6,8 +6,9 @@ writes it has closed it or moved it into place, not when it is created: a consum
 the first half.
 """
 
+import contextlib
+import fcntl
 import os
-import stat
 from collections.abc import Callable
 
 from asyncinotify import Inotify, Mask, Watch
@@ -40,20 +41,20 @@ class InputWatcher:
         with Inotify() as inotify:
             self._inotify = inotify
             for path in list(self._wanted):
-                self._look(path, may_be_open=False)
+                self._look(path)
             async for event in inotify:
                 directory = str(event.watch.path) if event.watch is not None else None
                 if event.mask & _GONE and directory is not None:
                     self._watches.pop(directory, None)
                 name = None if event.name is None else str(event.name)
-                self._something_in(directory, name, created=bool(event.mask & Mask.CREATE))
+                self._something_in(directory, name)
 
     def watch(self, workflow_key: WorkflowKey, file_key: FileKey, path: str) -> None:
         """Say once when the file is there; at once, if it is."""
         path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         self._wanted.setdefault(path, set()).add((workflow_key, file_key))
         if self._inotify is not None:
-            self._look(path, may_be_open=False)
+            self._look(path)
 
     def forget(self, workflow_key: WorkflowKey) -> None:
         """The workflow is over."""
@@ -63,52 +64,66 @@ class InputWatcher:
                 del self._wanted[path]
         self._drop_unused_watches()
 
-    def _something_in(self, directory: str | None, name: str | None, *, created: bool) -> None:
+    def _something_in(self, directory: str | None, name: str | None) -> None:
         for path in list(self._wanted):
-            if directory is None or name is None or self._concerns(path, directory, name):
-                self._look(path, may_be_open=created)
+            if directory is None or name is None or _concerns(path, directory, name):
+                self._look(path)
         self._drop_unused_watches()
 
-    @staticmethod
-    def _concerns(path: str, directory: str, name: str) -> bool:
-        here = os.path.join(directory, name)
-        return path == here or path.startswith(here + "/")
-
-    def _look(self, path: str, *, may_be_open: bool) -> None:
+    def _look(self, path: str) -> None:
         # Watch first and look then: what comes in between is seen by one of the two.
-        directory = self._watch_above(path)
-        try:
-            facts = os.stat(path)
-        except OSError:
-            if directory != os.path.dirname(path) and os.path.isdir(os.path.dirname(path)):
-                self._look(path, may_be_open=may_be_open)  # the directory was made just now
-            return
-        is_fresh = stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
-        if may_be_open and is_fresh and not os.path.islink(path):
-            return  # its writer will close it
-        for pair in self._wanted.pop(path, ()):
-            self._appeared(*pair)
+        while self._watch_above(path) != os.path.dirname(path):
+            if not os.path.isdir(os.path.dirname(path)):
+                return
+        if os.path.exists(path) and not _is_being_written(path):
+            for pair in self._wanted.pop(path, ()):
+                self._appeared(*pair)
 
     def _watch_above(self, path: str) -> str:
+        """Watch the nearest directory above that is there; returns it."""
         assert self._inotify is not None
         directory = os.path.dirname(path)
-        while True:
-            if directory in self._watches:
-                return directory
+        while directory not in self._watches:
             try:
                 self._watches[directory] = self._inotify.add_watch(directory, _MASK)
-                return directory
             except OSError:
                 if directory == "/":
                     raise
                 directory = os.path.dirname(directory)
+        return directory
 
     def _drop_unused_watches(self) -> None:
-        assert self._inotify is not None
         for directory in list(self._watches):
             prefix = directory.rstrip("/") + "/"
             if not any(path.startswith(prefix) for path in self._wanted):
-                try:
-                    self._inotify.rm_watch(self._watches.pop(directory))
-                except OSError:
-                    continue  # the directory is gone, and its watch with it
+                watch = self._watches.pop(directory)
+                assert self._inotify is not None
+                # The directory may be gone, and its watch with it.
+                with contextlib.suppress(OSError):
+                    self._inotify.rm_watch(watch)
+
+
+def _concerns(path: str, directory: str, name: str) -> bool:
+    here = os.path.join(directory, name)
+    return path == here or path.startswith(here + "/")
+
+
+def _is_being_written(path: str) -> bool:
+    """Whether somebody has it open for writing; False where that cannot be told.
+
+    The kernel gives a read lease on a file only while nobody has it open for writing.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
