@@ -56,8 +56,8 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, Migrated]:
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(
-            f"SQLite {sqlite3.sqlite_version} is too old: torcd needs 3.37 or newer; "
-            "use a Python that is linked with one",
+            f"cannot open the database {path}: SQLite {sqlite3.sqlite_version} is too old, torcd "
+            "needs 3.37 or newer; use a Python that is linked with one",
             path=str(path),
             problem="SQLite is too old",
         )
