@@ -148,11 +148,16 @@ def exited(key: int, code: int, at: int, cpu: float | None = None, peak: int | N
 
 
 def not_started(key: int, problem: str | None, at: int) -> str:
-    return json.dumps(["not_started", key, at, problem])
+    return json.dumps(["not_started", key, at, problem and _text(problem)])
 
 
 def lost(key: int, problem: str, at: int) -> str:
-    return json.dumps(["lost", key, at, problem])
+    return json.dumps(["lost", key, at, _text(problem)])
+
+
+def _text(problem: str) -> str:
+    """Names of files may hold bytes that are no text, and strict readers refuse them."""
+    return problem.encode(errors="backslashreplace").decode()
 
 
 def claimed(attempts: list[Attempt]) -> str:

@@ -1,0 +1,92 @@
+"""Daemon and warden are written apart, and speak the same language."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import torcd
+from torcd.executors.base import AttemptOrder, Exited, Lost, NotStarted, Report, Started
+from torcd.executors.local import messages
+from torcd.executors.warden import channel, ledger
+from torcd.executors.warden.ledger import Order
+from torcd.model import AttemptKey, Timestamp
+
+KEY, AT = AttemptKey(3), Timestamp(1_700_000_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("line", "report"),
+    [
+        (ledger.started(3, 4711, AT, None), Started(KEY, 4711, AT)),
+        (ledger.started(3, 4711, AT, 12), Started(KEY, 4711, AT)),
+        (ledger.exited(3, -9, AT), Exited(KEY, -9, None, None, AT)),
+        (ledger.exited(3, 0, AT, 0.25, 4096), Exited(KEY, 0, 0.25, 4096, AT)),
+        (ledger.not_started(3, None, AT), NotStarted(KEY, None, AT)),
+        (ledger.not_started(3, 'no "x"\udcff', AT), NotStarted(KEY, 'no "x"\\udcff', AT)),
+        (ledger.lost(3, "gone", AT), Lost(KEY, "gone", AT)),
+    ],
+)
+def test_what_the_warden_writes_the_daemon_reads(line: str, report: Report) -> None:
+    (fact,) = messages.decode(b'{"reports":[%s]}' % line.encode()).reports
+    assert messages.report_of(fact) == report
+
+
+def test_a_daemon_takes_what_a_newer_warden_adds() -> None:
+    message = messages.decode(b'{"reports":[["started",3,4,5,null,"new"]],"news":1}')
+    assert [messages.report_of(fact) for fact in message.reports] == [
+        Started(AttemptKey(3), 4, Timestamp(5))
+    ]
+
+
+def order(**changes: object) -> AttemptOrder:
+    facts: dict[str, object] = {
+        "attempt_key": KEY,
+        "lane": 1,
+        "lane_limit": 2,
+        "argv": ("echo", "ä"),
+        "base_environment": "base",
+        "environment": {"A": "b"},
+        "cwd": "/tmp",
+        "stdout": "/tmp/out",
+        "stderr": None,
+    }
+    return AttemptOrder(**(facts | changes))  # type: ignore[arg-type]
+
+
+def test_what_the_daemon_orders_the_warden_understands() -> None:
+    line = messages.line(start=[messages.wire_order(order())])
+    assert line.endswith(b"\n")
+    (told,) = json.loads(line)["start"]
+    assert (told["key"], told["lane"], told["lane_limit"], told["base"]) == (3, 1, 2, "base")
+    understood = Order(told, {"B": "c"})
+    assert understood.argv == ["echo", "ä"]
+    assert (understood.env, understood.base) == ({"A": "b"}, {"B": "c"})
+    assert (understood.cwd, understood.stdout, understood.stderr) == ("/tmp", "/tmp/out", None)
+
+
+def test_bytes_that_are_no_utf_8_reach_the_warden() -> None:
+    odd = order(argv=("echo", "\udcff"))
+    (told,) = json.loads(messages.line(start=[messages.wire_order(odd)]))["start"]
+    assert told["argv"] == ["echo", "\udcff"]
+
+
+def test_both_speak_the_same_protocol() -> None:
+    assert messages.PROTOCOL == channel.PROTOCOL
+
+
+def test_the_warden_imports_next_to_nothing() -> None:
+    root = str(Path(torcd.__file__).parent.parent)
+    program = (
+        f"import sys; sys.path.insert(0, {root!r}); import torcd.executors.warden.__main__; "
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
+    )
+    modules = set(done.stdout.split())
+    assert "torcd.executors.warden.warden" in modules
+    assert not modules & {"typing", "asyncio", "subprocess", "pathlib", "dataclasses", "inspect"}
+    assert not {name for name in modules if name.split(".")[0] in {"msgspec", "anyio", "logging"}}

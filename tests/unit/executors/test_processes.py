@@ -1,0 +1,102 @@
+"""Whose a process is, and that no other is hit."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torcd.executors.warden import processes
+from torcd.executors.warden.processes import Process
+
+
+def made_up(pid: int, parent: int, name: bytes = b"x") -> Process:
+    fields = b" ".join([b"0"] * 45)
+    return Process(pid, b"%d (%s) S %d %d %d %s" % (pid, name, parent, pid, pid, fields))
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield process
+        process.kill()
+
+
+@given(st.integers(1, 2**30 - 1), st.integers(0, 2**32 - 1))
+def test_a_marker_tells_state_and_attempt(state_id: int, key: int) -> None:
+    mark = processes.marker(state_id, key)
+    assert 0 < mark < 2**62
+    assert processes.key_of(mark, state_id) == key
+    assert processes.key_of(mark, state_id ^ 1) is None
+
+
+def test_no_marker_is_no_attempt_s() -> None:
+    assert processes.key_of(None, 7) is None
+
+
+def test_a_child_has_the_marker_and_keeps_it_as_a_zombie() -> None:
+    before = processes.read_marker(os.getpid())
+    mark = processes.marker(7, 9)
+    processes.wear_marker(mark)
+    child = subprocess.Popen(
+        ["setsid", "env", "-i", "sh", "-c", "echo $$; read x"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with child:
+        processes.wear_marker(before if before is not None else processes.resource.RLIM_INFINITY)
+        assert child.stdout is not None
+        assert processes.read_marker(int(child.stdout.readline())) == mark
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        found = processes.read_process(child.pid)
+        assert found is not None
+        assert found.over
+        assert processes.may_inspect(child.pid)
+        assert os.waitstatus_to_exitcode(found.wait_status) == -signal.SIGKILL
+        assert processes.read_marker(child.pid) == mark
+    assert processes.read_marker(os.getpid()) == before
+
+
+def test_a_program_s_name_can_hold_anything() -> None:
+    assert made_up(5, 3, b") S 1 (").parent == 3
+
+
+def test_descendants_are_found_however_deep() -> None:
+    family = {1: made_up(1, 0), 2: made_up(2, 1), 3: made_up(3, 2), 4: made_up(4, 3)}
+    strangers = {7: made_up(7, 1), 8: made_up(8, 7)}
+    assert processes.with_descendants({2}, family | strangers) == {2, 3, 4}
+    assert processes.with_descendants({2, 7}, family | strangers) == {2, 3, 4, 7, 8}
+
+
+def test_a_root_that_is_gone_still_tells_its_children() -> None:
+    assert processes.with_descendants({2}, {3: made_up(3, 2)}) == {2, 3}
+
+
+def test_a_signal_reaches_the_process_meant(sleeper: subprocess.Popen[bytes]) -> None:
+    process = processes.read_process(sleeper.pid)
+    assert process is not None
+    assert processes.send_signal(process, signal.SIGTERM)
+    assert sleeper.wait(20) == -signal.SIGTERM
+
+
+def test_a_signal_does_not_reach_a_process_that_has_got_the_pid_since(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    process = processes.read_process(sleeper.pid)
+    assert process is not None
+    process.born -= 1
+    assert processes.send_signal(process, signal.SIGKILL)
+    sleeper.send_signal(signal.SIGTERM)
+    assert sleeper.wait(20) == -signal.SIGTERM
+
+
+def test_the_children_of_this_process_are_listed(sleeper: subprocess.Popen[bytes]) -> None:
+    children = processes.Children()
+    assert sleeper.pid in children.pids()
+    sleeper.kill()
+    sleeper.wait()
+    assert sleeper.pid not in children.pids()
