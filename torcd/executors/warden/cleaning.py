@@ -162,7 +162,9 @@ class Cleaner:
         stopping, self._stopping = self._stopping, []
         all_processes = processes.all_processes()
         members = self._members(stopping, all_processes, leaders)
-        for pid in set().union(*members.values()):
+        # The oldest first: a shell must have its signal before its children's ends let it go on.
+        pids = sorted(set().union(*members.values()), key=lambda pid: all_processes[pid].born)
+        for pid in pids:
             for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped one must wake to end
                 processes.send_signal(all_processes[pid], number)
 
