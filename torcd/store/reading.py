@@ -123,11 +123,7 @@ _CHAIN = (
     " FROM chain c JOIN revision r ON r.key = c.previous)"
 )
 
-_HISTORY = (
-    _CHAIN
-    + _REVISION.format(source="chain c JOIN revision r ON r.key = c.key")
-    + " ORDER BY c.revision"
-)
+_HISTORY = _CHAIN + _REVISION.format(source="chain c JOIN revision r ON r.key = c.key")
 
 _ONE_REVISION = _CHAIN + _REVISION.format(
     source="(SELECT key FROM chain WHERE revision = ?2 LIMIT 1) c JOIN revision r ON r.key = c.key"
@@ -143,7 +139,9 @@ def value(connection: sqlite3.Connection, key: DataKey, revision: int | None) ->
 
 
 def revisions(connection: sqlite3.Connection, key: DataKey) -> list[RevisionRow]:
-    return msgspec.convert(connection.execute(_HISTORY, (key,)).fetchall(), list[RevisionRow])
+    rows = connection.execute(_HISTORY, (key,)).fetchall()
+    # Not ORDER BY: SQLite would copy all the values into its sorter.
+    return sorted(msgspec.convert(rows, list[RevisionRow]), key=lambda row: row.revision)
 
 
 # Happenings
