@@ -6,6 +6,7 @@ The fenced blocks of a page are carried out in order, in one directory and one s
   lines below it are what it prints, on standard output and error, line by line. In them, `…` stands
   for anything within a line, a line that is `…` for any number of lines, and how many spaces there
   are does not matter. A command must end well, unless the next one is `echo $?`.
+* a `console` block with `needs=PROGRAM` is left out where that program is not installed;
 * a block with `title=FILE` is written to that file;
 * any other block in a language of specs is a whole spec, and must be valid;
 * `sh` blocks set a machine up, `varlink` blocks are generated, `text` blocks are no examples.
@@ -22,9 +23,10 @@ SPEC_LANGUAGES = {"json5", "json", "yaml", "toml"}
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-class Block(msgspec.Struct, frozen=True):
+class Block(msgspec.Struct, frozen=True, kw_only=True):
     language: str
-    title: str | None
+    title: str | None = None
+    needs: str | None = None
     body: str
     line: int
 
@@ -40,9 +42,15 @@ def blocks(page: Path) -> list[Block]:
     text = page.read_text()
     found = []
     for match in _FENCE.finditer(text):
-        language, _, rest = match["info"].partition(" ")
-        title = rest.removeprefix("title=") or None
-        found.append(Block(language, title, match["body"], text.count("\n", 0, match.start()) + 1))
+        language, *facts = match["info"].split()
+        found.append(
+            Block(
+                language=language,
+                **dict(fact.split("=") for fact in facts),
+                body=match["body"],
+                line=text.count("\n", 0, match.start()) + 1,
+            )
+        )
     assert text.count("\n```") + text.startswith("```") == 2 * len(found), "a block has no end"
     return found
 

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_what_a_page_shows_happens(path: Path, user: User) -> None:
     for block in page.blocks(path):
         if block.title is not None:
             script.append(f"cat > {block.title} <<'END OF FILE'\n{block.body}END OF FILE")
-        elif block.language == "console":
+        elif block.language == "console" and (not block.needs or shutil.which(block.needs)):
             for command in page.commands(block):
                 typed.append(command)
                 script.append(f"{command.text}\ncode=$?; printf '\\1%s\\2' $code; (exit $code)")
@@ -144,7 +145,8 @@ def test_output_that_differs_from_the_page_is_seen() -> None:
 
 
 def test_commands_go_on_over_lines_and_may_fail_if_the_page_asks() -> None:
-    block = Block("console", None, "$ cat <<E\n> x\n> E\nx\n$ false\n$ echo $?\n1\n", 1)
+    body = "$ cat <<E\n> x\n> E\nx\n$ false\n$ echo $?\n1\n"
+    block = Block(language="console", body=body, line=1)
     assert page.commands(block) == [
         Command("cat <<E\nx\nE", ["x"], 2),
         Command("false", [], 6, may_fail=True),
