@@ -71,6 +71,7 @@ class Daemon:
                 os.close(ended)
             os.unlink(address)
         if ready not in readable:
+            self.kill()
             raise AssertionError(f"the daemon did not start:\n{self.log.read_text()}")
 
     def kill(self) -> None:

@@ -23,7 +23,9 @@ MAX_CONNECTIONS = 1024
 RESERVED_DESCRIPTORS = 128
 """Kept from connections: the database, the warden, adopted processes, and some air."""
 
-BACKLOG = 512
+BACKLOG = 4096
+"""Connections the kernel keeps for us until we accept them; a client beyond gets EAGAIN. This is
+what most kernels allow at most."""
 
 
 class Door:
