@@ -48,10 +48,12 @@ class User:
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[User]:
     runtime = Path(tempfile.mkdtemp(prefix="torcctl-"))
-    somebody = User(tmp_path, runtime)
+    home = tmp_path / "user"
+    home.mkdir()
+    somebody = User(home, runtime)
     yield somebody
     somebody.torcctl("daemon", "stop", "--jobs", "terminate")
-    for pid in processes_mentioning(str(tmp_path)):
+    for pid in processes_mentioning(str(home)):
         os.kill(pid, 9)
     shutil.rmtree(runtime, ignore_errors=True)
 

@@ -25,7 +25,7 @@ from torcd.protocol import manager as m
 @click.option("--since", type=click.IntRange(min=0), metavar="N", help="From event number N on.")
 @pass_invocation
 def command(invocation: Invocation, follow: bool, since: int | None) -> None:
-    """List or follow what happens in a workflow. Events are numbered without gaps."""
+    """List or follow what happens, in all workflows or in the one of -k. Events have numbers."""
     if follow:
         invocation.print_lines(
             (e, "  ".join(cells(EVENTS, e))) for e in _followed(invocation, since)

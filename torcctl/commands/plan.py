@@ -71,7 +71,7 @@ def planned(workflow: Workflow) -> list[PlannedJob]:
 
 _COLUMNS: list[Column[PlannedJob]] = [
     Column("STAGE", lambda j: j.stage, right=True),
-    Column("NAME", lambda j: j.name),
-    Column("AFTER", lambda j: ", ".join(j.waits_for)),
-    Column("COMMAND", lambda j: command_text(j.command)),
+    Column("NAME", lambda j: j.name, folds=True),
+    Column("AFTER", lambda j: ", ".join(j.waits_for), folds=True),
+    Column("COMMAND", lambda j: command_text(j.command), folds=True),
 ]

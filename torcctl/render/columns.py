@@ -50,7 +50,7 @@ def _done(w: m.WorkflowInfo) -> str:
 
 WORKFLOWS: list[Column[m.WorkflowInfo]] = [
     Column("KEY", lambda w: w.key, right=True),
-    Column("NAME", lambda w: w.name),
+    Column("NAME", lambda w: w.name, folds=True),
     Column(
         "STATUS",
         lambda w: _status(w.status, stopping=w.stopping),
@@ -65,7 +65,7 @@ WORKFLOWS: list[Column[m.WorkflowInfo]] = [
 
 JOBS: list[Column[m.JobInfo]] = [
     Column("KEY", lambda j: j.key, right=True),
-    Column("NAME", lambda j: j.name),
+    Column("NAME", lambda j: j.name, folds=True),
     Column(
         "STATUS",
         lambda j: _status(j.status, stopping=j.stopping),
@@ -75,11 +75,11 @@ JOBS: list[Column[m.JobInfo]] = [
     Column("STARTED", lambda j: moment(j.started_at)),
     Column("TOOK", lambda j: duration(seconds_between(j.started_at, j.ended_at)), right=True),
     Column("REASON", lambda j: j.reason.value if j.reason else None),
-    Column("MESSAGE", lambda j: j.message),
+    Column("MESSAGE", lambda j: j.message, folds=True),
 ]
 
 RESULTS: list[Column[m.Result]] = [
-    Column("JOB", lambda r: r.job_name),
+    Column("JOB", lambda r: r.job_name, folds=True),
     Column("RUN", lambda r: r.run_id, right=True),
     Column("ATTEMPT", lambda r: r.attempt_id, right=True),
     Column("STATUS", lambda r: r.status.value, style=lambda r: style_of(r.status)),
@@ -89,17 +89,17 @@ RESULTS: list[Column[m.Result]] = [
     Column("CPU", lambda r: duration(r.cpu_seconds), right=True),
     Column("MEMORY", lambda r: size(r.peak_memory_bytes), right=True),
     Column("REASON", lambda r: r.reason.value if r.reason else None),
-    Column("MESSAGE", lambda r: r.message),
+    Column("MESSAGE", lambda r: r.message, folds=True),
 ]
 
 FILES: list[Column[m.FileInfo]] = [
     Column("KEY", lambda f: f.key, right=True),
-    Column("NAME", lambda f: f.name),
+    Column("NAME", lambda f: f.name, folds=True),
     Column("EXISTS", lambda f: "yes" if f.exists else "no"),
     Column("SIZE", lambda f: size(f.size_bytes), right=True),
-    Column("MADE BY", lambda f: _names(f.producers)),
-    Column("READ BY", lambda f: _names(f.consumers)),
-    Column("PATH", lambda f: f.path),
+    Column("MADE BY", lambda f: _names(f.producers), folds=True),
+    Column("READ BY", lambda f: _names(f.consumers), folds=True),
+    Column("PATH", lambda f: f.path, folds=True),
 ]
 
 
@@ -109,16 +109,16 @@ def _value(data: object) -> str | None:
 
 RECORDS: list[Column[u.Record]] = [
     Column("KEY", lambda r: r.key, right=True),
-    Column("NAME", lambda r: r.name),
+    Column("NAME", lambda r: r.name, folds=True),
     Column("REVISION", lambda r: r.revision, right=True),
     Column("STORED", lambda r: moment(r.stored_at)),
-    Column("BY", lambda r: r.stored_by.job_name if r.stored_by else None),
-    Column("VALUE", lambda r: _value(r.data), cut_on_terminal=60),
+    Column("BY", lambda r: r.stored_by.job_name if r.stored_by else None, folds=True),
+    Column("VALUE", lambda r: _value(r.data), folds=True, cut_on_terminal=60),
 ]
 
 JOINS: list[Column[m.JoinInfo]] = [
-    Column("NAME", lambda j: j.name),
-    Column("WHAT IT JOINS", lambda j: j.description),
+    Column("NAME", lambda j: j.name, folds=True),
+    Column("WHAT IT JOINS", lambda j: j.description, folds=True),
 ]
 
 
@@ -129,7 +129,7 @@ def _end(end: Callable[[m.Joined], m.JoinNode]) -> tuple[Column[m.Joined], Colum
     def name(joined: m.Joined) -> str:
         return end(joined).name
 
-    return Column("KEY", key, right=True), Column("NAME", name)
+    return Column("KEY", key, right=True), Column("NAME", name, folds=True)
 
 
 def _facts(joined: m.Joined) -> str:
@@ -149,7 +149,7 @@ JOINED: list[Column[m.Joined]] = [
     *_end(lambda joined: joined.source),
     Column("", lambda _: "→"),
     *_end(lambda joined: joined.target),
-    Column("IS", _facts, cut_on_terminal=60),
+    Column("IS", _facts, folds=True, cut_on_terminal=60),
 ]
 
 
@@ -172,6 +172,6 @@ EVENTS: list[Column[m.Event]] = [
     Column("NUMBER", lambda e: event_line(e)[0], right=True),
     Column("TIME", lambda e: event_line(e)[1]),
     Column("KIND", lambda e: event_line(e)[2]),
-    Column("ABOUT", lambda e: event_line(e)[3]),
-    Column("WHAT", lambda e: event_line(e)[4]),
+    Column("ABOUT", lambda e: event_line(e)[3], folds=True),
+    Column("WHAT", lambda e: event_line(e)[4], folds=True),
 ]

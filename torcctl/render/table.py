@@ -1,7 +1,8 @@
 """Tables: aligned columns for programs and files, rich ones for people on a terminal.
 
 A plain table has its head and every value in full, so that it is the same whoever looks; `-` stands
-for nothing, so that each row has every column. On a terminal long cells are folded, not cut.
+for nothing, so that each row has every column. On a terminal long names and
+messages are folded, not cut.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,8 @@ class Column(msgspec.Struct, Generic[Row], frozen=True):
     """Aligned to the right: numbers."""
     style: Callable[[Row], str | None] | None = None
     """A style of rich, for a terminal in colour."""
+    folds: bool = False
+    """On a terminal, a long text goes on in the next line: for names, paths and messages."""
     cut_on_terminal: int | None = None
     """How many characters a terminal shows of it: for values that may be megabytes."""
 
@@ -70,7 +73,12 @@ def on_terminal(
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
+        )
     for row in rows:
         texts = zip(columns, cells(columns, row), strict=True)
         table.add_row(*(Text(_cut(c, text), (c.style and c.style(row)) or "") for c, text in texts))

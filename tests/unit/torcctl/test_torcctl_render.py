@@ -49,7 +49,7 @@ def test_a_terminal_shows_the_beginning_of_a_long_value_and_all_of_a_long_name()
 
     rows = [record('"' + "v" * 500 + '"', name="n" * 120).record]
     shown = table.on_terminal(RECORDS, rows, width=80, color=False)
-    assert shown.count("n") == 120
+    assert shown.replace("\n", "").count("n") >= 120
     assert shown.count("v") < 100
     assert "…" in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
