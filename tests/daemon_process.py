@@ -121,7 +121,11 @@ class Daemon:
         return Client(str(self.socket))
 
     def torcctl(
-        self, *arguments: str, stdin: str | None = None, cwd: Path | None = None, timeout: float = 30
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        cwd: Path | None = None,
+        timeout: float = 30,
     ) -> subprocess.CompletedProcess[str]:
         """torcctl as a user types it."""
         return subprocess.run(

@@ -48,7 +48,7 @@ async def serve(config: Config, log: Any) -> None:
                 next_attempt_key=counters.next_attempt_key,
                 next_happening=counters.next_happening,
             )
-            controller = Controller(_settings(config), scheduler, store, executor, Feed())
+            controller = Controller(_settings(config), scheduler, store, executor, Feed(), log)
             async with anyio.create_task_group() as core:
                 await core.start(controller.run)
                 await _serve_clients(config, controller, executor, listener, end, log)

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import anyio
 import msgspec
@@ -92,6 +93,7 @@ class Controller:
         store: Store,
         executor: base.Executor,
         feed: Feed,
+        log: Any,
     ) -> None:
         self.settings = settings
         self.scheduler = scheduler
@@ -100,6 +102,7 @@ class Controller:
         self.submitting = anyio.Lock()
         """Held from reading the next key until a workflow has it."""
         self._executor = executor
+        self._log = log
         self._layout = Layout(settings.state_dir)
         self._launcher = Launcher(self._layout, store.secret, settings.shell)
         self._shelf = Shelf(scheduler, store, executor, settings.socket, settings.boot_id)
@@ -150,6 +153,7 @@ class Controller:
             )
         self._act(batch)
         self.feed.publish(batch.happenings)
+        self._log_workflows(batch.happenings)
         for request in batch.requests:
             request.done.set()
 
@@ -171,6 +175,14 @@ class Controller:
             elif isinstance(event, e.AttemptExited | e.AttemptNotStarted | e.AttemptLost):
                 batch.over.append(event.attempt_key)
         return batch
+
+    def _log_workflows(self, happenings: Iterable[Happening]) -> None:
+        """Of jobs there may be thousands a second; the events have them all."""
+        for happening in happenings:
+            if happening.job_key is None and happening.data_key is None:
+                self._log.info(
+                    happening.kind, workflow=str(happening.workflow_key), status=happening.status
+                )
 
     # In
 
