@@ -8,6 +8,7 @@ import runpy
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -228,7 +229,7 @@ class Demo:
         _copy(EXAMPLES, clone / "configs" / "examples")
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, spec_file: Path | None = None) -> None:
+    def start(self, spec_file: Path | None = None) -> subprocess.Popen[str]:
         words = [str(self.clone / "configs" / "examples" / "demo.sh")]
         self.process = subprocess.Popen(
             words if spec_file is None else [*words, str(spec_file)],
@@ -238,6 +239,7 @@ class Demo:
             stderr=subprocess.PIPE,
             text=True,
         )
+        return self.process
 
     def ends(self) -> tuple[int, str, str]:
         assert self.process is not None
@@ -245,20 +247,41 @@ class Demo:
         return self.process.returncode, out, err
 
     def leaves_nothing(self) -> bool:
-        return (
-            not (self.clone / ".demo").exists()
-            and not processes_mentioning(str(self.clone))
-            and not list(Path("/tmp").glob(f"torcd-demo.{self.process_id}.*"))
-        )
+        return not ((self.clone / ".demo").exists() or self._processes() or self._sockets())
 
-    @property
-    def process_id(self) -> int:
+    def clean_up(self) -> None:
+        """What a demo that is not right has left."""
+        for pid in self._processes():
+            os.kill(pid, signal.SIGKILL)
+        for directory in self._sockets():
+            shutil.rmtree(directory)
+
+    def _processes(self) -> list[int]:
+        return processes_mentioning(str(self.clone))
+
+    def _sockets(self) -> list[Path]:
         assert self.process is not None
-        return self.process.pid
+        return list(Path("/tmp").glob(f"torcd-demo.{self.process.pid}.*"))
 
 
-def test_the_demo_shows_values_and_leaves_nothing(tmp_path: Path) -> None:
-    demo = Demo(tmp_path / "clone")
+@pytest.fixture
+def demo() -> Iterator[Demo]:
+    """In a clone whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="clone-") as directory:
+        demo = Demo(Path(directory) / "clone")
+        yield demo
+        demo.clean_up()
+
+
+@pytest.fixture
+def deep_demo(tmp_path: Path) -> Iterator[Demo]:
+    """In one whose path is too long."""
+    demo = Demo(tmp_path / ("d" * 60) / ("e" * 60) / "clone with a space")
+    yield demo
+    demo.clean_up()
+
+
+def test_the_demo_shows_values_and_leaves_nothing(demo: Demo) -> None:
     demo.start()
     code, out, err = demo.ends()
     assert code == 0, err
@@ -267,17 +290,23 @@ def test_the_demo_shows_values_and_leaves_nothing(tmp_path: Path) -> None:
     assert demo.leaves_nothing()
 
 
-def test_the_demo_works_in_a_clone_too_deep_for_a_socket(tmp_path: Path) -> None:
-    demo = Demo(tmp_path / ("d" * 60) / ("e" * 60) / "clone with a space")
-    demo.start()
-    code, out, err = demo.ends()
+def test_the_demo_keeps_even_its_socket_in_the_clone(demo: Demo, blocking_spec: Path) -> None:
+    process = demo.start(blocking_spec)
+    blocking_spec.with_name("started").read_text()
+    assert (demo.clone / ".demo" / "run" / "torcd" / "torcd.sock").is_socket()
+    process.terminate()
+    demo.ends()
+
+
+def test_the_demo_works_in_a_clone_too_deep_for_a_socket(deep_demo: Demo) -> None:
+    deep_demo.start()
+    code, out, err = deep_demo.ends()
     assert code == 0, err
     assert "hello from the shell" in out
-    assert demo.leaves_nothing()
+    assert deep_demo.leaves_nothing()
 
 
-def test_a_demo_that_fails_says_so_and_leaves_nothing(tmp_path: Path) -> None:
-    demo = Demo(tmp_path / "clone")
+def test_a_demo_that_fails_says_so_and_leaves_nothing(demo: Demo) -> None:
     demo.start(EXAMPLES / "features" / "after_failure.yaml")
     code, _, err = demo.ends()
     assert code == 4
@@ -285,19 +314,23 @@ def test_a_demo_that_fails_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     assert demo.leaves_nothing()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_demo_leaves_nothing(
-    tmp_path: Path, number: signal.Signals, code: int
-) -> None:
+@pytest.fixture
+def blocking_spec(tmp_path: Path) -> Path:
+    """Its one job writes to the pipe `started`, and never ends."""
     started = tmp_path / "started"
     os.mkfifo(started)
-    endless = tmp_path / "endless.json"
     command = ["bash", "-c", f"echo > {started}; exec sleep 1000000"]
-    endless.write_text(json.dumps({"jobs": [{"command": command}]}))
-    demo = Demo(tmp_path / "clone")
-    demo.start(endless)
-    started.read_text()  # returns when the job is there
-    assert demo.process is not None
-    demo.process.send_signal(number)
+    file = tmp_path / "blocking.json"
+    file.write_text(json.dumps({"jobs": [{"command": command}]}))
+    return file
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_demo_leaves_nothing(
+    demo: Demo, blocking_spec: Path, number: signal.Signals, code: int
+) -> None:
+    process = demo.start(blocking_spec)
+    blocking_spec.with_name("started").read_text()  # returns when the job is there
+    process.send_signal(number)
     assert demo.ends()[0] == code
     assert demo.leaves_nothing()
