@@ -3,7 +3,7 @@ the list of workflows goes through a table row by row."""
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -89,7 +89,7 @@ async def reads(store: Store) -> None:
     ids=["commits", "reads"],
 )
 def test_no_table_that_grows_is_gone_through(
-    work: Callable[[Store], object],
+    work: Callable[[Store], Awaitable[None]],
     which: Callable[[Store], ThreadedConnection],
     tmp_path: Path,
 ) -> None:
@@ -99,7 +99,7 @@ def test_no_table_that_grows_is_gone_through(
         async with Store.open(tmp_path / "torcd.db") as store:
             await prepared(store)
             await statements.record(which(store))
-            await work(store)  # type: ignore[misc]
+            await work(store)
             await which(store).call(lambda c: c.set_trace_callback(None))
             return await store._reader.call(scans)
 
