@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Without a cache: nothing is left outside the clone.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check docs format bench clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -18,8 +20,8 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "Python's venv module is missing; install it with: sudo apt-get install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@$(PIP) --upgrade 'pip>=25.1'
+	@$(PIP) --editable . --group dev
 	@touch $(READY)
 
 demo: $(READY) ## run a workflow whose jobs pass data, and clean up after it
@@ -33,6 +35,9 @@ check: $(READY) ## what to run before a commit: under a minute
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/sim
+
+docs: $(READY) ## renew what the pages take from the code
+	@$(BIN)/python docs/generate.py
 
 format: $(READY) ## lay the code out
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .

@@ -48,7 +48,7 @@ def ask(daemon: Daemon, method: str, **parameters: object) -> Any:
 
 def test_another_varlink_client_finds_its_way(daemon: Daemon) -> None:
     key = daemon.submit(JOB)
-    with varlink.Client(f"unix:{daemon.socket}") as client:
+    with varlink.Client(f"unix:{daemon.socket}") as client:  # noqa: SIM117
         info = client.get_interfaces()
         assert set(info) == {interface.name for interface in INTERFACES}
         with client.open("io.torcd.UserData") as connection:

@@ -54,7 +54,8 @@ def command(
         invocation, file, max_parallel_jobs=max_parallel_jobs, wait_for_inputs=wait_for_inputs
     )
     invocation.be_patient()
-    invocation.say(f"workflow {submitted.key} {submitted.name}: {submitted.jobs} jobs")
+    jobs = "1 job" if submitted.jobs == 1 else f"{submitted.jobs} jobs"
+    invocation.say(f"workflow {submitted.key} {submitted.name}: {jobs}")
     interrupted = False
     try:
         info = _follow(invocation, submitted.key)

@@ -60,7 +60,8 @@ class Exited(msgspec.Struct, frozen=True):
     cpu_seconds: float | None
     """User and system time, of it and all descendants waited for; None where nobody could tell."""
     peak_memory_bytes: int | None
-    """Peak resident set of its largest process."""
+    """Peak resident set of its largest process. The kernel counts what it was before it became the
+    program, too: it is never less than the warden's own, some 15 MB."""
     at: Timestamp
 
 
@@ -69,7 +70,7 @@ class NotStarted(msgspec.Struct, frozen=True):
 
     attempt_key: AttemptKey
     problem: str | None
-    """Why it could not be started, for people; None: it was stopped before its turn."""
+    """Why it could not be started, for people; None: it was stopped or revoked before its turn."""
     at: Timestamp
 
 
@@ -93,16 +94,22 @@ class Executor(Protocol):
         *,
         task_status: TaskStatus[None],
     ) -> None:
-        """Serve until cancelled; ready when `start` may be called. Attempts outlive it."""
+        """Serve until cancelled; ready when `start` may be called. Attempts outlive it. What is
+        known of attempts given to an earlier executor may be reported before that, and before
+        anybody has asked."""
         ...
 
     def add_environment(self, name: str, variables: Mapping[str, str]) -> None:
         """Give a set of variables a name; again with the same name replaces nothing."""
         ...
 
-    def remove_environment(self, name: str) -> None: ...
+    def remove_environment(self, name: str) -> None:
+        """Forget it. No attempt that names it may be without its final report."""
+        ...
 
-    def start(self, orders: Iterable[AttemptOrder]) -> None: ...
+    def start(self, orders: Iterable[AttemptOrder]) -> None:
+        """Take these up, in this order; what is known already is only reported again."""
+        ...
 
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
         """End it and all its processes: with SIGKILL at once, or, with a grace time, SIGTERM to
@@ -115,5 +122,6 @@ class Executor(Protocol):
         ...
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
-        """Their final reports are on disk; forget them."""
+        """Their final reports are on disk; forget them. Due for every final report, also for one
+        that is repeated or about an attempt that is over for long: until then it comes back."""
         ...

@@ -75,7 +75,8 @@ def _workflow(node: WorkflowNode, is_draining: bool) -> Iterator[str]:
     if node.status is WorkflowStatus.COMPLETED and any(counts[bad] for bad in ENDED_BADLY):
         yield "completed with a job that is not"
     starts = node.starts_jobs and not is_draining
-    if starts and counts[JobStatus.READY] and choosing.room(node) > 0:
+    has_room = choosing.room(node) > 0 or in_flight < node.max_parallel_jobs
+    if starts and counts[JobStatus.READY] and has_room:
         yield "a job is ready, there is room, and it waits"
     yield from _heap(node)
 

@@ -163,7 +163,9 @@ class Cleaner:
         all_processes = processes.all_processes()
         members = self._members(stopping, all_processes, leaders)
         # The oldest first: a shell must have its signal before its children's ends let it go on.
-        pids = sorted(set().union(*members.values()), key=lambda pid: (all_processes[pid].born, pid))
+        pids = sorted(
+            set().union(*members.values()), key=lambda pid: (all_processes[pid].born, pid)
+        )
         for pid in pids:
             for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped one must wake to end
                 processes.send_signal(all_processes[pid], number)

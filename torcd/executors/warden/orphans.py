@@ -64,7 +64,10 @@ class Orphans:
             return None
         if processes.may_inspect(attempt.pid):
             return self._forget(attempt), os.waitstatus_to_exitcode(process.wait_status)
-        self._poller.modify(pidfd, 0)  # ran as another user; wake up when it has been reaped
+        # It ran as another user: the status is not ours to read, but in the pidfd it will be.
+        if not _is_askable(pidfd):
+            return self._forget(attempt), None
+        self._poller.modify(pidfd, 0)  # which still wakes us up when it has been reaped
         return None
 
     def told(self, attempt: Attempt) -> None:
@@ -83,13 +86,28 @@ class Orphans:
         return attempt
 
 
-def _kept_status(pidfd: int) -> int | None:
-    """The return code of a process that was reaped; None where the kernel does not keep it."""
+def _ask(pidfd: int) -> tuple[int, int]:
+    """What is known, as bits, and the status, if it is."""
     buffer = bytearray(_INFO.size)
     _INFO.pack_into(buffer, 0, _INFO_EXIT, *[0] * 13)
+    fcntl.ioctl(pidfd, _PIDFD_GET_INFO, buffer)
+    fields = _INFO.unpack(buffer)
+    return fields[0], fields[-1]
+
+
+def _is_askable(pidfd: int) -> bool:
+    """Whether the kernel (6.13 and newer) tells of pidfds at all, be it no status."""
     try:
-        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, buffer)
+        _ask(pidfd)
+    except OSError:
+        return False
+    return True
+
+
+def _kept_status(pidfd: int) -> int | None:
+    """The return code of a process that was reaped; None where the kernel does not keep it."""
+    try:
+        known, status = _ask(pidfd)
     except OSError:
         return None
-    fields = _INFO.unpack(buffer)
-    return os.waitstatus_to_exitcode(fields[-1]) if fields[0] & _INFO_EXIT else None
+    return os.waitstatus_to_exitcode(status) if known & _INFO_EXIT else None

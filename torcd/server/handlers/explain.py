@@ -49,12 +49,19 @@ def _explain(node: WorkflowNode, job: JobNode) -> tuple[str, str | None]:
         case Running():
             return "it is running", None
         case Disabled():
-            return "somebody disabled it", "torcctl enable it"
+            return "somebody disabled it", f"torcctl enable {job.job.name}"
         case Ended(status=JobStatus.COMPLETED):
             return "it completed", None
         case Ended():
-            remedy = "see torcctl logs" if state.started_at is not None else None
-            return f"it is {state.status.value}: {state.message}", remedy
+            remedy = f"torcctl logs {job.job.name}" if state.started_at is not None else None
+            return _ended(state), remedy
+
+
+def _ended(state: Ended) -> str:
+    word = state.status.value
+    message = state.message or word
+    # A message about a cancel says so itself.
+    return f"it was {message}" if message.startswith(word) else f"it {word}: {message}"
 
 
 def _explain_ready(node: WorkflowNode) -> tuple[str, str | None]:
