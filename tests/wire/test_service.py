@@ -48,7 +48,7 @@ def ask(daemon: Daemon, method: str, **parameters: object) -> Any:
 
 def test_another_varlink_client_finds_its_way(daemon: Daemon) -> None:
     key = daemon.submit(JOB)
-    with varlink.Client(f"unix:{daemon.socket}") as client:  # noqa: SIM117
+    with varlink.Client(f"unix:{daemon.socket}") as client:
         info = client.get_interfaces()
         assert set(info) == {interface.name for interface in INTERFACES}
         with client.open("io.torcd.UserData") as connection:
@@ -138,9 +138,8 @@ def test_garbage_costs_only_its_sender(daemon: Daemon, garbage: bytes) -> None:
 
 
 def test_a_message_without_end_is_cut_off(daemon: Daemon) -> None:
-    with connect(daemon) as sock:
-        with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            sock.sendall(b"x" * (40 << 20))
+    with connect(daemon) as sock, pytest.raises((BrokenPipeError, ConnectionResetError)):
+        sock.sendall(b"x" * (40 << 20))
     assert "parameters" in ask(daemon, "io.torcd.Manager.GetStatus")
 
 
