@@ -8,14 +8,12 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-import pytest
-
 from .faults import FAULTS, RACES
 from .people import WISHES, Submit
 from .workflows import Pick
 from .world import World
 
-EPISODES = 320
+EPISODES = 480
 STEPS = 150
 
 Step = Callable[[Pick], bool]
@@ -82,19 +80,17 @@ def episode(seed: int) -> tuple[World, Counter[str]]:
     return world, done
 
 
-@pytest.mark.parametrize("first", range(0, EPISODES, 40))
-def test_whatever_happens_every_workflow_ends_as_it_must(first: int) -> None:
-    for seed in range(first, first + 40):
-        episode(seed)
+def test_whatever_happens_every_workflow_ends_as_it_must() -> None:
+    occurred: Counter[str] = Counter()
+    for seed in range(EPISODES):
+        try:
+            occurred += episode(seed)[1]
+        except AssertionError as error:
+            error.add_note(f"in the episode of seed {seed}")
+            raise
+    names = {type(one).__name__ for one in (*FAULTS, *WISHES)} | set(STEPS_OF_THE_WORLD)
+    assert {name for name in names if occurred[name] < 10} == set(), "it was not cruel enough"
 
 
 def test_a_seed_repeats_its_history() -> None:
     assert episode(7)[0].log == episode(7)[0].log
-
-
-def test_every_fault_and_every_wish_occurs_in_the_campaign() -> None:
-    occurred: Counter[str] = Counter()
-    for seed in range(60):
-        occurred += episode(seed)[1]
-    names = {type(one).__name__ for one in (*FAULTS, *WISHES)} | set(STEPS_OF_THE_WORLD)
-    assert names <= set(occurred)

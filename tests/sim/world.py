@@ -8,6 +8,7 @@ The log has every event that was committed, with the commands that came of it: w
 model judges the end by.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,7 @@ from torcd.model import (
     WorkflowKey,
     WorkflowStatus,
 )
-from torcd.scheduler import Scheduler
+from torcd.scheduler import Scheduler, choosing
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
     AddAttempt,
@@ -81,8 +82,9 @@ class World:
         self.watched: set[tuple[WorkflowKey, FileKey]] = set()
         self.asking: set[AttemptKey] = set()
         """Attempts that wait for the answer to a store."""
+        self.last_told: dict[JobKey | None, Happening] = {}
+        """By this daemon, of each job."""
         self.answered: list[SaveValue] = []
-        self.violated: Callable[[Scheduler], list[str]] = violations
 
     def tick(self) -> Timestamp:
         self.now = Timestamp(self.now + 1_000)
@@ -164,7 +166,7 @@ class World:
         self.scheduler = None
         self.view = self.store.copy()
         self.requests, self.decided, self.executor.reports = [], [], []
-        self.watched, self.asking = set(), set()
+        self.watched, self.asking, self.last_told = set(), set(), {}
         self.to_do.clear()
         for _ in range(pick(len(self.executor.mailbox) + 1)):
             self.executor.mailbox.pop()
@@ -274,11 +276,11 @@ class World:
         try:
             commands = scheduler.handle(event)
         except UserError as error:
-            assert self.violated(scheduler) == []
+            assert violations(scheduler) == []
             assert statuses(scheduler) == before
             self._check_refusal(event, error)
             return False
-        assert self.violated(scheduler) == []
+        assert violations(scheduler) == []
         self.view.commit(commands)
         self.decided.append((event, commands))
         self._check_told(before, commands)
@@ -293,7 +295,13 @@ class World:
 
     def _check_told(self, before: dict[JobKey, JobStatus], commands: list[Command]) -> None:
         assert self.scheduler is not None
-        told = {c.job_key: c.status for c in commands if isinstance(c, Happening)}
+        told: dict[JobKey | None, str | None] = {}
+        for happening in commands:
+            if isinstance(happening, Happening) and happening.kind == "job_changed":
+                news = msgspec.structs.replace(happening, number=0, at=Timestamp(0))
+                assert self.last_told.get(happening.job_key) != news, "the same is told again"
+                self.last_told[happening.job_key] = news
+                told[happening.job_key] = happening.status
         for key, status in statuses(self.scheduler).items():
             if before.get(key, status) is not status:
                 assert told.get(key) == status.value, f"job {key} is {status}, which is not told"
@@ -301,8 +309,14 @@ class World:
     def _check_choices(self, commands: list[Command]) -> None:
         assert self.scheduler is not None
         for command in commands:
+            if isinstance(command, StopAttempt):
+                self._check_stop(command.attempt_key)
             if not isinstance(command, AddAttempt):
                 continue
+            node = self.scheduler.workflows[command.workflow_key]
+            mean = math.inf if node.mean_microseconds is None else max(node.mean_microseconds, 1)
+            ahead = node.max_parallel_jobs * choosing.LOOKAHEAD_MICROSECONDS // mean
+            assert node.in_flight <= node.max_parallel_jobs + min(ahead, choosing.MAX_LOOKAHEAD)
             row = self.view.workflow_rows[command.workflow_key]
             assert row.status is WorkflowStatus.RUNNING
             assert not row.stopping
@@ -312,6 +326,13 @@ class World:
             assert naive.inputs_are_there(self.view, workflow, job, self.absent), (
                 f"{job.name} was chosen before what it needs is there"
             )
+
+    def _check_stop(self, key: AttemptKey) -> None:
+        """Only what somebody canceled is killed."""
+        attempt = self.view.attempts[key]
+        workflow = self.workflow(attempt.workflow_key)
+        history = naive.History(workflow, self.log + self.decided)
+        assert attempt.job_key in history.canceled_at, "killed, and nobody asked for it"
 
     # The end of all cruelty
 

@@ -157,10 +157,20 @@ def test_what_was_stored_early_stays_stored():
         stored={"d": "a"},
     )
     assert play.status("c") == "blocked"
-    play.stores("d", by="a")
-    assert play.status("c") == "blocked"
     play.stores("d", by="b")
     assert play.status("c") == "pending"
+
+
+def test_what_was_stored_early_does_not_count_twice():
+    play = Loaded(
+        {"a": job(stores="d"), "b": job(stores="d"), "c": job(fetches="d")},
+        {"a": active(7), "b": active(8)},
+        on_store="d",
+        stored={"d": "a"},
+    )
+    play.stores("d", by="a")
+    play.exits("a")
+    assert play.status("c") == "blocked"
 
 
 def test_what_was_stored_in_this_run_is_no_missing_output():
