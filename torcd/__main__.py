@@ -24,14 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(config: Config) -> int:
     import gc
-    import os
 
     import anyio
 
     from torcd import log
     from torcd.daemon import serve
 
-    os.umask(0o077)
     logger = log.set_up(config.log_level, config.log_format)
     gc.freeze()  # what is loaded now stays: no use looking through it ever again
     try:

@@ -1,11 +1,13 @@
 """Workflows through a real daemon: what becomes of jobs."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.daemon_process import Daemon
+from tests.daemon_process import Daemon, running_daemon
 from torcd import errors
 from torcd.model import JobStatus, Reason, WorkflowStatus
 from torcd.protocol import manager as m
@@ -15,6 +17,15 @@ def over(daemon: Daemon, key: str) -> m.WorkflowInfo:
     """The workflow when it is over."""
     with daemon.client() as client:
         return client.wait(key, timeout=30)
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 class Gate:
@@ -186,6 +197,18 @@ def test_processes_left_behind_end_with_their_job(daemon: Daemon, tmp_path: Path
     key = daemon.submit({"jobs": [{"command": "setsid sleep 1000 & echo $! > pid"}]})
     assert over(daemon, key).status is WorkflowStatus.COMPLETED
     assert not _is_alive(int((tmp_path / "pid").read_text()))
+
+
+def test_files_that_jobs_make_have_the_modes_of_the_user(
+    tmp_path: Path,
+) -> None:
+    with umask(0o022), running_daemon(tmp_path) as daemon:
+        key = daemon.submit({"jobs": [{"command": "touch made"}]})
+        over(daemon, key)
+        assert (tmp_path / "made").stat().st_mode & 0o777 == 0o644
+        private = [daemon.state_dir, *daemon.state_dir.rglob("*"), daemon.socket]
+        open_to_others = [path for path in private if path.stat().st_mode & 0o077]
+        assert open_to_others == []
 
 
 def test_stdio_goes_where_the_spec_says(daemon: Daemon) -> None:

@@ -1,5 +1,6 @@
 """From the decision to start an attempt to the order for the executor."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -75,7 +76,10 @@ class Launcher:
 
     def _make_log_dir(self, path: str) -> None:
         if path not in self._log_dirs_made:
-            os.makedirs(path, mode=0o700, exist_ok=True)
+            # One by one: makedirs gives the mode to the last one only.
+            for directory in (self._layout.logs, path):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(directory, mode=0o700)
             self._log_dirs_made.add(path)
 
 

@@ -30,6 +30,7 @@ def prepare(directory: Path) -> int:
     file = directory / "state_id"
     if not file.exists():
         fresh = directory / "state_id.new"
+        fresh.touch(mode=0o600)
         fresh.write_text(f"{secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1}\n")
         fresh.rename(file)
     try:
