@@ -12,6 +12,7 @@ the scheduler's memory after `settled`, which waits for what has been decided to
 nobody is told what a power cut could take back.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -235,13 +236,15 @@ class Controller:
         for record in batch.records:
             if isinstance(record, c.CreateWorkflow):
                 self._shelf.share_environment(record.workflow)
-        orders = []
+        # Starts first: what is started and stopped in one batch must be known when it is stopped.
+        starts = [action for action in batch.actions if isinstance(action, c.StartAttempt)]
+        orders = [order for start in starts if (order := self._order(start)) is not None]
+        if orders:
+            self._executor.start(orders)
         for action in batch.actions:
             match action:
                 case c.StartAttempt():
-                    order = self._order(action)
-                    if order is not None:
-                        orders.append(order)
+                    pass
                 case c.StopAttempt():
                     if not self._was_not_ordered(action.attempt_key):
                         grace = self.settings.termination_grace_seconds
@@ -253,8 +256,6 @@ class Controller:
                         self._executor.revoke(action.attempt_key)
                 case c.WatchFile():
                     self._watcher.watch(action.workflow_key, action.file_key, action.path)
-        if orders:
-            self._executor.start(orders)
         if batch.over:
             self._executor.acknowledge(batch.over)
             remove([path for key in batch.over for path in self._layout.files_of(key)])
@@ -277,7 +278,9 @@ class Controller:
         except OSError as error:
             self._not_started(key, f"the directory for its logs cannot be made: {error}")
             return None
-        if start.job.input_user_data:
+        # Where TORC_INPUTS is there already, an earlier daemon may have given the order: then only
+        # the executor knows whether it has started.
+        if start.job.input_user_data and not os.path.exists(self._layout.inputs(key)):
             self._preparer.take(start, order)
             return None
         return order

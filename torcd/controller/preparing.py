@@ -47,15 +47,19 @@ class Preparer:
         while True:
             await self._arrived.wait()
             self._arrived = anyio.Event()
+            written = [
+                (order, await self._write(start)) for start, order in list(self._waiting.values())
+            ]
             orders = []
-            for start, order in list(self._waiting.values()):
-                problem = await self._write(start)
-                if not self.forget(start.attempt_key):
+            for order, problem in written:
+                # One that was forgotten meanwhile is not ordered; from here on nothing waits, so
+                # there is no moment in which it is neither here nor with the executor.
+                if not self.forget(order.attempt_key):
                     continue
                 if problem is None:
                     orders.append(order)
                 else:
-                    self._failed(start.attempt_key, problem)
+                    self._failed(order.attempt_key, problem)
             if orders:
                 self._prepared(orders)
 
