@@ -91,6 +91,23 @@ Availability = Literal["on_completion", "on_store"]
 """When a produced value lets its consumers start."""
 
 
+class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a job asks for. Jobs of one workflow that ask for the same share one of these."""
+
+    num_cpus: int = 1
+    memory_bytes: int | None = None
+    """None: no limit."""
+    num_gpus: int = 0
+    num_nodes: int = 1
+    """Of no effect on one machine; 1 or more."""
+    runtime_seconds: float | None = None
+    """How long it may run; None: as long as it likes."""
+
+
+ONE_CPU = Resources()
+"""What a job asks for that does not say."""
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as submitted: what does not change while it runs."""
 
@@ -110,6 +127,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: str | None = None
     """Absolute; None is the workflow's directory."""
     stdio: Stdio = "separate"
+    resources: Resources = ONE_CPU
+    failure_handler: str | None = None
+    """The name of one of the workflow's."""
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +151,53 @@ class UserData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     available: Availability = "on_completion"
 
 
+ActionTrigger = Literal[
+    "on_workflow_start", "on_workflow_complete", "on_jobs_ready", "on_jobs_complete"
+]
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Commands that run once in each run, when something has come about."""
+
+    trigger: ActionTrigger
+    commands: tuple[str, ...]
+    """Texts for `bash -c`, in this order, in the workflow's directory."""
+    jobs: tuple[JobKey, ...] = ()
+    """For `on_jobs_ready` and `on_jobs_complete`: the set, in spec order, never empty. It is ready
+    when the last of it has become ready, complete when the last of it has ended."""
+    persistent: bool = False
+    """torc: several workers may take it, each once. On one machine there is one worker."""
+
+
+class FailureRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to do after certain bad ends of an attempt."""
+
+    exit_codes: tuple[int, ...] = ()
+    """Return codes; one that a signal gave is negative."""
+    match_all_exit_codes: bool = False
+    """Every return code but 0, signals included."""
+    on: tuple[Reason, ...] = ()
+    """Other reasons to which it applies: `timeout`, `oom`, `lost`, `missing_output` and so on."""
+    recovery_script: str | None = None
+    """A text for `bash -c` in the job's directory, run before the retry."""
+    max_retries: int = 3
+    """How many attempts there are after the first."""
+    backoff_seconds: float = 0.0
+    """Before the first retry; doubled before each one after it."""
+
+
+class FailureHandler(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Rules for the jobs that name it; the first that matches applies."""
+
+    name: str
+    rules: tuple[FailureRule, ...]
+
+
+JobsSortMethod = Literal["none", "gpus_runtime_memory", "gpus_memory_runtime"]
+"""Which of several ready jobs of one priority goes first: the first in spec order, or the one that
+asks for most, compared by these in turn."""
+
+
 class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A workflow as submitted."""
 
@@ -144,6 +211,9 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     env: dict[str, str] = {}
     directory: str = "/"
     """Absolute; where relative paths are taken from, and the default working directory."""
+    actions: tuple[Action, ...] = ()
+    failure_handlers: tuple[FailureHandler, ...] = ()
+    jobs_sort_method: JobsSortMethod = "none"
 
     @property
     def size(self) -> int:
