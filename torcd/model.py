@@ -149,6 +149,8 @@ class UserData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The initial value's JSON text; None when there is none."""
     is_ephemeral: bool = False
     available: Availability = "on_completion"
+    schema: msgspec.Raw | None = None
+    """JSON text of a JSON Schema (2020-12) that values have to fit; None: any value does."""
 
 
 ActionTrigger = Literal[

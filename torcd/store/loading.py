@@ -25,6 +25,7 @@ from torcd.scheduler.events import LoadedJob, WorkflowLoaded
 from torcd.store.rows import LoadedWorkflow
 
 _decode_job = msgspec.json.Decoder(Job).decode
+_decode_workflow = msgspec.json.Decoder(Workflow).decode
 _decode_variables = msgspec.json.Decoder(dict[str, str]).decode
 _STATUSES = {status.value: status for status in JobStatus}
 _REASONS = {None: None} | {reason.value: reason for reason in Reason}
@@ -42,14 +43,14 @@ def load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> Loa
 def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> LoadedWorkflow | None:
     row = connection.execute(
         "SELECT w.name, description, user, directory, env, max_parallel_jobs, wait_for_inputs,"
-        " status, stopping, run_id, started_at, ended_at, variables"
+        " status, stopping, run_id, started_at, ended_at, variables, definition"
         " FROM workflow w JOIN workflow_environment ON workflow_key = w.key WHERE w.key = ?",
         (key,),
     ).fetchone()
     if row is None:
         return None
     (name, description, user, directory, env, max_parallel_jobs, wait_for_inputs) = row[:7]
-    (word, stopping, run_id, started_at, ended_at, variables) = row[7:]
+    (word, stopping, run_id, started_at, ended_at, variables, definition) = row[7:]
     status = WorkflowStatus(word)
 
     newest: dict[JobKey, int] = {}
@@ -69,12 +70,16 @@ def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> Lo
                 boot_ids[attempt_key] = boot_id
     jobs, states = _jobs(connection, key, run_id, newest, active)
     user_data, revisions = _user_data(connection, key)
+    workflow = (
+        Workflow(key=key, name=name, jobs=())
+        if definition is None
+        else _decode_workflow(definition)
+    )
 
     return LoadedWorkflow(
         WorkflowLoaded(
-            workflow=Workflow(
-                key=key,
-                name=name,
+            workflow=msgspec.structs.replace(
+                workflow,
                 jobs=jobs,
                 files=_files(connection, key),
                 user_data=user_data,
@@ -161,14 +166,20 @@ def _user_data(
 ) -> tuple[tuple[UserData, ...], dict[DataKey, int]]:
     found = []
     revisions: dict[DataKey, int] = {}
-    for data_key, name, is_ephemeral, available, revision in connection.execute(
-        "SELECT d.key, d.name, is_ephemeral, available, revision"
+    for data_key, name, is_ephemeral, available, schema, revision in connection.execute(
+        "SELECT d.key, d.name, is_ephemeral, available, schema, revision"
         " FROM user_data d LEFT JOIN revision r ON r.key = d.newest"
         " WHERE workflow_key = ? ORDER BY d.key",
         (key,),
     ):
         found.append(
-            UserData(key=data_key, name=name, is_ephemeral=bool(is_ephemeral), available=available)
+            UserData(
+                key=data_key,
+                name=name,
+                is_ephemeral=bool(is_ephemeral),
+                available=available,
+                schema=None if schema is None else msgspec.Raw(schema.encode()),
+            )
         )
         if revision is not None:
             revisions[data_key] = revision

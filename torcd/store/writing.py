@@ -64,8 +64,8 @@ def _create(
     w = creation.workflow
     connection.execute(
         "INSERT INTO workflow (key, name, description, user, directory, env, max_parallel_jobs,"
-        " wait_for_inputs, submitted_at, status, stopping, run_id, started_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 0, 1, ?)",
+        " wait_for_inputs, submitted_at, status, stopping, run_id, started_at, definition)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 0, 1, ?, ?)",
         (
             w.key,
             w.name,
@@ -77,6 +77,7 @@ def _create(
             creation.wait_for_inputs,
             creation.at,
             creation.at,
+            _encode(msgspec.structs.replace(w, jobs=(), files=(), user_data=())).decode(),
         ),
     )
     connection.execute(
@@ -92,10 +93,18 @@ def _create(
         ((file.key, w.key, file.name, file.path) for file in w.files),
     )
     connection.executemany(
-        "INSERT INTO user_data (key, workflow_key, name, is_ephemeral, available, has_initial)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO user_data (key, workflow_key, name, is_ephemeral, available, has_initial,"
+        " schema) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
-            (d.key, w.key, d.name, d.is_ephemeral, d.available, d.data is not None)
+            (
+                d.key,
+                w.key,
+                d.name,
+                d.is_ephemeral,
+                d.available,
+                d.data is not None,
+                None if d.schema is None else bytes(d.schema).decode(),
+            )
             for d in w.user_data
         ),
     )

@@ -13,19 +13,24 @@ from tests.store_world import (
     create,
     data_key,
     happening,
+    looking_at,
     save_attempt,
     save_job,
     save_value,
     save_workflow,
 )
 from torcd.model import (
+    Action,
     DataKey,
+    FailureHandler,
+    FailureRule,
     File,
     FileKey,
     Job,
     JobKey,
     JobStatus,
     Reason,
+    Resources,
     UserData,
     Workflow,
     WorkflowKey,
@@ -79,6 +84,8 @@ async def test_every_field_of_a_workflow_comes_back(store: Store) -> None:
                 env={"A": "b"},
                 cwd="/somewhere",
                 stdio="combined",
+                resources=Resources(num_cpus=2, memory_bytes=2**40, runtime_seconds=0.5),
+                failure_handler="again",
             ),
             Job(key=JobKey(3), name="k", command="true"),
         ),
@@ -88,8 +95,18 @@ async def test_every_field_of_a_workflow_comes_back(store: Store) -> None:
         ),
         user_data=(
             UserData(key=DataKey(6), name="e", is_ephemeral=True, available="on_store"),
-            UserData(key=DataKey(7), name="d"),
+            UserData(key=DataKey(7), name="d", schema=msgspec.Raw(b'{"type": "object"}')),
         ),
+        actions=(
+            Action(trigger="on_jobs_ready", commands=("true",), jobs=(JobKey(2),), persistent=True),
+        ),
+        failure_handlers=(
+            FailureHandler(
+                name="again",
+                rules=(FailureRule(exit_codes=(1, -9), on=(Reason.OOM,), backoff_seconds=0.5),),
+            ),
+        ),
+        jobs_sort_method="gpus_memory_runtime",
         description="what it is for",
         user="somebody",
         env={"X": "1"},
@@ -110,6 +127,17 @@ async def test_every_field_of_a_workflow_comes_back(store: Store) -> None:
     assert found.event.run_id == 1
     assert found.event.started_at == 1000
     assert found.environment == {"PATH": "/bin", "HOME": "/root"}
+
+
+async def test_a_workflow_saved_before_there_were_definitions_comes_back(
+    store: Store, path: Path
+) -> None:
+    await commit(store, create())
+    saved = (await loaded(store)).workflow
+    with looking_at(path) as connection:
+        connection.execute("UPDATE workflow SET definition = NULL")
+
+    assert (await loaded(store)).workflow == saved
 
 
 async def test_an_initial_value_is_loaded_as_revision_one_and_not_as_data(store: Store) -> None:
