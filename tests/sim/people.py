@@ -35,7 +35,7 @@ class Submit(Wish):
 
 class WishForAWorkflow(Wish):
     def come_true(self, world: World, pick: Pick) -> bool:
-        keys = list(world.view.workflows) if self.even_when_over else world.view.unfinished()
+        keys = self.candidates(world)
         if world.scheduler is None or not keys:
             return False
         key = keys[pick(len(keys))]
@@ -47,7 +47,8 @@ class WishForAWorkflow(Wish):
             world.requests.append(request)
         return request is not None
 
-    even_when_over = False
+    def candidates(self, world: World) -> list[WorkflowKey]:
+        return world.view.unfinished()
 
     def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event | None:
         raise NotImplementedError
@@ -88,12 +89,11 @@ class DisableJobs(WishForAWorkflow):
 
 
 class EnableJobs(WishForAWorkflow):
-    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event | None:
-        assert world.scheduler is not None
-        node = world.scheduler.workflows[key]
-        disabled = [k for k, job in node.jobs.items() if job.state.status is JobStatus.DISABLED]
-        if not disabled:
-            return None
+    def candidates(self, world: World) -> list[WorkflowKey]:
+        return [key for key in world.view.unfinished() if _disabled(world, key)]
+
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event:
+        disabled = _disabled(world, key)
         return e.EnableRequested(
             workflow_key=key,
             jobs=tuple(disabled[: 1 + pick(len(disabled))]),
@@ -103,7 +103,8 @@ class EnableJobs(WishForAWorkflow):
 
 
 class StoreValue(WishForAWorkflow):
-    even_when_over = True
+    def candidates(self, world: World) -> list[WorkflowKey]:
+        return list(world.view.workflows)
 
     def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event | None:
         data = world.workflow(key).user_data
@@ -158,6 +159,11 @@ WISHES: tuple[Wish, ...] = (
     ProvideFile(),
     Drain(),
 )
+
+
+def _disabled(world: World, key: WorkflowKey) -> list[JobKey]:
+    jobs = world.workflow(key).jobs
+    return [job.key for job in jobs if world.view.status(job.key) is JobStatus.DISABLED]
 
 
 def _some_jobs(

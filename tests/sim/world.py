@@ -8,33 +8,27 @@ The log has every event that was committed, with the commands that came of it: w
 model judges the end by.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from torcd import value
 from torcd.errors import UserError
 from torcd.model import (
-    ENDED,
     AttemptKey,
     DataKey,
     FileKey,
     Happening,
     JobKey,
-    JobStatus,
     Timestamp,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
-from torcd.scheduler import Scheduler, choosing
+from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
-    AddAttempt,
-    Command,
     RevokeAttempt,
     SaveValue,
     StartAttempt,
@@ -43,7 +37,7 @@ from torcd.scheduler.commands import (
 )
 from torcd.scheduler.invariants import violations
 
-from . import naive
+from . import naive, watching
 from .executor import Acknowledge, Attempt, Executor, Life, Order, Outcome
 from .store import Store
 from .workflows import Pick, Plan
@@ -162,7 +156,7 @@ class World:
             return False
         before = None
         if not self.decided and not self.scheduler.is_draining:
-            before = picture(self.scheduler, self.absent)
+            before = watching.picture(self.scheduler, self.absent)
         self.scheduler = None
         self.view = self.store.copy()
         self.requests, self.decided, self.executor.reports = [], [], []
@@ -171,21 +165,8 @@ class World:
         for _ in range(pick(len(self.executor.mailbox) + 1)):
             self.executor.mailbox.pop()
         if before is not None:
-            self._check_that_loading_is_resuming(before)
+            watching.check_that_loading_is_resuming(self, before)
         return True
-
-    def _check_that_loading_is_resuming(self, before: Any) -> None:
-        other = Scheduler(
-            next_key=self.store.next_key,
-            next_attempt_key=self.store.next_attempt_key,
-            next_happening=self.store.next_happening,
-        )
-        for key in self.store.unfinished():
-            other.handle(self.store.load(key, frozenset(self.absent), self.now))
-        after = picture(other, self.absent)
-        for key, seen in before.items():
-            if key in after or not seen["is over"]:
-                assert after[key] == seen
 
     # The executor's and the jobs' steps
 
@@ -272,67 +253,22 @@ class World:
         """Have it decided, and look at all that must hold. False when it was refused."""
         scheduler = self.scheduler
         assert scheduler is not None
-        before = statuses(scheduler)
+        before = watching.statuses(scheduler)
         try:
             commands = scheduler.handle(event)
         except UserError as error:
             assert violations(scheduler) == []
-            assert statuses(scheduler) == before
-            self._check_refusal(event, error)
+            assert watching.statuses(scheduler) == before
+            if isinstance(event, e.StoreRequested) and event.attempt_key is not None:
+                self.asking.discard(event.attempt_key)
+            watching.check_refusal(self, event, error)
             return False
         assert violations(scheduler) == []
         self.view.commit(commands)
         self.decided.append((event, commands))
-        self._check_told(before, commands)
-        self._check_choices(commands)
+        watching.check_told(self, before, commands)
+        watching.check_choices(self, commands)
         return True
-
-    def _check_refusal(self, event: e.Event, error: UserError) -> None:
-        if isinstance(event, e.StoreRequested) and event.attempt_key is not None:
-            attempt = self.executor.attempts.get(event.attempt_key)
-            assert attempt is None or attempt.life is Life.OVER, f"a running job was told: {error}"
-            self.asking.discard(event.attempt_key)
-
-    def _check_told(self, before: dict[JobKey, JobStatus], commands: list[Command]) -> None:
-        assert self.scheduler is not None
-        told: dict[JobKey | None, str | None] = {}
-        for happening in commands:
-            if isinstance(happening, Happening) and happening.kind == "job_changed":
-                news = msgspec.structs.replace(happening, number=0, at=Timestamp(0))
-                assert self.last_told.get(happening.job_key) != news, "the same is told again"
-                self.last_told[happening.job_key] = news
-                told[happening.job_key] = happening.status
-        for key, status in statuses(self.scheduler).items():
-            if before.get(key, status) is not status:
-                assert told.get(key) == status.value, f"job {key} is {status}, which is not told"
-
-    def _check_choices(self, commands: list[Command]) -> None:
-        assert self.scheduler is not None
-        for command in commands:
-            if isinstance(command, StopAttempt):
-                self._check_stop(command.attempt_key)
-            if not isinstance(command, AddAttempt):
-                continue
-            node = self.scheduler.workflows[command.workflow_key]
-            mean = math.inf if node.mean_microseconds is None else max(node.mean_microseconds, 1)
-            ahead = node.max_parallel_jobs * choosing.LOOKAHEAD_MICROSECONDS // mean
-            assert node.in_flight <= node.max_parallel_jobs + min(ahead, choosing.MAX_LOOKAHEAD)
-            row = self.view.workflow_rows[command.workflow_key]
-            assert row.status is WorkflowStatus.RUNNING
-            assert not row.stopping
-            assert not self.scheduler.is_draining
-            workflow = self.workflow(command.workflow_key)
-            [job] = [job for job in workflow.jobs if job.key == command.job_key]
-            assert naive.inputs_are_there(self.view, workflow, job, self.absent), (
-                f"{job.name} was chosen before what it needs is there"
-            )
-
-    def _check_stop(self, key: AttemptKey) -> None:
-        """Only what somebody canceled is killed."""
-        attempt = self.view.attempts[key]
-        workflow = self.workflow(attempt.workflow_key)
-        history = naive.History(workflow, self.log + self.decided)
-        assert attempt.job_key in history.canceled_at, "killed, and nobody asked for it"
 
     # The end of all cruelty
 
@@ -389,64 +325,10 @@ class World:
             # Of these an acknowledgement was lost; the next daemon hears of them again.
             self.crash(lambda n: 0)
             self.calm_down()
-        assert not self.executor.attempts
-        assert self.store.active_attempts() == {}
-        for key, created in self.store.workflows.items():
-            history = naive.History(created.workflow, self.log)
-            for job in created.workflow.jobs:
-                status = self.store.status(job.key)
-                assert status is history.status(job.key), f"{job.name} of workflow {key}"
-                assert status in ENDED
-                assert self.store.told[job.key] == status.value
-            assert self.store.workflow_rows[key].status is history.workflow_status()
-        for saved in self.answered:
-            assert self.store.values[saved.data_key][saved.revision - 1] == saved
+        watching.check_the_end(self)
 
 
 def person_stores(workflow_key: WorkflowKey, data_key: DataKey, at: Timestamp) -> e.Event:
     return e.StoreRequested(
         workflow_key=workflow_key, data_key=data_key, value=VALUE, attempt_key=None, at=at
     )
-
-
-def statuses(scheduler: Scheduler) -> dict[JobKey, JobStatus]:
-    return {
-        key: job.state.status
-        for node in scheduler.workflows.values()
-        for key, job in node.jobs.items()
-    }
-
-
-def picture(scheduler: Scheduler, absent: set[FileKey]) -> dict[WorkflowKey, Any]:
-    """All that must be the same after a restart. What ran is pending until it is heard of."""
-    found = {}
-    for key, node in scheduler.workflows.items():
-        late = [file for file, gate in node.file_gates.items() if gate.missing != (file in absent)]
-        if late and node.wait_for_inputs:
-            continue  # a file is there of which it has not heard
-        gates = {gate.subject: gate for job in node.jobs.values() for gate in job.awaits}
-        found[key] = {
-            "status": (node.status, node.stopping, node.run_id, node.started_at),
-            "is over": node.is_over,
-            "in flight": node.in_flight,
-            "jobs": {
-                job_key: (
-                    JobStatus.PENDING
-                    if job.state.status is JobStatus.RUNNING
-                    else job.state.status,
-                    job.is_stopping,
-                    job.attempt_id,
-                    job.waits,
-                )
-                for job_key, job in node.jobs.items()
-            },
-            "gates": {
-                subject: (gate.missing, gate.spoiled, gate.made, gate.opens_early)
-                for subject, gate in gates.items()
-            },
-            "data": {
-                data_key: (data.revision, data.is_stored_in_run)
-                for data_key, data in node.data.items()
-            },
-        }
-    return found

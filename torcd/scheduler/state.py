@@ -221,6 +221,17 @@ class WorkflowNode:
         return self.status is WorkflowStatus.RUNNING and not self.stopping
 
     @property
+    def final_status(self) -> WorkflowStatus | None:
+        """How it ends, going by its jobs; None as long as one of them has not ended."""
+        counts = self.counts
+        if self.in_flight or counts[JobStatus.BLOCKED] or counts[JobStatus.READY]:
+            return None
+        if self.stopping:
+            return WorkflowStatus.CANCELED
+        done = counts[JobStatus.COMPLETED] + counts[JobStatus.DISABLED]
+        return WorkflowStatus.COMPLETED if done == len(self.jobs) else WorkflowStatus.FAILED
+
+    @property
     def job_keys(self) -> dict[str, JobKey]:
         """Jobs by name; made when first asked for, since most workflows never are."""
         if self._job_keys is None:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable
 from heapq import heappush
 
-from torcd.model import AttemptKey, DataKey, FileKey, JobStatus, Reason, Timestamp, WorkflowStatus
+from torcd.model import AttemptKey, DataKey, FileKey, JobStatus, Reason, Timestamp
 from torcd.scheduler import choosing, wording
 from torcd.scheduler.commands import Command, RemoveAttempt, RevokeAttempt
 from torcd.scheduler.memory import Memory
@@ -296,22 +296,10 @@ class Turn:
     def _settle(self) -> None:
         """If nothing is left to do, the workflow is over."""
         node = self.node
-        counts = node.counts
-        unfinished = (
-            counts[JobStatus.BLOCKED]
-            + counts[JobStatus.READY]
-            + counts[JobStatus.PENDING]
-            + counts[JobStatus.RUNNING]
-        )
-        if unfinished or node.is_over:
+        final = node.final_status
+        if final is None or node.is_over:
             return
-        done = counts[JobStatus.COMPLETED] + counts[JobStatus.DISABLED]
-        if node.stopping:
-            node.status = WorkflowStatus.CANCELED
-        elif done == len(node.jobs):
-            node.status = WorkflowStatus.COMPLETED
-        else:
-            node.status = WorkflowStatus.FAILED
+        node.status = final
         node.stopping = False
         node.ended_at = self.at
         self.outbox.save_workflow()

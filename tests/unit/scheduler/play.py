@@ -12,24 +12,10 @@ after every refusal, that nothing has changed.
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import pytest
 
-from torcd import value
 from torcd.errors import UserError
-from torcd.model import (
-    AttemptKey,
-    DataKey,
-    File,
-    FileKey,
-    Happening,
-    Job,
-    JobKey,
-    Timestamp,
-    UserData,
-    Workflow,
-    WorkflowKey,
-)
+from torcd.model import AttemptKey, Happening, JobKey, Timestamp
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
@@ -44,84 +30,7 @@ from torcd.scheduler.commands import (
 from torcd.scheduler.invariants import violations
 from torcd.scheduler.state import DataNode, GateNode, JobNode, Pending, Running, WorkflowNode
 
-
-class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
-    after: str
-    reads: str
-    writes: str
-    fetches: str
-    stores: str
-    goes_on: bool
-    priority: int
-    supports_termination: bool
-
-
-def job(
-    *,
-    after: str = "",
-    reads: str = "",
-    writes: str = "",
-    fetches: str = "",
-    stores: str = "",
-    goes_on: bool = False,
-    priority: int = 0,
-    supports_termination: bool = False,
-) -> JobSpec:
-    """Names are separated by blanks. `goes_on`: cancel_on_blocking_job_failure is false."""
-    return JobSpec(
-        after=after,
-        reads=reads,
-        writes=writes,
-        fetches=fetches,
-        stores=stores,
-        goes_on=goes_on,
-        priority=priority,
-        supports_termination=supports_termination,
-    )
-
-
-def workflow(
-    jobs: Mapping[str, JobSpec], *, first_key: int = 1, on_store: str = "", initial: str = ""
-) -> Workflow:
-    """Files and user_data are declared by being named."""
-    files = _names(jobs, "reads", "writes")
-    data = _names(jobs, "fetches", "stores", also=initial)
-    keys = {name: first_key + 1 + n for n, name in enumerate([*jobs, *files, *data])}
-    assert len(keys) == len(jobs) + len(files) + len(data), "a name was used for two things"
-
-    def of(names: str) -> tuple[Any, ...]:
-        return tuple(keys[name] for name in names.split())
-
-    return Workflow(
-        key=WorkflowKey(first_key),
-        name="w",
-        jobs=tuple(
-            Job(
-                key=JobKey(keys[name]),
-                name=name,
-                command="true",
-                depends_on=of(spec.after),
-                input_files=of(spec.reads),
-                output_files=of(spec.writes),
-                input_user_data=of(spec.fetches),
-                output_user_data=of(spec.stores),
-                cancel_on_blocking_job_failure=not spec.goes_on,
-                priority=spec.priority,
-                supports_termination=spec.supports_termination,
-            )
-            for name, spec in jobs.items()
-        ),
-        files=tuple(File(key=FileKey(keys[n]), name=n, path=f"/{n}") for n in files),
-        user_data=tuple(
-            UserData(
-                key=DataKey(keys[n]),
-                name=n,
-                data=msgspec.Raw(b"0") if n in initial.split() else None,
-                available="on_store" if n in on_store.split() else "on_completion",
-            )
-            for n in data
-        ),
-    )
+from .specs import JobSpec, parsed, workflow
 
 
 class Play:
@@ -355,15 +264,6 @@ class Play:
 def refused(error: type[UserError], match: str | None = None) -> Any:
     """Like pytest.raises; that nothing has changed, the play itself makes sure of."""
     return pytest.raises(error, match=match)
-
-
-def parsed(text: str) -> value.Value:
-    return value.parse(text.encode(), name="a value")
-
-
-def _names(jobs: Mapping[str, JobSpec], *fields: str, also: str = "") -> list[str]:
-    texts = [getattr(spec, field) for spec in jobs.values() for field in fields]
-    return list(dict.fromkeys(" ".join([*texts, also]).split()))
 
 
 def snapshot(scheduler: Scheduler) -> dict[str, Any]:

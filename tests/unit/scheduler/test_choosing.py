@@ -2,7 +2,8 @@
 
 from torcd.scheduler import choosing
 
-from .play import Play, job
+from .play import Play
+from .specs import job
 
 
 def many(n: int):

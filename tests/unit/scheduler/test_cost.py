@@ -13,7 +13,7 @@ from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import Action, Command, Record
 
-from .play import JobSpec, job, parsed, workflow
+from .specs import JobSpec, job, parsed, workflow
 
 
 def submitted(jobs: dict[str, JobSpec], parallel: int = 4) -> Scheduler:

@@ -4,7 +4,8 @@ import pytest
 
 from torcd.errors import WrongState
 
-from .play import Play, job, refused
+from .play import Play, refused
+from .specs import job
 
 # Disable
 

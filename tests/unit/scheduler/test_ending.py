@@ -4,7 +4,8 @@ import pytest
 
 from torcd.scheduler.commands import SaveAttempt, SaveWorkflow
 
-from .play import Play, job
+from .play import Play
+from .specs import job
 
 
 def the_end(play: Play) -> SaveAttempt:

@@ -9,7 +9,8 @@ from torcd.scheduler import events as e
 from torcd.scheduler.building import AS_SUBMITTED
 from torcd.scheduler.commands import RevokeAttempt, StartAttempt, StopAttempt, WatchFile
 
-from .play import Play, job, snapshot, workflow
+from .play import Play, snapshot
+from .specs import job, workflow
 
 
 class Loaded(Play):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from .play import Play, job
+from .play import Play
+from .specs import job
 
 
 def chain(length: int, **first: str) -> dict[str, object]:

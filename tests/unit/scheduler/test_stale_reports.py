@@ -4,7 +4,8 @@ import pytest
 
 from torcd.scheduler import events as e
 
-from .play import Play, job
+from .play import Play
+from .specs import job
 
 
 def reports(attempt_key, at):

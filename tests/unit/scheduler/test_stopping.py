@@ -6,7 +6,8 @@ from torcd.errors import UnknownJob, UnknownWorkflow, WrongState
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import RemoveAttempt, SaveAttempt, StopAttempt
 
-from .play import Play, job, refused
+from .play import Play, refused
+from .specs import job
 
 # Cancel a job
 

@@ -7,7 +7,8 @@ from torcd.model import Happening
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import SaveValue
 
-from .play import Play, job, parsed, refused
+from .play import Play, refused
+from .specs import job, parsed
 
 
 def saved(play: Play) -> SaveValue:

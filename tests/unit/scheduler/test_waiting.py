@@ -5,7 +5,8 @@ import pytest
 from torcd.errors import MissingInputs
 from torcd.scheduler.commands import CreateWorkflow, SaveValue, WatchFile
 
-from .play import Play, job, refused
+from .play import Play, refused
+from .specs import job
 
 
 def test_a_job_without_dependencies_starts_at_once():

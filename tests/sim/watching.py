@@ -1,0 +1,154 @@
+"""What must hold in the make-believe world, whatever happens; an AssertionError where it does not.
+
+The scheduler's own invariants look at its memory. These look at what comes out of it.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from torcd.errors import UserError
+from torcd.model import (
+    ENDED,
+    AttemptKey,
+    FileKey,
+    Happening,
+    JobKey,
+    JobStatus,
+    Timestamp,
+    WorkflowKey,
+    WorkflowStatus,
+)
+from torcd.scheduler import Scheduler, choosing
+from torcd.scheduler import events as e
+from torcd.scheduler.commands import AddAttempt, Command, StopAttempt
+
+from . import naive
+from .executor import Life
+
+if TYPE_CHECKING:
+    from .world import World
+
+
+def check_that_loading_is_resuming(world: "World", before: dict[WorkflowKey, Any]) -> None:
+    other = Scheduler(
+        next_key=world.store.next_key,
+        next_attempt_key=world.store.next_attempt_key,
+        next_happening=world.store.next_happening,
+    )
+    for key in world.store.unfinished():
+        other.handle(world.store.load(key, frozenset(world.absent), world.now))
+    after = picture(other, world.absent)
+    for key, seen in before.items():
+        if key in after or not seen["is over"]:
+            assert after[key] == seen
+
+
+def check_refusal(world: "World", event: e.Event, error: UserError) -> None:
+    if isinstance(event, e.StoreRequested) and event.attempt_key is not None:
+        attempt = world.executor.attempts.get(event.attempt_key)
+        assert attempt is None or attempt.life is Life.OVER, f"a running job was told: {error}"
+
+
+def check_told(world: "World", before: dict[JobKey, JobStatus], commands: list[Command]) -> None:
+    assert world.scheduler is not None
+    told: dict[JobKey | None, str | None] = {}
+    for happening in commands:
+        if isinstance(happening, Happening) and happening.kind == "job_changed":
+            news = msgspec.structs.replace(happening, number=0, at=Timestamp(0))
+            assert world.last_told.get(happening.job_key) != news, "the same is told again"
+            world.last_told[happening.job_key] = news
+            told[happening.job_key] = happening.status
+    for key, status in statuses(world.scheduler).items():
+        if before.get(key, status) is not status:
+            assert told.get(key) == status.value, f"job {key} is {status}, which is not told"
+
+
+def check_choices(world: "World", commands: list[Command]) -> None:
+    assert world.scheduler is not None
+    for command in commands:
+        if isinstance(command, StopAttempt):
+            check_stop(world, command.attempt_key)
+        if not isinstance(command, AddAttempt):
+            continue
+        node = world.scheduler.workflows[command.workflow_key]
+        mean = math.inf if node.mean_microseconds is None else max(node.mean_microseconds, 1)
+        ahead = node.max_parallel_jobs * choosing.LOOKAHEAD_MICROSECONDS // mean
+        assert node.in_flight <= node.max_parallel_jobs + min(ahead, choosing.MAX_LOOKAHEAD)
+        row = world.view.workflow_rows[command.workflow_key]
+        assert row.status is WorkflowStatus.RUNNING
+        assert not row.stopping
+        assert not world.scheduler.is_draining
+        workflow = world.workflow(command.workflow_key)
+        [job] = [job for job in workflow.jobs if job.key == command.job_key]
+        assert naive.inputs_are_there(world.view, workflow, job, world.absent), (
+            f"{job.name} was chosen before what it needs is there"
+        )
+
+
+def check_stop(world: "World", key: AttemptKey) -> None:
+    """Only what somebody canceled is killed."""
+    attempt = world.view.attempts[key]
+    workflow = world.workflow(attempt.workflow_key)
+    history = naive.History(workflow, world.log + world.decided)
+    assert attempt.job_key in history.canceled_at, "killed, and nobody asked for it"
+
+
+def check_the_end(world: "World") -> None:
+    """All is calm: everything is over, as it must be, and nothing is left."""
+    assert not world.executor.attempts
+    assert world.store.active_attempts() == {}
+    for key, created in world.store.workflows.items():
+        history = naive.History(created.workflow, world.log)
+        for job in created.workflow.jobs:
+            status = world.store.status(job.key)
+            assert status is history.status(job.key), f"{job.name} of workflow {key}"
+            assert status in ENDED
+            assert world.store.told[job.key] == status.value
+        assert world.store.workflow_rows[key].status is history.workflow_status()
+    for saved in world.answered:
+        assert world.store.values[saved.data_key][saved.revision - 1] == saved
+
+
+def statuses(scheduler: Scheduler) -> dict[JobKey, JobStatus]:
+    return {
+        key: job.state.status
+        for node in scheduler.workflows.values()
+        for key, job in node.jobs.items()
+    }
+
+
+def picture(scheduler: Scheduler, absent: set[FileKey]) -> dict[WorkflowKey, Any]:
+    """All that must be the same after a restart. What ran is pending until it is heard of."""
+    found = {}
+    for key, node in scheduler.workflows.items():
+        late = [file for file, gate in node.file_gates.items() if gate.missing != (file in absent)]
+        if late and node.wait_for_inputs:
+            continue  # a file is there of which it has not heard
+        gates = {gate.subject: gate for job in node.jobs.values() for gate in job.awaits}
+        found[key] = {
+            "status": (node.status, node.stopping, node.run_id, node.started_at),
+            "is over": node.is_over,
+            "in flight": node.in_flight,
+            "jobs": {
+                job_key: (
+                    JobStatus.PENDING
+                    if job.state.status is JobStatus.RUNNING
+                    else job.state.status,
+                    job.is_stopping,
+                    job.attempt_id,
+                    job.waits,
+                )
+                for job_key, job in node.jobs.items()
+            },
+            "gates": {
+                subject: (gate.missing, gate.spoiled, gate.made, gate.opens_early)
+                for subject, gate in gates.items()
+            },
+            "data": {
+                data_key: (data.revision, data.is_stored_in_run)
+                for data_key, data in node.data.items()
+            },
+        }
+    return found
