@@ -11,14 +11,19 @@ def main() -> None:
     words = sys.argv[1:]
     try:
         code = run(words)
-        sys.stdout.flush()
     except KeyboardInterrupt:
         code = exits.INTERRUPTED
     except BrokenPipeError:
         code = exits.CLOSED_PIPE
-    if code == exits.CLOSED_PIPE:
+    try:
+        sys.stdout.flush()
+    except OSError as e:
         # What is left in the buffer can go nowhere; Python would complain about that at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(e, BrokenPipeError):
+            code = exits.CLOSED_PIPE
+        elif code == exits.DONE:
+            code = exits.cannot_go_on(e, as_json="--json" in words)
     sys.exit(code)
 
 

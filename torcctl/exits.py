@@ -47,3 +47,8 @@ def report(error: str, message: str, facts: Mapping[str, object], *, as_json: bo
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
     return exit_code(error)
+
+
+def cannot_go_on(error: OSError, *, as_json: bool) -> int:
+    """Print an error of the machine, a full disk behind standard output for example."""
+    return report("Failed", f"cannot go on: {error.strerror or error}", {}, as_json=as_json)

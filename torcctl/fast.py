@@ -210,6 +210,10 @@ def finish(call: DataCall, record: str) -> int:
         show(call, record)
     except Failed as e:
         return exits.report(e.code, e.message, e.facts, as_json=call.as_json)
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        return exits.cannot_go_on(e, as_json=call.as_json)
     return exits.DONE
 
 

@@ -111,9 +111,7 @@ def run(words: list[str]) -> int:
         return exits.CLOSED_PIPE
     except OSError as e:
         if e.filename is None and not os.environ.get("TORCCTL_DEBUG"):
-            # A full disk behind standard output, for example.
-            message = f"cannot go on: {e.strerror or e}"
-            return exits.report("Failed", message, {}, as_json=_as_json(invocation, words))
+            return exits.cannot_go_on(e, as_json=_as_json(invocation, words))
         return _bug(e, invocation, words)
     except Exception as e:  # noqa: BLE001 - the border: what comes here is a bug
         return _bug(e, invocation, words)

@@ -116,18 +116,26 @@ def test_a_closed_pipe_ends_quietly(words: tuple[str, ...], daemon: CannedDaemon
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_a_full_disk_behind_standard_output_is_an_error(daemon: CannedDaemon) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("words", [("status",), ("data", "get", "n"), ("--help",)])
+def test_a_full_disk_behind_standard_output_is_an_error(
+    words: tuple[str, ...], unbuffered: str, daemon: CannedDaemon
+) -> None:
+    from tests.unit.torcctl.canned_daemon import record
+    from torcd.protocol import user_data as u
+
     daemon.answer(m.GetWorkflow, m.WorkflowReply(workflow()))
+    daemon.answer(u.Fetch, record("1"))
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "torcctl", "status"],
+            [sys.executable, "-m", "torcctl", *words],
             stdout=full,
             stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
             check=False,
         )
-    assert done.returncode == 1
-    assert b"No space left on device" in done.stderr
-    assert b"Traceback" not in done.stderr
+    message = b"torcctl: cannot go on: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, message)
 
 
 def test_arguments_that_are_not_utf_8_are_refused(daemon: CannedDaemon) -> None:
