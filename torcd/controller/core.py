@@ -20,6 +20,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 from anyio.abc import TaskStatus
 
@@ -110,9 +111,9 @@ class Controller:
         self._watcher = InputWatcher(self._file_appeared)
         self._harvester = Harvester(scheduler, self._layout, settings.max_value_bytes, self._put)
         self._preparer = Preparer(scheduler, store, self._layout, executor.start, self._not_started)
-        self._inbox: deque[tuple[e.Event, _Request | None]] = deque()
+        self._inbox: deque[tuple[e.Event | None, _Request | None]] = deque()
+        """None for an event: somebody only wants to know when all before it is on disk."""
         self._wake = anyio.Event()
-        self._settled = anyio.Event()
         self._is_busy = False
 
     @staticmethod
@@ -138,7 +139,6 @@ class Controller:
         while True:
             if not self._inbox:
                 self._is_busy = False
-                self._settled.set()
                 self._wake = anyio.Event()
                 await self._wake.wait()
             await self._one_batch()
@@ -155,15 +155,18 @@ class Controller:
         self._act(batch)
         self.feed.publish(batch.happenings)
         self._log_workflows(batch.happenings)
-        for request in batch.requests:
-            request.done.set()
+        if batch.requests:
+            for request in batch.requests:
+                request.done.set()
+            # They look at memory now, before anything is decided that is not on disk.
+            await anyio.lowlevel.checkpoint()
 
     def _decide(self) -> _Batch:
         batch = _Batch()
         for _ in range(min(len(self._inbox), MAX_BATCH)):
             event, request = self._inbox.popleft()
             try:
-                commands = self.scheduler.handle(event)
+                commands = [] if event is None else self.scheduler.handle(event)
             except errors.UserError as error:
                 if request is None:
                     raise
@@ -200,15 +203,20 @@ class Controller:
         return request.commands
 
     async def settled(self) -> None:
-        """Return when everything that came in so far is decided and on disk."""
-        while self._is_busy:
-            await self._settled.wait()
+        """Return when everything that came in so far is decided and on disk.
 
-    def _put(self, event: e.Event, request: _Request | None = None) -> None:
+        What comes in later is not waited for: there may be no end to it. Until the caller waits
+        for something else, memory is not ahead of the disk.
+        """
+        if self._is_busy:
+            marker = _Request()
+            self._put(None, marker)
+            await marker.done.wait()
+
+    def _put(self, event: e.Event | None, request: _Request | None = None) -> None:
         self._inbox.append((event, request))
         if not self._is_busy:
             self._is_busy = True
-            self._settled = anyio.Event()
             self._wake.set()
 
     def _reports(self, reports: list[base.Report]) -> None:

@@ -32,17 +32,20 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
         raise errors.InvalidParameter("the directory must be absolute", parameter="directory")
     # One at a time, because the keys are counted from where the last one ended.
     async with context.controller.submitting:
+        # Who was cut off while he submitted has left a request behind that takes keys too.
+        await context.controller.settled()
         first_key = context.controller.scheduler.next_key
         workflow, values = await to_thread.run_sync(
             _expand, parameters, first_key, context.controller.settings.max_value_bytes
         )
+        absent = await to_thread.run_sync(absent_inputs, workflow)
         context.controller.keep_environment(workflow.key, _inherited(context, parameters))
         await context.controller.request(
             SubmitRequested(
                 workflow=workflow,
                 max_parallel_jobs=limit,
                 initial_values=values,
-                absent_files=await to_thread.run_sync(absent_inputs, workflow),
+                absent_files=absent,
                 wait_for_inputs=bool(parameters.wait_for_inputs),
                 at=context.controller.now(),
             )

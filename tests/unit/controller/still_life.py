@@ -1,0 +1,109 @@
+"""A controller with a real store and an executor that runs nothing, whose commits a test can hold."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskStatus
+
+from torcd.controller import Controller
+from torcd.controller.core import Settings
+from torcd.executors.base import AttemptOrder, Report
+from torcd.feed import Feed
+from torcd.model import AttemptKey
+from torcd.protocol import manager as m
+from torcd.scheduler import Scheduler
+from torcd.server.calls import Call
+from torcd.server.context import Context
+from torcd.server.handlers import submit
+from torcd.store import Store
+
+
+class IdleExecutor:
+    """Takes orders and carries out none."""
+
+    def __init__(self) -> None:
+        self.ordered: list[AttemptOrder] = []
+        self.report: Callable[[list[Report]], None] = lambda reports: None
+
+    async def run(
+        self, report: Callable[[list[Report]], None], *, task_status: TaskStatus[None]
+    ) -> None:
+        self.report = report
+        task_status.started()
+        await anyio.sleep_forever()
+
+    def add_environment(self, name: str, variables: Mapping[str, str]) -> None: ...
+    def remove_environment(self, name: str) -> None: ...
+    def start(self, orders: Iterable[AttemptOrder]) -> None:
+        self.ordered += orders
+
+    def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None: ...
+    def revoke(self, attempt_key: AttemptKey) -> None: ...
+    def acknowledge(self, attempts: Iterable[AttemptKey]) -> None: ...
+
+
+class HeldStore(Store):
+    """Calls `before_commit` before each commit."""
+
+    before_commit: Callable[[], Any] | None = None
+
+    async def commit(self, *arguments: Any, **options: Any) -> None:
+        if self.before_commit is not None:
+            await self.before_commit()
+        await super().commit(*arguments, **options)
+
+
+class StillLife:
+    def __init__(self, controller: Controller, store: HeldStore, executor: IdleExecutor) -> None:
+        self.controller = controller
+        self.store = store
+        self.executor = executor
+        self.context = Context(
+            controller=controller,
+            socket="/s",
+            state_dir=controller.settings.state_dir,
+            started_at=controller.now(),
+            version="0",
+            default_parallel_jobs=2,
+            denied_variables=(),
+            warden_pid=lambda: None,
+            stop=lambda mode: None,
+            log=structlog.get_logger(),
+        )
+
+    async def submit(self, spec: bytes = b'{"jobs": [{"command": "true"}]}') -> m.Submitted:
+        parameters = m.Submit(workflow=msgspec.Raw(spec), directory="/")
+        return await submit.submit(self.context, parameters, NO_CALL)
+
+
+async def _send_nothing(reply: object) -> None: ...
+
+
+NO_CALL = Call("", None, False, 0, _send_nothing)
+
+
+@asynccontextmanager
+async def still_life(state_dir: Path) -> AsyncIterator[StillLife]:
+    async with HeldStore.open(state_dir / "torcd.db") as store:
+        assert isinstance(store, HeldStore)
+        executor = IdleExecutor()
+        settings = Settings(
+            socket="/s",
+            state_dir=str(state_dir),
+            shell="/bin/sh",
+            max_value_bytes=1 << 20,
+            termination_grace_seconds=1.0,
+            boot_id="boot",
+        )
+        controller = Controller(
+            settings, Scheduler(), store, executor, Feed(), structlog.get_logger()
+        )
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(controller.run)
+            yield StillLife(controller, store, executor)
+            tasks.cancel_scope.cancel()

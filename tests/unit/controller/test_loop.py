@@ -1,0 +1,96 @@
+"""The controller's loop: who is answered when, and what is left by those who go away."""
+
+from pathlib import Path
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from tests.unit.controller.still_life import StillLife, still_life
+from torcd.model import WorkflowKey
+from torcd.scheduler import events as e
+
+
+async def test_who_waits_for_what_came_in_does_not_wait_for_what_comes_later(
+    tmp_path: Path,
+) -> None:
+    async with still_life(tmp_path) as world:
+        key = WorkflowKey(int((await world.submit()).key))
+        controller = world.controller
+        events = [e.PauseRequested, e.ResumeRequested]
+        commits = 0
+
+        async def more_comes_in() -> None:
+            nonlocal commits
+            commits += 1
+            for event in events:
+                tasks.start_soon(controller.request, event(key, controller.now()))
+            await checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            world.store.before_commit = more_comes_in
+            tasks.start_soon(controller.request, e.PauseRequested(key, controller.now()))
+            await checkpoint()
+            await controller.settled()
+            assert commits < 10
+            world.store.before_commit = None
+
+
+async def test_memory_is_not_ahead_of_the_disk_for_who_waited(tmp_path: Path) -> None:
+    async with still_life(tmp_path) as world:
+        key = WorkflowKey(int((await world.submit()).key))
+        controller = world.controller
+        node = controller.scheduler.workflows[key]
+        seen: list[str] = []
+
+        async def one_more_comes_in() -> None:
+            world.store.before_commit = None
+            tasks.start_soon(controller.request, e.ResumeRequested(key, controller.now()))
+            await checkpoint()
+
+        async def ask() -> None:
+            await controller.request(e.PauseRequested(key, controller.now()))
+            seen.append(node.status.value)
+
+        async with anyio.create_task_group() as tasks:
+            world.store.before_commit = one_more_comes_in
+            tasks.start_soon(ask)
+        assert seen == ["paused"]
+
+
+async def test_who_is_cut_off_while_submitting_does_not_confuse_the_keys_of_the_next(
+    tmp_path: Path,
+) -> None:
+    async with still_life(tmp_path) as world:
+        first = await world.submit()
+        controller = world.controller
+        held, go_on = anyio.Event(), anyio.Event()
+
+        async def hold() -> None:
+            held.set()
+            await go_on.wait()
+
+        async def submit_and_be_cut_off() -> None:
+            with cut_off:
+                await world.submit()
+
+        cut_off = anyio.CancelScope()
+        keys = []
+        world.store.before_commit = hold
+        async with anyio.create_task_group() as tasks:
+            key = WorkflowKey(int(first.key))
+            tasks.start_soon(controller.request, e.PauseRequested(key, controller.now()))
+            await held.wait()
+            tasks.start_soon(submit_and_be_cut_off)
+            while not controller._inbox:  # until it waits for the commit that is under way
+                await checkpoint()
+            cut_off.cancel()
+            tasks.start_soon(_submit_into, world, keys)
+            while len(controller._inbox) < 2:
+                await checkpoint()
+            go_on.set()
+        assert len(keys) == 1
+        assert (await world.submit()).key not in {first.key, *keys}
+
+
+async def _submit_into(world: StillLife, keys: list[str]) -> None:
+    keys.append((await world.submit()).key)
