@@ -16,13 +16,20 @@ from torcd.model import (
     Happening,
     JobKey,
     JobStatus,
+    Reason,
     Timestamp,
     WorkflowKey,
     WorkflowStatus,
 )
 from torcd.scheduler import Scheduler, choosing
 from torcd.scheduler import events as e
-from torcd.scheduler.commands import AddAttempt, Command, StopAttempt
+from torcd.scheduler.commands import (
+    AddAttempt,
+    Command,
+    RevokeAttempt,
+    StartAttempt,
+    StopAttempt,
+)
 
 from . import naive
 from .executor import Life
@@ -43,6 +50,26 @@ def check_that_loading_is_resuming(world: "World", before: dict[WorkflowKey, Any
     for key, seen in before.items():
         if key in after or not seen["is over"]:
             assert after[key] == seen
+
+
+def check_orders_are_repeated(world: "World", key: WorkflowKey, commands: list[Command]) -> None:
+    """What was wanted of each attempt before the restart is wanted of it again."""
+    row = world.store.workflow_rows[key]
+    orders: dict[AttemptKey, list[type[Command]]] = {}
+    for command in commands:
+        if isinstance(command, StartAttempt | StopAttempt | RevokeAttempt):
+            orders.setdefault(command.attempt_key, []).append(type(command))
+    for attempt_key, attempt in world.store.active_attempts().items():
+        if attempt.workflow_key != key:
+            continue
+        job = world.store.job_rows[attempt.job_key]
+        wanted: list[type[Command]] = [StartAttempt]
+        if job is not None and job.stopping:
+            is_dependency = job.reason is Reason.DEPENDENCY
+            wanted.append(RevokeAttempt if is_dependency else StopAttempt)
+        elif row.status is WorkflowStatus.PAUSED:
+            wanted.append(RevokeAttempt)
+        assert orders.get(attempt_key) == wanted
 
 
 def check_refusal(world: "World", event: e.Event, error: UserError) -> None:

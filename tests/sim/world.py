@@ -148,6 +148,7 @@ class World:
         self.executor.meet_daemon()
         for key in self.store.unfinished():
             self.handle(self.store.load(key, frozenset(self.absent), self.tick()))
+            watching.check_orders_are_repeated(self, key, self.decided[-1][1])
         return True
 
     def crash(self, pick: Pick) -> bool:

@@ -80,6 +80,7 @@ class Play:
 
     def tell(self, event: e.Event) -> list[Command]:
         before = dict(self._all_statuses())
+        first = self.scheduler._memory.next_happening
         try:
             picture = snapshot(self.scheduler)
             self.last = self.scheduler.handle(event)
@@ -88,6 +89,8 @@ class Play:
             raise
         self.history += self.last
         assert violations(self.scheduler) == []
+        numbers = [h.number for h in self.last if isinstance(h, Happening)]
+        assert numbers == list(range(first, self.scheduler._memory.next_happening))
         told = {h.job_key: h.status for h in self.last if isinstance(h, Happening) and h.job_key}
         for key, status in self._all_statuses():
             if key in before and before[key] != status:
