@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from torcd import __version__, errors
-from torcd.config import Config, load
+from torcd.config import Config, load, usable_cpus
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,7 +43,10 @@ def _run(config: Config) -> int:
 
 
 def _check_config(config: Config) -> int:
-    print(msgspec.toml.encode(config).decode(), end="")
+    # TOML has no null: what is worked out at the start is told as it would be worked out now.
+    jobs = config.max_parallel_jobs or usable_cpus()
+    in_force = msgspec.structs.replace(config, max_parallel_jobs=jobs)
+    print(msgspec.toml.encode(in_force).decode(), end="")
     return 0
 
 

@@ -1,0 +1,80 @@
+"""`torcd run|check-config|migrate` as somebody types them."""
+
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.user_world import PATIENCE_SECONDS, User, a_user
+from torcd.config import Config, usable_cpus
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[User]:
+    with a_user(tmp_path) as somebody:
+        yield somebody
+
+
+def torcd(user: User, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["torcd", *words],
+        env=user.environment,
+        cwd=user.directory,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+def test_check_config_prints_every_key_as_it_is_in_force(user: User) -> None:
+    done = torcd(user, "check-config")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = tomllib.loads(done.stdout)
+    assert set(told) == set(Config.__struct_fields__)
+    assert told["socket"] == str(user.socket)
+    assert told["state_dir"] == str(user.home / "state" / "torcd")
+    assert told["max_parallel_jobs"] == usable_cpus()
+
+
+def test_what_check_config_prints_is_a_configuration_that_says_the_same(user: User) -> None:
+    (user.directory / "mine.toml").write_text('shell = "sh"\nmax_parallel_jobs = 7\n')
+    first = torcd(user, "check-config", "--config", "mine.toml")
+    assert 'shell = "sh"\n' in first.stdout
+    assert "max_parallel_jobs = 7\n" in first.stdout
+    (user.directory / "whole.toml").write_text(first.stdout)
+    second = torcd(user, "--config", "whole.toml", "check-config")
+    assert second.stdout == first.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "check-config", "migrate"])
+def test_a_wrong_configuration_is_refused_in_one_line(command: str, user: User) -> None:
+    (user.directory / "mine.toml").write_text('log_levle = "info"\n')
+    done = torcd(user, command, "--config", "mine.toml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        'torcd: mine.toml: there is no key "log_levle"; did you mean "log_level"?\n'
+    )
+    assert not (user.home / "state").exists()
+
+
+def test_migrate_makes_the_database_and_says_so_when_there_is_nothing_to_do(user: User) -> None:
+    database = user.directory / "s" / "torcd.db"
+    first = torcd(user, "migrate", "--state-dir", "s")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "(it was at 0)" in first.stdout
+    assert database.exists()
+    second = torcd(user, "migrate", "--state-dir", "s")
+    assert second.returncode == 0
+    assert second.stdout.startswith(f"{database} is up to date (version ")
+
+
+@pytest.mark.parametrize("command", ["run", "migrate"])
+def test_a_database_in_use_is_left_alone(command: str, user: User) -> None:
+    user.torcctl("daemon", "start")
+    done = torcd(user, command, "--socket", "other.sock")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "another torcd is using it; stop that one first" in done.stderr
+    assert user.asks("daemon", "status")["socket"] == str(user.socket)
