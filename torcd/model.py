@@ -104,10 +104,6 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """How long it may run; None: as long as it likes."""
 
 
-ONE_CPU = Resources()
-"""What a job asks for that does not say."""
-
-
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as submitted: what does not change while it runs."""
 
@@ -127,7 +123,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: str | None = None
     """Absolute; None is the workflow's directory."""
     stdio: Stdio = "separate"
-    resources: Resources = ONE_CPU
+    resources: Resources | None = None
+    """None: it does not ask, and only the limit of its workflow bounds it."""
     failure_handler: str | None = None
     """The name of one of the workflow's."""
 
