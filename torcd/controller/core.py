@@ -108,7 +108,7 @@ class Controller:
         self._layout = Layout(settings.state_dir)
         self._launcher = Launcher(self._layout, store.secret, settings.shell)
         self._shelf = Shelf(scheduler, store, executor, settings.socket, settings.boot_id)
-        self._watcher = InputWatcher(self._file_appeared)
+        self._watcher = InputWatcher(self._file_appeared, log)
         self._harvester = Harvester(scheduler, self._layout, settings.max_value_bytes, self._put)
         self._preparer = Preparer(scheduler, store, self._layout, executor.start, self._not_started)
         self._inbox: deque[tuple[e.Event | None, _Request | None]] = deque()

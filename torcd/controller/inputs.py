@@ -4,12 +4,18 @@ The kernel says when something appears in a directory (inotify). While a file's 
 exist either, the nearest one above it that does is watched. A file counts as there when whoever
 writes it has closed it or moved it into place, not when it is created: a consumer must not read
 the first half.
+
+Paths are whatever a spec says, and no path may end the daemon. A directory that is there but cannot
+be watched (it may not be read, or the kernel's limit of watches is reached) is told in the log; what
+appears in it is seen when something else makes us look.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Callable
+from typing import Any
 
 from asyncinotify import Inotify, Mask, Watch
 
@@ -30,12 +36,18 @@ _MASK = (
 )
 
 
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
+
+
 class InputWatcher:
-    def __init__(self, appeared: Appeared) -> None:
+    def __init__(self, appeared: Appeared, log: Any) -> None:
         self._appeared = appeared
+        self._log = log
         self._wanted: dict[str, set[tuple[WorkflowKey, FileKey]]] = {}
         self._inotify: Inotify | None = None
         self._watches: dict[str, Watch] = {}
+        self._unwatchable: set[str] = set()
+        """Directories that are there and could not be watched."""
 
     async def run(self) -> None:
         with Inotify() as inotify:
@@ -43,15 +55,19 @@ class InputWatcher:
             for path in list(self._wanted):
                 self._look(path)
             async for event in inotify:
-                directory = str(event.watch.path) if event.watch is not None else None
-                if event.mask & _GONE and directory is not None:
-                    self._watches.pop(directory, None)
                 name = None if event.name is None else str(event.name)
-                self._something_in(directory, name)
+                if event.watch is None:
+                    self._something_in(None, name)
+                    continue
+                # One directory may have several names: by symbolic links, or mounted twice.
+                for directory in [d for d, w in self._watches.items() if w is event.watch]:
+                    if event.mask & _GONE:
+                        del self._watches[directory]
+                    self._something_in(directory, name)
 
     def watch(self, workflow_key: WorkflowKey, file_key: FileKey, path: str) -> None:
         """Say once when the file is there; at once, if it is."""
-        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        path = os.path.join(_real_directory(path), os.path.basename(path))
         self._wanted.setdefault(path, set()).add((workflow_key, file_key))
         if self._inotify is not None:
             self._look(path)
@@ -72,35 +88,57 @@ class InputWatcher:
 
     def _look(self, path: str) -> None:
         # Watch first and look then: what comes in between is seen by one of the two.
-        while self._watch_above(path) != os.path.dirname(path):
-            if not os.path.isdir(os.path.dirname(path)):
+        directory = os.path.dirname(path)
+        while self._watch_above(path) != directory and directory not in self._unwatchable:
+            if not os.path.isdir(directory):
                 return
         if os.path.exists(path) and not _is_being_written(path):
             for pair in self._wanted.pop(path, ()):
                 self._appeared(*pair)
 
     def _watch_above(self, path: str) -> str:
-        """Watch the nearest directory above that is there; returns it."""
-        assert self._inotify is not None
+        """Watch the nearest directory above that can be watched; returns it."""
         directory = os.path.dirname(path)
-        while directory not in self._watches:
-            try:
-                self._watches[directory] = self._inotify.add_watch(directory, _MASK)
-            except OSError:
-                if directory == "/":
-                    raise
-                directory = os.path.dirname(directory)
+        while directory not in self._watches and not self._add_watch(directory):
+            if directory == os.path.dirname(directory):
+                break
+            directory = os.path.dirname(directory)
         return directory
+
+    def _add_watch(self, directory: str) -> bool:
+        assert self._inotify is not None
+        try:
+            self._watches[directory] = self._inotify.add_watch(directory, _MASK)
+        except OSError as error:
+            if error.errno not in _NOT_THERE and directory not in self._unwatchable:
+                self._unwatchable.add(directory)
+                self._log.warning(
+                    "cannot watch for input files", directory=directory, problem=str(error)
+                )
+            return False
+        self._unwatchable.discard(directory)
+        return True
 
     def _drop_unused_watches(self) -> None:
         for directory in list(self._watches):
             prefix = directory.rstrip("/") + "/"
             if not any(path.startswith(prefix) for path in self._wanted):
                 watch = self._watches.pop(directory)
+                if watch in self._watches.values():
+                    continue
                 assert self._inotify is not None
                 # The directory may be gone, and its watch with it.
                 with contextlib.suppress(OSError):
                     self._inotify.rm_watch(watch)
+
+
+def _real_directory(path: str) -> str:
+    """The directory of a path, without symbolic links where they can be followed."""
+    directory = os.path.dirname(path)
+    try:
+        return os.path.realpath(directory)
+    except OSError:
+        return directory
 
 
 def _concerns(path: str, directory: str, name: str) -> bool:

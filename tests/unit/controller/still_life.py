@@ -1,4 +1,4 @@
-"""A controller with a real store and an executor that runs nothing, whose commits a test can hold."""
+"""A controller with a real store and an executor that runs nothing; a test can hold its commits."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
