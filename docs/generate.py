@@ -94,7 +94,7 @@ _LISTS = {
 
 
 def _commands() -> str:
-    context = click.Context(cli, info_name="torcctl")
+    context = _context(cli, "torcctl")
     parts = ["## Options of every command\n", _options(cli)]
     for title, section in commands.SECTIONS.items():
         parts.append(f"## {title}\n")
@@ -106,7 +106,7 @@ def _commands() -> str:
 
 
 def _command(command: click.Command, name: str, above: click.Context) -> Iterator[str]:
-    context = click.Context(command, info_name=name, parent=above)
+    context = _context(command, name, above)
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
             found = command.get_command(context, below)
@@ -118,6 +118,13 @@ def _command(command: click.Command, name: str, above: click.Context) -> Iterato
     options = _options(command)
     if options:
         yield options
+
+
+def _context(
+    command: click.Command, name: str, above: click.Context | None = None
+) -> click.Context:
+    # With the settings: a command remembers its help option as the first context has it.
+    return click.Context(command, info_name=name, parent=above, **command.context_settings)
 
 
 def _options(command: click.Command) -> str:
