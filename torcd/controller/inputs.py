@@ -5,9 +5,9 @@ exist either, the nearest one above it that does is watched. A file counts as th
 writes it has closed it or moved it into place, not when it is created: a consumer must not read
 the first half.
 
-Paths are whatever a spec says, and no path may end the daemon. A directory that is there but cannot
-be watched (it may not be read, or the kernel's limit of watches is reached) is told in the log; what
-appears in it is seen when something else makes us look.
+Paths are whatever a spec says, and no path may end the daemon. A directory that is there but
+cannot be watched (it may not be read, or the kernel's limit of watches is reached) is told in the
+log; what appears in it is seen when something else makes us look.
 """
 
 import contextlib

@@ -21,6 +21,11 @@ def meta(connection: sqlite3.Connection) -> tuple[bytes, Counters]:
     return secret, Counters(*counters)
 
 
+def _can_be_there(number: int) -> bool:
+    """Whether a number that somebody gave could be in a column; SQLite takes no other."""
+    return 0 <= number < 1 << 63
+
+
 # Workflows
 
 _WORKFLOW = (
@@ -91,6 +96,8 @@ def attempts(
     run_id: int | None,
     job_keys: Collection[JobKey] | None,
 ) -> list[AttemptRow]:
+    if run_id is not None and not _can_be_there(run_id):
+        return []
     rows = connection.execute(
         "SELECT key, job_key, run_id, attempt_id, status, reason, message, return_code,"
         " started_at, ended_at, cpu_seconds, peak_memory_bytes FROM attempt"
@@ -133,8 +140,10 @@ _ONE_REVISION = _CHAIN + _REVISION.format(
 def value(connection: sqlite3.Connection, key: DataKey, revision: int | None) -> RevisionRow | None:
     if revision is None:
         row = connection.execute(_NEWEST, (key,)).fetchone()
-    else:
+    elif _can_be_there(revision):
         row = connection.execute(_ONE_REVISION, (key, revision)).fetchone()
+    else:
+        row = None
     return None if row is None else msgspec.convert(row, RevisionRow)
 
 
@@ -151,6 +160,9 @@ def happenings(
     connection: sqlite3.Connection, since: int, key: WorkflowKey | None, limit: int | None
 ) -> list[Happening]:
     """Those from number `since` on, at most `limit`."""
+    since = max(since, 1)
+    if not _can_be_there(since):
+        return []
     rows = connection.execute(
         # `since` may be in the middle of a row.
         "SELECT happenings FROM event WHERE first_number >= coalesce("

@@ -30,6 +30,8 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
         )
     if not os.path.isabs(parameters.directory):
         raise errors.InvalidParameter("the directory must be absolute", parameter="directory")
+    if "\0" in parameters.directory:
+        raise errors.InvalidParameter("the directory has a NUL in it", parameter="directory")
     # One at a time, because the keys are counted from where the last one ended.
     async with context.controller.submitting:
         # Who was cut off while he submitted has left a request behind that takes keys too.
