@@ -9,7 +9,7 @@ import msgspec
 
 from torcctl.invocation import Invocation
 from torcd import spec
-from torcd.errors import UserError
+from torcd.errors import InvalidSpec, MissingInputs, UserError
 from torcd.protocol import manager as m
 from torcd.spec import formats
 
@@ -23,6 +23,7 @@ class CannotRead(UserError):
 class SpecFile(msgspec.Struct, frozen=True):
     """A spec that was read and found right."""
 
+    path: str
     document: spec.Document
     default_name: str
     directory: str
@@ -66,7 +67,7 @@ def read(path: str, spec_format: str | None) -> SpecFile:
     directory = Path.cwd() if path == "-" else Path(path).absolute().parent
     if ".." in directory.parts:
         directory = directory.resolve()
-    return SpecFile(document, spec.default_name(path), str(directory))
+    return SpecFile(path, document, spec.default_name(path), str(directory))
 
 
 def submit(
@@ -76,24 +77,30 @@ def submit(
     max_parallel_jobs: int | None,
     wait_for_inputs: bool,
 ) -> m.Submitted:
-    """Submit it, with this process's environment, and tell what is doubtful about it."""
+    """Submit it, with this process's environment, and tell what is doubtful about it.
+
+    Raises what the daemon says no with; InvalidSpec and MissingInputs with the file's name.
+    """
     for problem in file.document.warnings:
         invocation.say(str(problem))
     environment, unsendable = _environment()
     if unsendable:
         names = ", ".join(unsendable)
         invocation.say(f"warning: the jobs do not get {names}: not UTF-8")
-    submitted = invocation.call(
-        m.Submit(
-            workflow=msgspec.Raw(msgspec.json.encode(file.document.spec)),
-            directory=file.directory,
-            default_name=file.default_name,
-            environment=environment,
-            user=_login_name(),
-            max_parallel_jobs=max_parallel_jobs or invocation.settings.max_parallel_jobs,
-            wait_for_inputs=wait_for_inputs or None,
-        )
+    request = m.Submit(
+        workflow=msgspec.Raw(msgspec.json.encode(file.document.spec)),
+        directory=file.directory,
+        default_name=file.default_name,
+        environment=environment,
+        user=_login_name(),
+        max_parallel_jobs=max_parallel_jobs or invocation.settings.max_parallel_jobs,
+        wait_for_inputs=wait_for_inputs or None,
     )
+    try:
+        submitted = invocation.call(request)
+    except (InvalidSpec, MissingInputs) as e:
+        # What only the daemon could see; it does not know where the spec comes from.
+        raise type(e)(f"{file.path}: {e.message}", **e.facts) from None
     for warning in submitted.warnings:
         invocation.say(f"warning: {warning}")
     return submitted

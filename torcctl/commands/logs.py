@@ -12,7 +12,7 @@ from torcctl.logfile import chunks, follow
 from torcctl.options import Command, pass_invocation
 from torcctl.render import jsontext
 from torcd.errors import UnknownJob, UserError
-from torcd.model import ENDED
+from torcd.model import ENDED, Reason
 from torcd.protocol import manager as m
 
 Stream = Literal["stdout", "stderr"]
@@ -67,6 +67,8 @@ def command(
         result = _wait_for_attempt(invocation, found, attempt)
     if result is None:
         raise _nothing(found, attempt)
+    if result.reason is Reason.START_FAILED:
+        raise NoLog(f"job '{found.name}' did not start: {result.message}", job=found.name)
     path = result.stderr if stream == "stderr" else result.stdout
     if path is None:
         raise NoLog(f"job '{found.name}' keeps no {stream} (stdio: {found.stdio})", job=found.name)

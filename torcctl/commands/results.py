@@ -41,4 +41,9 @@ def command(
             jobs=list(jobs) or None,
         )
     )
-    invocation.print_list(reply, RESULTS, reply.items, empty="nothing has run yet")
+    invocation.print_list(
+        reply,
+        RESULTS,
+        reply.items,
+        empty="no such attempts" if run_id or jobs else "nothing has run yet",
+    )

@@ -11,6 +11,7 @@ from tests.unit.torcctl.canned_daemon import CannedDaemon, job, result, workflow
 from tests.unit.torcctl.conftest import Run
 from torcctl import logfile
 from torcctl.specfile import CannotRead
+from torcd.model import Reason
 from torcd.protocol import manager as m
 
 
@@ -72,6 +73,18 @@ def test_a_job_that_never_ran_says_so(
     outcome = torcctl(*words)
     assert outcome.code == 1
     assert "never ran (it is canceled)" in outcome.err
+
+
+@pytest.mark.parametrize("words", [("logs", "a"), ("logs", "a", "-f"), ("logs", "a", "--stderr")])
+def test_a_job_that_could_not_be_started_says_why(
+    words: tuple[str, ...], daemon: CannedDaemon, torcctl: Run
+) -> None:
+    why = {"reason": Reason.START_FAILED, "message": "there is no program x", "started_at": None}
+    failed = result("a", status="failed", stdout="/nowhere", stderr="/nowhere", **why)
+    answers(daemon, [job("a", "failed")], [failed])
+    outcome = torcctl(*words)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == "torcctl: job 'a' did not start: there is no program x\n"
 
 
 def test_a_job_that_keeps_no_log_says_so(daemon: CannedDaemon, torcctl: Run) -> None:

@@ -224,7 +224,7 @@ class TestRun:
     ) -> None:
         daemon.answer(m.Submit, errors.MissingInputs("f1 is not there", names=["f1"]))
         outcome = torcctl("run", spec)
-        assert (outcome.code, outcome.err) == (1, "torcctl: f1 is not there\n")
+        assert (outcome.code, outcome.err) == (1, f"torcctl: {spec}: f1 is not there\n")
 
 
 def test_run_starts_a_daemon_at_its_socket_if_none_answers(
