@@ -51,6 +51,11 @@ def _meaning(info: mi.Type) -> str:
     return str((described or {})["description"])
 
 
+def _list(item: mi.Type) -> str:
+    kind = _type(item)
+    return _LISTS.get(kind, f"list of {kind}")
+
+
 def _type(info: mi.Type) -> str:
     match info:
         case mi.Metadata():
@@ -59,7 +64,9 @@ def _type(info: mi.Type) -> str:
             members = [member for member in info.types if not isinstance(member, mi.NoneType)]
             return " or ".join(dict.fromkeys(map(_type, members)))
         case mi.VarTupleType():
-            return _LISTS.get(_type(info.item_type), f"list of {_type(info.item_type)}")
+            return _list(info.item_type)
+        case mi.DictType():
+            return _MAPPINGS[_type(info.value_type)]
         case mi.LiteralType():
             return " or ".join(f"`{value}`" for value in info.values)
         case mi.StructType():
@@ -72,7 +79,7 @@ _TYPES: dict[type[mi.Type], str] = {
     mi.StrType: "text",
     mi.BoolType: "`true` or `false`",
     mi.IntType: "whole number",
-    mi.DictType: "mapping of texts",
+    mi.FloatType: "number",
     mi.RawType: "any JSON",
     mi.AnyType: "any JSON",
 }
@@ -82,7 +89,13 @@ _STRUCTS: dict[type, str] = {
     schema.FileSpec: "file",
     schema.UserDataSpec: "user_data",
 }
+_SCALARS = "text or whole number or number or `true` or `false`"
+_MAPPINGS = {
+    "text": "mapping of texts",
+    f"{_SCALARS} or list of values": "mapping of values or lists of them",
+}
 _LISTS = {
+    _SCALARS: "list of values",
     "text": "list of texts",
     "text or `{name, cli_arg}`": "list of names or `{name, cli_arg}`",
     "job": "list of jobs",

@@ -1,5 +1,7 @@
 """Jobs that wait for one another, named in words."""
 
+from collections.abc import Sequence
+
 from torcd import graph, model
 from torcd.spec.problems import Finding, quoted
 
@@ -7,15 +9,16 @@ _SHOWN_AT_EACH_END = 10
 """How many steps of a long cycle a message names from its beginning, and from its end."""
 
 
-def findings(workflow: model.Workflow) -> list[Finding]:
-    """A finding for each knot of jobs that can never start."""
+def findings(workflow: model.Workflow, origins: Sequence[int]) -> list[Finding]:
+    """A finding for each knot of jobs that can never start. `origins`: each job's place in the
+    spec."""
     found = graph.find_cycles(workflow, graph.gates(workflow))
     if not found:
         return []
     names: dict[int, str] = {job.key: job.name for job in workflow.jobs}
     names.update((file.key, file.name) for file in workflow.files)
     names.update((item.key, item.name) for item in workflow.user_data)
-    places = {job.key: n for n, job in enumerate(workflow.jobs)}
+    places = {job.key: n for job, n in zip(workflow.jobs, origins, strict=True)}
     return [Finding(("jobs", places[c[0].producer]), _message(c, names)) for c in found]
 
 

@@ -6,8 +6,10 @@ and looking at the findings: there is no second set of rules. Names of jobs, of 
 user_data are three namespaces.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import msgspec
 
@@ -15,11 +17,17 @@ from torcd import model, value
 from torcd.errors import InvalidValue, TooLarge
 from torcd.spec import commands, cycles
 from torcd.spec.names import Namespace, check_name
+from torcd.spec.parameters import Reader
 from torcd.spec.placeholders import Placeholder
 from torcd.spec.problems import Finding, Path, Severity, quoted
-from torcd.spec.schema import Entry, JobSpec, Reference, UserDataSpec, WorkflowSpec
+from torcd.spec.schema import Entry, FileSpec, JobSpec, Reference, UserDataSpec, WorkflowSpec
+from torcd.spec.unrolling import Item, Unrolled, said_once
+
+Made = TypeVar("Made")
 
 MAX_JOBS = 1_000_000
+MAX_FILES = 1_000_000
+MAX_USER_DATA = 1_000_000
 
 
 class Expansion(msgspec.Struct, frozen=True):
@@ -37,15 +45,49 @@ def expansion(
     max_jobs: int = MAX_JOBS,
 ) -> Expansion:
     """Expand, and tell everything that is wrong with the spec."""
-    count = len(spec.jobs or ())
-    if count > max_jobs:
-        spec = msgspec.structs.replace(spec, jobs=None)
-    expander = _Expander(spec, directory, default_name, first_key)
+    unrolled = _Unrolled(spec)
+    too_many = [
+        Finding((section,), f"the workflow has {count} {section}, and may have {most}")
+        for section, count, most in (
+            ("jobs", unrolled.jobs.count, max_jobs),
+            ("files", unrolled.files.count, MAX_FILES),
+            ("user_data", unrolled.user_data.count, MAX_USER_DATA),
+        )
+        if count > most
+    ]
+    if too_many:
+        empty = model.Workflow(key=model.WorkflowKey(first_key), name=default_name, jobs=())
+        return Expansion(empty, [*unrolled.findings, *too_many])
+    expander = _Expander(spec, unrolled, directory, default_name, first_key)
     workflow = expander.workflow()
-    if count > max_jobs:
-        message = f"the workflow has {count} jobs, and may have {max_jobs}"
-        return Expansion(workflow, [Finding(("jobs",), message)])
-    return Expansion(workflow, [*expander.findings, *cycles.findings(workflow)])
+    findings = [f for f in expander.findings if f.namespace not in unrolled.with_names_missing]
+    in_circles = cycles.findings(workflow, unrolled.jobs.origins)
+    return Expansion(workflow, [*unrolled.findings, *findings, *in_circles])
+
+
+class _Unrolled:
+    """The sections of a spec, with one item for each combination of parameters."""
+
+    def __init__(self, spec: WorkflowSpec) -> None:
+        reader = Reader(spec.parameters)
+        self.jobs = Unrolled("jobs", spec.jobs or (), reader)
+        self.files = Unrolled("files", spec.files or (), reader)
+        self.user_data = Unrolled("user_data", spec.user_data or (), reader)
+        self.findings = [
+            *reader.findings,
+            *self.jobs.findings,
+            *self.files.findings,
+            *self.user_data.findings,
+        ]
+        self.with_names_missing = {
+            section
+            for section, unrolled in (
+                ("jobs", self.jobs),
+                ("files", self.files),
+                ("user_data", self.user_data),
+            )
+            if not unrolled.is_whole
+        }
 
 
 class _Inputs(msgspec.Struct):
@@ -60,30 +102,36 @@ class _Inputs(msgspec.Struct):
 
 class _Expander:
     def __init__(
-        self, spec: WorkflowSpec, directory: str, default_name: str, first_key: int
+        self,
+        spec: WorkflowSpec,
+        unrolled: _Unrolled,
+        directory: str,
+        default_name: str,
+        first_key: int,
     ) -> None:
         self.findings: list[Finding] = []
         self._spec = spec
+        self._unrolled = unrolled
         self._directory = PurePosixPath(directory)
         self._name = default_name if spec.name is None else spec.name
         self._key = model.WorkflowKey(first_key)
-        jobs, files, user_data = spec.jobs or (), spec.files or (), spec.user_data or ()
-        first_file = first_key + 1 + len(jobs)
-        first_data = first_file + len(files)
-        job_names = [f"job_{n}" if j.name is None else j.name for n, j in enumerate(jobs, 1)]
-        self._jobs = Namespace("job", "jobs", job_names, first_key + 1)
-        self._files = Namespace("file", "files", [f.name for f in files], first_file)
+        jobs, files, user_data = unrolled.jobs, unrolled.files, unrolled.user_data
+        first_file = first_key + 1 + jobs.count
+        first_data = first_file + files.count
+        self._jobs = Namespace("job", "jobs", jobs.names("job"), first_key + 1, jobs.origins)
+        self._files = Namespace("file", "files", files.names("file"), first_file, files.origins)
         self._user_data = Namespace(
-            "user_data", "user_data", [d.name for d in user_data], first_data
+            "user_data", "user_data", user_data.names("user_data"), first_data, user_data.origins
         )
         self._replacements = {
-            first_file + n: str(self._directory / file.path) for n, file in enumerate(files)
+            first_file + n: str(self._directory / file.path)
+            for n, file in enumerate(chain.from_iterable(files))
         }
         """What stands for a file or a user_data on a command line: its path, or its key."""
         self._replacements.update((key, str(key)) for key in self._user_data.keys.values())
 
     def workflow(self) -> model.Workflow:
-        spec = self._spec
+        spec, unrolled = self._spec, self._unrolled
         finding = check_name(self._name, ("name",))
         if finding:
             self.findings.append(finding)
@@ -101,28 +149,38 @@ class _Expander:
             user=spec.user,
             env=spec.env or {},
             directory=str(self._directory),
-            jobs=tuple([self._job(n, job) for n, job in enumerate(spec.jobs or ())]),
-            files=tuple(self._all_files()),
-            user_data=tuple(self._all_user_data()),
+            jobs=self._all(unrolled.jobs, self._job),
+            files=self._all(unrolled.files, self._file),
+            user_data=self._all(unrolled.user_data, self._item),
         )
 
-    def _all_files(self) -> Iterable[model.File]:
-        for n, file in enumerate(self._spec.files or ()):
-            if not file.path:
-                self._add(("files", n, "path"), "the path is empty")
-            self._check_text(file.path, ("files", n, "path"))
-            key = model.FileKey(self._files.first_key + n)
-            yield model.File(key=key, name=file.name, path=self._replacements[key])
+    def _all(
+        self, section: Unrolled[Item], make: Callable[[int, int, Item], Made]
+    ) -> tuple[Made, ...]:
+        """Everything of a section. What is said of copies of one item is said once."""
+        made: list[Made] = []
+        for origin, copies in enumerate(section):
+            told, count = len(self.findings), len(made)
+            made += [make(n, origin, item) for n, item in enumerate(copies, count)]
+            if len(self.findings) > told + 1 and len(made) > count + 1:
+                self.findings[told:] = said_once(self.findings[told:])
+        return tuple(made)
 
-    def _all_user_data(self) -> Iterable[model.UserData]:
-        for n, item in enumerate(self._spec.user_data or ()):
-            yield model.UserData(
-                key=model.DataKey(self._user_data.first_key + n),
-                name=item.name,
-                data=self._data(item, ("user_data", n, "data")),
-                is_ephemeral=item.is_ephemeral or False,
-                available=item.available or "on_completion",
-            )
+    def _file(self, n: int, origin: int, file: FileSpec) -> model.File:
+        if not file.path:
+            self._add(("files", origin, "path"), "the path is empty")
+        self._check_text(file.path, ("files", origin, "path"))
+        key = model.FileKey(self._files.first_key + n)
+        return model.File(key=key, name=file.name, path=self._replacements[key])
+
+    def _item(self, n: int, origin: int, item: UserDataSpec) -> model.UserData:
+        return model.UserData(
+            key=model.DataKey(self._user_data.first_key + n),
+            name=item.name,
+            data=self._data(item, ("user_data", origin, "data")),
+            is_ephemeral=item.is_ephemeral or False,
+            available=item.available or "on_completion",
+        )
 
     def _data(self, item: UserDataSpec, path: Path) -> msgspec.Raw | None:
         if isinstance(item.data, msgspec.UnsetType):
@@ -137,8 +195,8 @@ class _Expander:
             return None
         return None if text == b"null" else msgspec.Raw(text)
 
-    def _job(self, n: int, job: JobSpec) -> model.Job:
-        at: Path = ("jobs", n)
+    def _job(self, n: int, origin: int, job: JobSpec) -> model.Job:
+        at: Path = ("jobs", origin)
         inputs = _Inputs()
         if job.depends_on is not None and job.blocked_by is not None:
             message = "`blocked_by` is the old name of `depends_on`, which is there too"

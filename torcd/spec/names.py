@@ -18,13 +18,22 @@ _MAX_HINTS = 200
 class Namespace:
     """Jobs, files or user_data, and the keys they get in the order of the spec."""
 
-    def __init__(self, kind: str, section: str, names: Sequence[str], first_key: int) -> None:
+    def __init__(
+        self,
+        kind: str,
+        section: str,
+        names: Sequence[str],
+        first_key: int,
+        origins: Sequence[int],
+    ) -> None:
         self.kind = kind
         """For messages: `job`."""
         self.section = section
         """The field of the workflow they stand in: `jobs`."""
         self.names = names
         self.first_key = first_key
+        self._origins = origins
+        """For each name the place in the section of what it was made from."""
         self.keys = {name: key for key, name in enumerate(names, first_key)}
         self._hints = 0
 
@@ -41,21 +50,28 @@ class Namespace:
 
     def findings(self) -> list[Finding]:
         """Names that cannot be one, and names that are there twice."""
-        found = []
-        for n, name in enumerate(self.names):
-            finding = check_name(name, (self.section, n, "name"))
+        bad: dict[Path, Finding] = {}
+        for origin, name in zip(self._origins, self.names, strict=True):
+            path = self.section, origin, "name"
+            finding = check_name(name, path)
             if finding:
-                found.append(finding)
+                bad.setdefault(path, finding)
         if len(self.keys) < len(self.names):
             first: dict[str, int] = {}
-            for n, name in enumerate(self.names):
-                if first.setdefault(name, n) != n:
-                    message = (
-                        f"{self.kind} {quoted(name)} is already at {self.section}[{first[name]}]"
-                    )
-                    hint = "give it a name of its own"
-                    found.append(Finding((self.section, n, "name"), message, hint))
-        return found
+            for origin, name in zip(self._origins, self.names, strict=True):
+                path = self.section, origin, "name"
+                if name not in first:
+                    first[name] = origin
+                elif path not in bad:
+                    bad[path] = self._is_twice(name, path, first[name], origin)
+        return list(bad.values())
+
+    def _is_twice(self, name: str, path: Path, first: int, origin: int) -> Finding:
+        if first == origin:
+            message = f"the parameters make the name {quoted(name)} more than once"
+            return Finding(path, message, "put all of them into the name")
+        message = f"{self.kind} {quoted(name)} is already at {self.section}[{first}]"
+        return Finding(path, message, "give it a name of its own")
 
     def _candidates(self, name: str) -> Sequence[str]:
         if len(self.names) <= _MAX_COMPARED:

@@ -17,6 +17,20 @@ Environment = Annotated[
 ]
 
 
+WrittenParameter = str | int | float | bool | tuple[str | int | float | bool, ...]
+Parameters = Annotated[
+    dict[str, WrittenParameter],
+    Meta(description="Names and values: a range, a list, or one value."),
+]
+ParameterMode = Literal["product", "zip"]
+
+_PARAMETERS_OF_AN_ITEM = "Parameters of its own; there is one {} for each combination of values. "
+_PARAMETER_MODE = (
+    "How several are combined: each value with each, or the first with the first and so on. "
+    "Default: product."
+)
+_USE_PARAMETERS = "Names of the workflow's parameters that it has as well. Default: none."
+
 Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
 
@@ -109,6 +123,12 @@ class JobSpec(
         Literal["separate", "combined", "none"] | None,
         Meta(description="Output and error: a file each, one file, nowhere. Default: separate."),
     ] = None
+    parameters: Annotated[
+        Parameters | None,
+        Meta(description=_PARAMETERS_OF_AN_ITEM.format("job") + "Default: none."),
+    ] = None
+    parameter_mode: Annotated[ParameterMode | None, Meta(description=_PARAMETER_MODE)] = None
+    use_parameters: Annotated[tuple[str, ...] | None, Meta(description=_USE_PARAMETERS)] = None
 
 
 class FileSpec(
@@ -125,6 +145,12 @@ class FileSpec(
     path: Annotated[
         str, Meta(description="Relative paths are taken from the directory of the spec file.")
     ]
+    parameters: Annotated[
+        Parameters | None,
+        Meta(description=_PARAMETERS_OF_AN_ITEM.format("file") + "Default: none."),
+    ] = None
+    parameter_mode: Annotated[ParameterMode | None, Meta(description=_PARAMETER_MODE)] = None
+    use_parameters: Annotated[tuple[str, ...] | None, Meta(description=_USE_PARAMETERS)] = None
 
 
 class UserDataSpec(
@@ -151,6 +177,12 @@ class UserDataSpec(
             "moment the value is stored. Default: on_completion."
         ),
     ] = None
+    parameters: Annotated[
+        Parameters | None,
+        Meta(description=_PARAMETERS_OF_AN_ITEM.format("user_data") + "Default: none."),
+    ] = None
+    parameter_mode: Annotated[ParameterMode | None, Meta(description=_PARAMETER_MODE)] = None
+    use_parameters: Annotated[tuple[str, ...] | None, Meta(description=_USE_PARAMETERS)] = None
 
 
 class WorkflowSpec(
@@ -172,17 +204,18 @@ class WorkflowSpec(
     env: Annotated[
         Environment | None, Meta(description="Environment of all jobs. Default: none.")
     ] = None
+    parameters: Annotated[
+        Parameters | None,
+        Meta(description="Parameters for those that name them in use_parameters. Default: none."),
+    ] = None
     jobs: Annotated[tuple[JobSpec, ...] | None, Meta(description="At least one.")] = None
     files: Annotated[tuple[FileSpec, ...] | None, Meta(description="Default: none.")] = None
     user_data: Annotated[tuple[UserDataSpec, ...] | None, Meta(description="Default: none.")] = None
 
 
-_PARAMETERS = frozenset({"parameters", "parameter_mode", "use_parameters"})
-
 NOT_YET: dict[type, frozenset[str]] = {
     WorkflowSpec: frozenset(
         {
-            "parameters",
             "resource_requirements",
             "failure_handlers",
             "actions",
@@ -199,18 +232,18 @@ NOT_YET: dict[type, frozenset[str]] = {
             "compute_node_wait_for_new_jobs_seconds",
         }
     ),
-    JobSpec: _PARAMETERS
-    | {
-        "depends_on_regexes",
-        "input_file_regexes",
-        "output_file_regexes",
-        "input_user_data_regexes",
-        "output_user_data_regexes",
-        "resource_requirements",
-        "failure_handler",
-        "scheduler",
-    },
-    FileSpec: _PARAMETERS,
-    UserDataSpec: _PARAMETERS | {"schema"},
+    JobSpec: frozenset(
+        {
+            "depends_on_regexes",
+            "input_file_regexes",
+            "output_file_regexes",
+            "input_user_data_regexes",
+            "output_user_data_regexes",
+            "resource_requirements",
+            "failure_handler",
+            "scheduler",
+        }
+    ),
+    UserDataSpec: frozenset({"schema"}),
 }
 """Fields of the language that this version knows and cannot honour: refused by that name."""

@@ -10,6 +10,7 @@ user_data `data` anything, of which `data.encode` knows what is JSON.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 from msgspec import inspect
@@ -33,10 +34,11 @@ def decode(tree: object) -> Decoded:
     """The spec of a raw tree. Takes the tree over: `data` in it is replaced by its JSON text."""
     findings = _encode_data(tree)
     if not findings:
-        try:
+        with suppress(msgspec.ValidationError):
             return Decoded(msgspec.convert(tree, WorkflowSpec), [], set())
-        except msgspec.ValidationError:
-            pass
+        with suppress(msgspec.ValidationError, RecursionError):
+            plain = _with_plain_numbers(tree)
+            return Decoded(msgspec.convert(plain, WorkflowSpec), [], set())
     walk = _Walk()
     walk.findings = findings
     cleaned = walk.value(_TYPE, tree, ())
@@ -60,6 +62,19 @@ def _encode_data(tree: object) -> list[Finding]:
         else:
             item["data"] = encoded
     return findings
+
+
+def _with_plain_numbers(tree: object) -> object:
+    """A copy in which numbers are only numbers: msgspec takes no `WrittenNumber` for a float."""
+    match tree:
+        case dict():
+            return {key: _with_plain_numbers(item) for key, item in tree.items()}
+        case list():
+            return [_with_plain_numbers(item) for item in tree]
+        case float():
+            return float(tree)
+        case _:
+            return tree
 
 
 class _Walk:
@@ -87,8 +102,12 @@ class _Walk:
             case inspect.BoolType() if isinstance(value, bool):
                 return value
             case inspect.IntType() if isinstance(value, int) and not isinstance(value, bool):
-                if (expected.ge or 0) <= value <= (expected.le or 0):
+                if _is_within(value, expected):
                     return value
+                return self._wrong_type(expected, value, path)
+            case inspect.FloatType() if isinstance(value, int | float):
+                if not isinstance(value, bool) and _is_within(value, expected):
+                    return float(value)
                 return self._wrong_type(expected, value, path)
             case inspect.LiteralType() if isinstance(value, str):
                 if value in expected.values:
@@ -153,7 +172,7 @@ class _Walk:
             return None
         members = [t for t in expected.types if not isinstance(t, inspect.NoneType)]
         for member in members:
-            if isinstance(value, _PYTHON_TYPES.get(type(_plain(member)), ())):
+            if _is_written_as(value, _plain(member)):
                 return self.value(member, value, path)
         if len(members) == 1:
             return self.value(members[0], value, path)
@@ -187,7 +206,22 @@ _PYTHON_TYPES: dict[type[inspect.Type], type | tuple[type, ...]] = {
     inspect.StructType: dict,
     inspect.DictType: dict,
     inspect.RawType: msgspec.Raw,
+    inspect.BoolType: bool,
+    inspect.IntType: int,
+    inspect.FloatType: float,
 }
+
+
+def _is_written_as(value: object, expected: inspect.Type) -> bool:
+    if isinstance(value, bool):
+        return isinstance(expected, inspect.BoolType)
+    return isinstance(value, _PYTHON_TYPES.get(type(expected), ()))
+
+
+def _is_within(value: float, expected: inspect.IntType | inspect.FloatType) -> bool:
+    at_least = expected.ge is None or value >= expected.ge
+    at_most = expected.le is None or value <= expected.le
+    return at_least and at_most and value == value
 
 
 def _plain(expected: inspect.Type) -> inspect.Type:
@@ -220,6 +254,7 @@ def _stand_in(expected: inspect.Type) -> object:
                 inspect.DictType: dict,
                 inspect.BoolType: bool,
                 inspect.IntType: int,
+                inspect.FloatType: float,
             }
             return least.get(type(expected), str)()
 
@@ -230,23 +265,45 @@ def _description(expected: inspect.Type) -> str:
             return _description(expected.type)
         case inspect.UnionType():
             members = [t for t in expected.types if not isinstance(t, inspect.NoneType)]
+            if any(isinstance(_plain(member), inspect.FloatType) for member in members):
+                members = [m for m in members if not isinstance(_plain(m), inspect.IntType)]
             return " or ".join(_description(member) for member in members)
         case inspect.StructType():
             required = [f"`{f.encode_name}`" for f in expected.fields if f.required]
             return "a mapping" + (f" with {' and '.join(required)}" if required else "")
         case inspect.VarTupleType():
-            return f"a list of {_PLURAL.get(type(_plain(expected.item_type)), 'names')}"
+            return f"a list of {_plural(_plain(expected.item_type))}"
         case inspect.LiteralType():
             return " or ".join(quoted(str(choice)) for choice in expected.values)
         case inspect.IntType():
-            return f"a whole number from {expected.ge} to {expected.le}"
+            return f"a whole number{_bounds(expected)}"
+        case inspect.FloatType():
+            return f"a number{_bounds(expected)}"
         case _:
             return _NAMES.get(type(expected), "a value")
+
+
+def _bounds(expected: inspect.IntType | inspect.FloatType) -> str:
+    match expected.ge, expected.le:
+        case None, None:
+            return ""
+        case least, None:
+            return f", {least} or more"
+        case least, most:
+            return f" from {least} to {most}"
+
+
+def _plural(expected: inspect.Type) -> str:
+    if isinstance(expected, inspect.UnionType):
+        has_numbers = any(isinstance(_plain(t), inspect.FloatType) for t in expected.types)
+        return "such values" if has_numbers else "names"
+    return _PLURAL[type(expected)]
 
 
 _PLURAL: dict[type[inspect.Type], str] = {
     inspect.StrType: "texts",
     inspect.StructType: "mappings",
+    inspect.IntType: "whole numbers",
 }
 _NAMES: dict[type[inspect.Type], str] = {
     inspect.StrType: "text",

@@ -1,0 +1,235 @@
+"""Items with parameters become one item for each combination of values, in the order written.
+
+A job is the exception if the parameters are in nothing but its lists of references: one that says
+which combinations it waits for, and has a name without any, is one job that waits for all of them.
+That is what such a job says in torc's examples.
+
+Names are put together first, since everything refers to them; the rest of an item is made when it
+is asked for, so that a million jobs are not kept twice.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+
+from torcd.spec.parameters import Combinations, Reader
+from torcd.spec.problems import Finding, Path
+from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec
+from torcd.spec.templates import Compiler, Template
+
+Maker = Callable[[Sequence[int]], object]
+"""A field's value for a combination."""
+
+_PARAMETERS = frozenset({"parameters", "parameter_mode", "use_parameters"})
+REGEXES = frozenset(
+    {
+        "depends_on_regexes",
+        "input_file_regexes",
+        "output_file_regexes",
+        "input_user_data_regexes",
+        "output_user_data_regexes",
+    }
+)
+_REFERENCES = REGEXES | {
+    "depends_on",
+    "blocked_by",
+    "input_files",
+    "output_files",
+    "input_user_data",
+    "output_user_data",
+}
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+Item = TypeVar("Item", JobSpec, FileSpec, UserDataSpec)
+
+
+class _Source(msgspec.Struct, Generic[Item]):
+    """An item as written, and what is made of it."""
+
+    item: Item
+    count: int = 1
+    combinations: Combinations | None = None
+    makers: dict[str, Maker] = {}
+    """Of the fields that parameters are in."""
+
+    def copies(self) -> Iterator[Item]:
+        if self.combinations is None:
+            yield self.item
+            return
+        makers = self.makers.items()
+        plain = _without_parameters(self.item)
+        for indexes in self.combinations.indexes():
+            yield msgspec.structs.replace(plain, **{field: make(indexes) for field, make in makers})
+
+    def names(self) -> Iterable[str | None]:
+        if self.combinations is None or "name" not in self.makers:
+            return [self.item.name] * self.count
+        make = self.makers["name"]
+        return [str(make(indexes)) for indexes in self.combinations.indexes()]
+
+
+class Unrolled(Generic[Item]):
+    """The items of one section, each copy with the place of what it was made from."""
+
+    def __init__(self, section: str, items: Sequence[Item], reader: Reader) -> None:
+        self.findings: list[Finding] = []
+        self.is_whole = True
+        """Whether all parameters were right, so that no name is missing."""
+        self._sources: list[_Source[Item]] = [
+            self._source(item, (section, n), reader) for n, item in enumerate(items)
+        ]
+        self.count: int = sum(source.count for source in self._sources)
+
+    def names(self, kind: str) -> list[str]:
+        """What has none is called by its kind and its place."""
+        names = (name for source in self._sources for name in source.names())
+        return [f"{kind}_{n}" if name is None else name for n, name in enumerate(names, 1)]
+
+    @property
+    def origins(self) -> Sequence[int]:
+        """For each copy: the place of what it was made from."""
+        if self.count == len(self._sources):
+            return range(self.count)
+        return [n for n, source in enumerate(self._sources) for _ in range(source.count)]
+
+    def __iter__(self) -> Iterator[Iterator[Item]]:
+        """The copies of each item."""
+        return (source.copies() for source in self._sources)
+
+    def _source(self, item: Item, path: Path, reader: Reader) -> _Source[Item]:
+        if item.parameters is None and item.use_parameters is None:
+            return _Source(item)
+        combinations = reader.combinations(
+            path, item.parameters, item.use_parameters, item.parameter_mode
+        )
+        if combinations is None:
+            self.is_whole = False
+            return _Source(item)
+        compiler = Compiler(combinations)
+        makers: dict[str, Maker] = {}
+        used: set[int] = set()
+        for field in item.__struct_fields__:
+            if field in _PARAMETERS:
+                continue
+            make = _maker(compiler, getattr(item, field), (*path, field), field in REGEXES, used)
+            if make is not None:
+                makers[field] = make
+        if compiler.findings:
+            self.is_whole = False
+            self.findings += compiler.findings
+            return _Source(item)
+        only_refers = makers.keys() <= _REFERENCES and len(used) == len(combinations.names)
+        if only_refers and item.name:
+            together = {
+                field: _together(getattr(item, field), make, combinations)
+                for field, make in makers.items()
+            }
+            return _Source(msgspec.structs.replace(_without_parameters(item), **together))
+        return _Source(item, combinations.count, combinations, makers)
+
+
+def said_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Of findings of copies of one item: the first at each place, and how many more there are."""
+    first: dict[Path, Finding] = {}
+    counts: dict[Path, int] = {}
+    for finding in findings:
+        first.setdefault(finding.path, finding)
+        counts[finding.path] = counts.get(finding.path, 0) + 1
+    return [
+        msgspec.structs.replace(finding, message=f"{finding.message}, and {more} more like it")
+        if (more := counts[path] - 1)
+        else finding
+        for path, finding in first.items()
+    ]
+
+
+def _without_parameters(item: Item) -> Item:
+    return msgspec.structs.replace(item, parameters=None, parameter_mode=None, use_parameters=None)
+
+
+def _together(entries: Sequence[object], make: Maker, combinations: Combinations) -> object:
+    """The entries of a list for all combinations, each once."""
+    found: dict[object, None] = {}
+    copies = [make(indexes) for indexes in combinations.indexes()]
+    for n in range(len(entries)):
+        found.update((copy[n], None) for copy in copies)  # type: ignore[index]
+    return tuple(found)
+
+
+def _maker(
+    compiler: Compiler, value: object, path: Path, is_regex: bool, used: set[int]
+) -> Maker | None:
+    """None: no parameter is in it. Adds to `used` those that are."""
+
+    def maker(part: object, *place: str | int) -> Maker | None:
+        return _maker(compiler, part, (*path, *place), is_regex, used)
+
+    match value:
+        case str():
+            template = compiler.compile(value, path, is_regex=is_regex)
+            if isinstance(template, str):
+                return None
+            used |= template.parameters
+            return template.text
+        case tuple():
+            makers = [maker(part, n) for n, part in enumerate(value)]
+            if not any(makers):
+                return None
+            pairs = list(zip(value, makers, strict=True))
+            return lambda indexes: tuple(
+                [part if make is None else make(indexes) for part, make in pairs]
+            )
+        case dict():
+            names = [(name, maker(name, name), maker(v, name)) for name, v in value.items()]
+            if not any(key or make for _, key, make in names):
+                return None
+            return lambda indexes: {
+                (name if key is None else key(indexes)): (
+                    value[name] if make is None else make(indexes)
+                )
+                for name, key, make in names
+            }
+        case Entry():
+            name, cli_arg = maker(value.name, "name"), maker(value.cli_arg, "cli_arg")
+            if not (name or cli_arg):
+                return None
+            return lambda indexes: Entry(
+                name=str(name(indexes)) if name else value.name,
+                cli_arg=str(cli_arg(indexes)) if cli_arg else value.cli_arg,
+            )
+        case msgspec.Raw():
+            return _data_maker(compiler, bytes(value), path, used)
+        case _:
+            return None
+
+
+def _data_maker(compiler: Compiler, text: bytes, path: Path, used: set[int]) -> Maker | None:
+    """Of JSON: parameters count in its texts, the rest of it stays as it is written."""
+    pieces: list[bytes | Template] = []
+    done = 0
+    for match in _JSON_TEXT.finditer(text):
+        if b"{" not in match[0]:
+            continue
+        try:
+            string = msgspec.json.decode(match[0], type=str)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # what is wrong with it is told when it is read as a value
+        template = compiler.compile(string, path)
+        if isinstance(template, Template):
+            used |= template.parameters
+            pieces += [text[done : match.start()], template]
+            done = match.end()
+    if not pieces:
+        return None
+    pieces.append(text[done:])
+    encode = msgspec.json.encode
+    return lambda indexes: msgspec.Raw(
+        b"".join(
+            [
+                encode(piece.text(indexes)) if isinstance(piece, Template) else piece
+                for piece in pieces
+            ]
+        )
+    )
