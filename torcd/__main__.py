@@ -9,6 +9,11 @@ import msgspec
 from torcd import __version__, errors
 from torcd.config import Config, load, usable_cpus
 
+LARGE_BLOCK_BYTES = 1 << 20
+
+_M_MMAP_THRESHOLD = -3
+"""From <malloc.h>."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
@@ -31,6 +36,7 @@ def _run(config: Config) -> int:
     from torcd.daemon import serve
 
     logger = log.set_up(config.log_level, config.log_format)
+    _give_large_memory_back()
     gc.freeze()  # what is loaded now stays: no use looking through it ever again
     try:
         anyio.run(serve, config, logger)
@@ -40,6 +46,19 @@ def _run(config: Config) -> int:
             raise
         raise _first(refused) from None
     return 0
+
+
+def _give_large_memory_back() -> None:
+    """Have large blocks (messages, values) returned to the system as soon as they are free.
+
+    Left alone, glibc takes the first large block that is freed as a sign that more will come, and
+    keeps them: a daemon that once served some large values would be of that size for ever.
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # other C libraries have none, and do not do this
+        mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def _check_config(config: Config) -> int:

@@ -15,6 +15,7 @@ import anyio
 from torcd import errors
 from torcd.protocol.framing import MAX_ENVELOPE_BYTES
 from torcd.server.calls import Dispatcher
+from torcd.server.hangups import Hangups
 from torcd.server.session import Session
 
 MAX_CONNECTIONS = 1024
@@ -42,25 +43,27 @@ class Door:
     @asynccontextmanager
     async def open(self, listener: socket.socket) -> AsyncIterator[None]:
         """Serve; at the end of the block the door closes and all sessions with it."""
-        async with anyio.create_task_group() as tasks:
-            loop = asyncio.get_running_loop()
-            server = await loop.create_unix_server(
-                lambda: Session(
-                    self._dispatcher,
-                    tasks,
-                    self._max_message_bytes,
-                    self._admit,
-                    self._sessions.discard,
-                    self._log,
-                ),
-                sock=listener,
-                backlog=BACKLOG,
-            )
-            try:
-                yield
-            finally:
-                server.close()
-                tasks.cancel_scope.cancel()
+        with Hangups.open() as hangups:
+            async with anyio.create_task_group() as tasks:
+                loop = asyncio.get_running_loop()
+                server = await loop.create_unix_server(
+                    lambda: Session(
+                        self._dispatcher,
+                        tasks,
+                        self._max_message_bytes,
+                        self._admit,
+                        self._sessions.discard,
+                        hangups,
+                        self._log,
+                    ),
+                    sock=listener,
+                    backlog=BACKLOG,
+                )
+                try:
+                    yield
+                finally:
+                    server.close()
+                    tasks.cancel_scope.cancel()
 
     def _admit(self, session: Session, uid: int) -> str | None:
         """None, or why not."""

@@ -2,18 +2,21 @@
 
 This is the one module that uses asyncio's protocols directly, for their speed. Bytes arrive in a
 buffer that all sessions share (nothing else runs between the kernel filling it and us emptying
-it), are cut into messages, and wait in a short queue; when that is full the socket is no longer
-read, so a client that sends faster than it is served waits in its own kernel buffer. One task for
-each session takes the messages in order and answers them in order. It writes one answer at a time
-and waits until the client has read enough of it, so a client that never reads costs one answer's
-memory.
+it), are cut into messages, and wait in a short queue; when that is full, by their number or by
+their bytes, the socket is no longer read, so a client that sends faster than it is served waits in
+its own kernel buffer. One task for each session takes the messages in order and answers them in
+order. It writes one answer at a time and waits until the client has read enough of it, so a client
+that never reads costs one answer's memory.
 
 A client has `MESSAGE_DEADLINE_SECONDS` for its first message, and for the rest of one it has
-begun. One that breaks the framing is cut off: after garbage nothing on that stream can be trusted.
+begun, not counting the time in which it is not read. One that breaks the framing is cut off: after
+garbage nothing on that stream can be trusted.
+
+What was asked is done, also when the peer closes its side early (`printf … | nc -U`) or is gone at
+once (who calls oneway may be). But nothing waits and nothing streams for a peer who is gone.
 """
 
 import asyncio
-import select
 import socket
 import struct
 from collections import deque
@@ -28,11 +31,15 @@ from torcd import errors
 from torcd.protocol import envelope
 from torcd.protocol.framing import Splitter
 from torcd.server.calls import Call, Dispatcher
+from torcd.server.hangups import Hangups
 
 MESSAGE_DEADLINE_SECONDS = 10.0
 
 MAX_WAITING_MESSAGES = 16
 """Calls a client may send ahead of the answers."""
+
+MAX_WAITING_BYTES = 256 * 1024
+"""The same in bytes; one message of any allowed size may wait all the same."""
 
 RECEIVE_BUFFER_BYTES = 256 * 1024
 """One for all sessions: a large value takes few turns of the loop."""
@@ -49,6 +56,7 @@ class Session(asyncio.BufferedProtocol):
         max_message_bytes: int,
         admit: Callable[["Session", int], str | None],
         gone: Callable[["Session"], None],
+        hangups: Hangups,
         log: Any,
     ) -> None:
         self._dispatcher = dispatcher
@@ -56,18 +64,24 @@ class Session(asyncio.BufferedProtocol):
         self._splitter = Splitter(max_message_bytes)
         self._admit = admit
         self._gone = gone
+        self._hangups = hangups
         self._log = log
         self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._arrived = anyio.Event()
         self._writable = anyio.Event()
         self._writable.set()
         self._is_reading = True
         self._has_ended = False
+        """The peer sends no more."""
+        self._is_gone = False
+        """The peer neither sends nor reads any more."""
         self._scope = anyio.CancelScope()
         self._waiting_call: anyio.CancelScope | None = None
         """Of the call that is being answered, if it may take as long as it likes."""
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+        self._descriptor = -1
         self.peer_uid = -1
 
     # What asyncio calls
@@ -80,6 +94,8 @@ class Session(asyncio.BufferedProtocol):
             self._transport.write(envelope.encode_error(errors.Denied(refusal)))
             self._transport.close()
             return
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        self._hangups.watch(self._descriptor, self._hung_up)
         self._set_deadline()
         self._tasks.start_soon(self._serve)
 
@@ -94,24 +110,20 @@ class Session(asyncio.BufferedProtocol):
             return
         if messages:
             self._waiting.extend(messages)
+            self._waiting_bytes += sum(map(len, messages))
             self._arrived.set()
-            if len(self._waiting) > MAX_WAITING_MESSAGES and self._is_reading:
+            if self._is_reading and self._is_full(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES):
                 self._is_reading = False
                 assert self._transport is not None
                 self._transport.pause_reading()
-        if not self._splitter.is_mid_message:
+        if not self._splitter.is_mid_message or not self._is_reading:
             self._clear_deadline()
         elif messages or self._deadline is None:
             self._set_deadline()
 
     def eof_received(self) -> bool:
-        """What was asked is still done: `printf … | nc -U` closes its side early, and who calls
-        oneway may be gone at once. But nobody waits or streams for a peer who is gone."""
         self._has_ended = True
         self._arrived.set()
-        assert self._transport is not None
-        if self._waiting_call is not None and _is_gone(self._transport):
-            self._waiting_call.cancel()
         return True
 
     def pause_writing(self) -> None:
@@ -121,6 +133,7 @@ class Session(asyncio.BufferedProtocol):
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._hangups.forget(self._descriptor)
         self._clear_deadline()
         self._writable.set()
         self._scope.cancel()
@@ -145,11 +158,24 @@ class Session(asyncio.BufferedProtocol):
             self._arrived = anyio.Event()
             await self._arrived.wait()
         message = self._waiting.popleft()
-        if not self._is_reading and len(self._waiting) <= MAX_WAITING_MESSAGES // 2:
+        self._waiting_bytes -= len(message)
+        if not self._is_reading and not self._is_full(
+            MAX_WAITING_MESSAGES // 2, MAX_WAITING_BYTES // 2
+        ):
             self._is_reading = True
             assert self._transport is not None
             self._transport.resume_reading()
+            if self._splitter.is_mid_message:
+                self._set_deadline()
         return message
+
+    def _is_full(self, messages: int, size_bytes: int) -> bool:
+        return len(self._waiting) > messages or self._waiting_bytes > size_bytes
+
+    def _hung_up(self) -> None:
+        self._is_gone = True
+        if self._waiting_call is not None:
+            self._waiting_call.cancel()
 
     async def _answer(self, message: bytes) -> bool:
         """False when the connection is of no more use."""
@@ -161,10 +187,12 @@ class Session(asyncio.BufferedProtocol):
         call = Call(raw.method, raw.parameters, bool(raw.more), self.peer_uid, self._send_part)
         try:
             if self._dispatcher.may_wait(call):
+                if self._is_gone:
+                    return True
                 with anyio.CancelScope() as self._waiting_call:
                     reply = envelope.encode_reply(await self._dispatcher.answer(call))
                 if self._waiting_call.cancelled_caught:
-                    return False
+                    return True
                 self._waiting_call = None
             else:
                 reply = envelope.encode_reply(await self._dispatcher.answer(call))
@@ -184,6 +212,8 @@ class Session(asyncio.BufferedProtocol):
 
     async def _write(self, message: bytes) -> None:
         assert self._transport is not None
+        if self._transport.is_closing():
+            return
         self._transport.write(message)
         if not self._writable.is_set():
             await self._writable.wait()
@@ -205,13 +235,6 @@ class Session(asyncio.BufferedProtocol):
         self._log.warning("connection closed", problem=problem[:200], uid=self.peer_uid)
         assert self._transport is not None
         self._transport.abort()
-
-
-def _is_gone(transport: asyncio.Transport) -> bool:
-    """Whether the peer has closed both directions, not only its own."""
-    poller = select.poll()
-    poller.register(transport.get_extra_info("socket").fileno(), 0)
-    return any(events & select.POLLHUP for _, events in poller.poll(0))
 
 
 def _peer_uid(sock: Any) -> int:

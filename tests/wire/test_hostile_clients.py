@@ -1,0 +1,117 @@
+"""Clients that want to hurt: they cost others nothing, and the daemon no more than its bounds."""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.daemon_process import Daemon
+
+SPEC = {
+    "jobs": [{"name": "j", "command": "sleep 1000", "output_user_data": ["unset"]}],
+    "user_data": [{"name": "unset"}, {"name": "large"}],
+}
+
+LARGE_BYTES = 15 << 20
+
+MIB = 1 << 20
+
+
+def connect(daemon: Daemon) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(20)
+    sock.connect(str(daemon.socket))
+    return sock
+
+
+def message(method: str, *, more: bool = False, **parameters: object) -> bytes:
+    return json.dumps({"method": method, "more": more, "parameters": parameters}).encode() + b"\0"
+
+
+def ask(daemon: Daemon, question: bytes) -> bytes:
+    with connect(daemon) as sock:
+        sock.sendall(question)
+        answer = b""
+        while not answer.endswith(b"\0"):
+            answer += sock.recv(MIB)
+        return answer
+
+
+def descriptors(daemon: Daemon) -> int:
+    assert daemon.process is not None
+    return len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
+
+
+def resident_bytes(daemon: Daemon) -> int:
+    assert daemon.process is not None
+    pages = Path(f"/proc/{daemon.process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGESIZE")
+
+
+def wait_until(daemon: Daemon, condition: Callable[[], bool]) -> None:
+    """Ask the daemon something, and look again: what it still has to do comes first."""
+    for _ in range(1_000):
+        if condition():
+            return
+        ask(daemon, STATUS)
+    raise AssertionError("it never came to that")
+
+
+STATUS = message("io.torcd.Manager.GetStatus")
+
+ENDLESS = {
+    "FollowEvents": message("io.torcd.Manager.FollowEvents", more=True),
+    "FollowWorkflow": message("io.torcd.Manager.FollowWorkflow", more=True),
+    "Fetch": message("io.torcd.UserData.Fetch", name="unset", wait=True),
+    "Watch": message("io.torcd.UserData.Watch", more=True),
+}
+"""Calls that wait for something which does not happen."""
+
+
+def test_who_is_gone_is_not_waited_for(daemon: Daemon) -> None:
+    daemon.submit(SPEC)
+    ask(daemon, STATUS)
+    before = descriptors(daemon)
+    for call in ENDLESS.values():
+        with connect(daemon) as at_once:
+            at_once.sendall(call)
+        with connect(daemon) as half_closed:
+            half_closed.sendall(call)
+            half_closed.shutdown(socket.SHUT_WR)
+            ask(daemon, STATUS)  # so that it has been seen
+        with connect(daemon) as flooding:
+            flooding.sendall(call * 40)  # more than may wait: it is not read any more
+            ask(daemon, STATUS)
+    wait_until(daemon, lambda: descriptors(daemon) <= before)
+
+
+def test_what_a_client_sends_ahead_does_not_fill_the_memory(daemon: Daemon) -> None:
+    daemon.submit(SPEC)
+    before = resident_bytes(daemon)
+    store = b'{"method":"io.torcd.UserData.Store","parameters":{"name":"large","data":"%s"}}\0'
+    with connect(daemon) as sock:
+        sock.settimeout(0.5)
+        sock.sendall(ENDLESS["Fetch"])
+        with pytest.raises(TimeoutError):
+            sock.sendall(store % (b"x" * LARGE_BYTES) * 10)
+        assert resident_bytes(daemon) - before < 4 * LARGE_BYTES
+        assert b"warden_pid" in ask(daemon, STATUS)
+
+
+def test_what_large_answers_took_is_given_back(daemon: Daemon) -> None:
+    key = daemon.submit(SPEC)
+    value = daemon.directory / "large.json"
+    value.write_bytes(b'"%s"' % (b"x" * LARGE_BYTES))
+    assert daemon.torcctl("-k", key, "data", "put", "large", f"@{value}").returncode == 0
+    fetch = message("io.torcd.UserData.Fetch", name="large")
+    readers = [connect(daemon) for _ in range(8)]
+    for reader in readers:
+        reader.sendall(fetch)
+        reader.recv(1)  # the answer is on its way, and not read
+    assert resident_bytes(daemon) > 8 * LARGE_BYTES
+    for reader in readers:
+        reader.close()
+    wait_until(daemon, lambda: resident_bytes(daemon) < 110 * MIB)
