@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from torcd import __version__, errors
-from torcd.config import Config, load, usable_cpus
+from torcd.config import Config, in_force, load
 
 LARGE_BLOCK_BYTES = 1 << 20
 
@@ -62,10 +62,7 @@ def _give_large_memory_back() -> None:
 
 
 def _check_config(config: Config) -> int:
-    # TOML has no null: what is worked out at the start is told as it would be worked out now.
-    jobs = config.max_parallel_jobs or usable_cpus()
-    in_force = msgspec.structs.replace(config, max_parallel_jobs=jobs)
-    print(msgspec.toml.encode(in_force).decode(), end="")
+    print(msgspec.toml.encode(in_force(config)).decode(), end="")
     return 0
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from torcd import errors, locations, value
+from torcd import amount, errors, locations, machine, value
+from torcd.model import Capacity
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -26,7 +27,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where the database, the logs and the files of attempts are; empty: the user's."""
     max_parallel_jobs: Positive | None = None
     """Jobs of one workflow that run at once where its submitter does not say; absent: as many as
-    CPUs that the daemon may use."""
+    CPUs that there are for jobs."""
+    cpus: Positive | None = None
+    """CPUs that there are for the jobs that ask, of all workflows together; absent: those that the
+    daemon may use."""
+    memory: str | None = None
+    """Memory for them, such as 16g; absent: what the machine has."""
+    gpus: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """GPUs for them, numbered from 0; absent: those that the machine has."""
     max_value_bytes: Annotated[int, msgspec.Meta(ge=1, le=1 << 30)] = value.MAX_VALUE_BYTES
     """The largest user_data value."""
     termination_grace_seconds: NotNegative = 10.0
@@ -76,9 +84,28 @@ def load(
     )
 
 
-def usable_cpus() -> int:
-    """The CPUs this process may run on, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
+def capacity(config: Config) -> Capacity:
+    """What there is for jobs: what the machine has, where the configuration does not say."""
+    found = machine.capacity()
+    return Capacity(
+        cpus=config.cpus or found.cpus,
+        memory_bytes=(
+            found.memory_bytes if config.memory is None else amount.memory_bytes(config.memory)
+        ),
+        gpus=found.gpus if config.gpus is None else config.gpus,
+    )
+
+
+def in_force(config: Config) -> Config:
+    """With what is worked out at the start as it would be worked out now."""
+    found = capacity(config)
+    return msgspec.structs.replace(
+        config,
+        max_parallel_jobs=config.max_parallel_jobs or found.cpus,
+        cpus=found.cpus,
+        memory=str(found.memory_bytes),
+        gpus=found.gpus,
+    )
 
 
 def _read(path: str, *, must_exist: bool) -> Config:
@@ -100,6 +127,12 @@ def _read(path: str, *, must_exist: bool) -> Config:
             hint = f'; did you mean "{near[0]}"?' if near else f"; known: {', '.join(known)}"
             raise errors.ConfigError(f'{path}: there is no key "{key}"{hint}', file=path, key=key)
     try:
-        return msgspec.convert(found, Config)
+        config = msgspec.convert(found, Config)
     except msgspec.ValidationError as error:
         raise errors.ConfigError(f"{path}: {error}".replace("`$.", "`"), file=path) from None
+    try:
+        if config.memory is not None:
+            amount.memory_bytes(config.memory)
+    except ValueError as error:
+        raise errors.ConfigError(f"{path}: `memory`: {error}", file=path, key="memory") from None
+    return config

@@ -9,6 +9,8 @@ import os
 import shutil
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from torcd import __version__, errors
-from torcd.config import Config, usable_cpus
+from torcd.config import Config, in_force
 from torcd.controller import Controller
 from torcd.controller.core import Settings
 from torcd.executors.local import LocalExecutor
@@ -73,7 +75,7 @@ async def _serve_clients(
         state_dir=config.state_dir,
         started_at=controller.now(),
         version=__version__,
-        default_parallel_jobs=config.max_parallel_jobs or usable_cpus(),
+        default_parallel_jobs=in_force(config).max_parallel_jobs or 1,
         denied_variables=config.environment_denylist,
         warden_pid=lambda: executor.warden_pid,
         stop=end.request,
@@ -86,28 +88,47 @@ async def _serve_clients(
         notify("READY=1")
         mode = await end.wait()
         notify("STOPPING=1")
-        log.info("stopping", jobs=mode)
-        if mode != "leave":
-            await _end_jobs(controller, mode)
+        while True:
+            log.info("stopping", jobs=mode)
+            if mode == "leave":
+                break
+            with end.until_more_is_asked():
+                await _end_jobs(controller, mode)
+                break
+            mode = await end.wait()
         tasks.cancel_scope.cancel()
 
 
+_URGENCY: dict[StopMode, int] = {"wait": 0, "terminate": 1, "leave": 2}
+"""How soon each way ends the daemon."""
+
+
 class End:
-    """That the daemon is to end, and what is to become of the jobs."""
+    """That the daemon is to end, and what is to become of the jobs. Who asked for a way that takes
+    time may lose patience: the most urgent request counts."""
 
     def __init__(self) -> None:
         self._asked = anyio.Event()
-        self._mode: StopMode = "leave"
+        self._mode: StopMode | None = None
+        self._slower = anyio.CancelScope()
 
     def request(self, mode: StopMode) -> None:
-        """The first one counts."""
-        if not self._asked.is_set():
+        if self._mode is None or _URGENCY[mode] > _URGENCY[self._mode]:
             self._mode = mode
             self._asked.set()
+            self._slower.cancel()
 
     async def wait(self) -> StopMode:
         await self._asked.wait()
+        assert self._mode is not None
         return self._mode
+
+    @contextmanager
+    def until_more_is_asked(self) -> Iterator[None]:
+        """Leave the block as soon as somebody asks for a more urgent way."""
+        self._slower = anyio.CancelScope()
+        with self._slower:
+            yield
 
 
 async def _watch_signals(end: End, *, task_status: TaskStatus[None]) -> None:
@@ -118,17 +139,16 @@ async def _watch_signals(end: End, *, task_status: TaskStatus[None]) -> None:
 
 
 async def _end_jobs(controller: Controller, mode: StopMode) -> None:
-    """Wait until no job runs any more."""
+    """Wait until no job runs any more. Nothing new is started."""
     scheduler = controller.scheduler
+    await controller.request(e.DrainRequested(controller.now()))
+    if mode == "terminate":
+        for node in list(scheduler.workflows.values()):
+            with suppress(errors.UserError):  # it may be over by now
+                await controller.request(
+                    e.CancelRequested(workflow_key=node.key, jobs=None, at=controller.now())
+                )
     with controller.feed.subscribe() as subscription:
-        if mode == "terminate":
-            for node in list(scheduler.workflows.values()):
-                if not node.is_over and not node.stopping:
-                    await controller.request(
-                        e.CancelRequested(workflow_key=node.key, jobs=None, at=controller.now())
-                    )
-        else:
-            await controller.request(e.DrainRequested(controller.now()))
         while any(node.in_flight for node in scheduler.workflows.values()):
             await subscription.next_batch()
 

@@ -104,6 +104,15 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """How long it may run; None: as long as it likes."""
 
 
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is for the jobs that ask, of all workflows together."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: int
+    """Numbered from 0, as CUDA_VISIBLE_DEVICES has them."""
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as submitted: what does not change while it runs."""
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.user_world import PATIENCE_SECONDS, User, a_user
-from torcd.config import Config, usable_cpus
+from torcd.config import Config
+from torcd.machine import usable_cpus
 
 
 @pytest.fixture

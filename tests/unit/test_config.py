@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from torcd import config
+from torcd import config, machine
 from torcd.errors import ConfigError
+from torcd.model import Capacity
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "torcd.toml"
 
@@ -63,6 +64,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
         ('max_parallel_jobs = "many"\n', "max_parallel_jobs"),
         ("termination_grace_seconds = -1\n", "termination_grace_seconds"),
         ('log_level = "loud"\n', "log_level"),
+        ("cpus = 0\n", "cpus"),
+        ("gpus = -1\n", "gpus"),
+        ('memory = "much"\n', 'memory`: "much" is no amount of memory: write it like "512m"'),
         ("socket = \n", "not TOML"),
     ],
 )
@@ -70,6 +74,20 @@ def test_a_wrong_value_is_refused_by_name(tmp_path: Path, text: str, complaint: 
     with pytest.raises(ConfigError, match=complaint) as refused:
         config.load(written(tmp_path, text))
     assert str(tmp_path) in str(refused.value)
+
+
+def test_what_there_is_for_jobs_can_be_said_and_is_what_the_machine_has_otherwise(
+    tmp_path: Path,
+) -> None:
+    found = config.capacity(config.load())
+    assert found == machine.capacity()
+    said = config.load(written(tmp_path, 'cpus = 3\nmemory = "2g"\ngpus = 0\n'))
+    assert config.capacity(said) == Capacity(cpus=3, memory_bytes=2 << 30, gpus=0)
+
+
+def test_as_many_jobs_run_at_once_as_there_are_cpus_said_to_be(tmp_path: Path) -> None:
+    said = config.load(written(tmp_path, "cpus = 3\n"))
+    assert config.in_force(said).max_parallel_jobs == 3
 
 
 def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
@@ -86,7 +104,8 @@ def test_the_example_lists_every_key_with_its_default() -> None:
     example = tomllib.loads("\n".join(settings))
     defaults = msgspec.to_builtins(config.Config())
     assert list(example) == list(config.Config.__struct_fields__)
-    # Its default is the number of CPUs, which is no constant.
-    example.pop("max_parallel_jobs")
-    defaults.pop("max_parallel_jobs")
+    # Their defaults are what the machine has, which is no constant.
+    for key in ("max_parallel_jobs", "cpus", "memory", "gpus"):
+        example.pop(key)
+        defaults.pop(key)
     assert example == {key: list(v) if isinstance(v, tuple) else v for key, v in defaults.items()}
