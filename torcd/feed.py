@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 MAX_BACKLOG = 20_000
 """Happenings one subscriber may be behind: some seconds of a busy daemon, some MiB at most, since
-all subscribers share the happenings themselves."""
+all subscribers share the happenings themselves. One that is not behind gets all that is published
+at once, be it more: the end of a large workflow is no fault of its readers."""
 
 
 class Subscription:
@@ -51,7 +52,7 @@ class Subscription:
         wanted = [h for h in happenings if key is None or h.workflow_key == key]
         if not wanted:
             return
-        if len(self._backlog) + len(wanted) > MAX_BACKLOG:
+        if self._backlog and len(self._backlog) + len(wanted) > MAX_BACKLOG:
             self._lagged_at = wanted[0].number
         else:
             self._backlog.extend(wanted)

@@ -114,11 +114,11 @@ async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordRe
 async def _wait_for_value(
     context: Context, key: WorkflowKey, data: DataNode, timeout_seconds: float | None
 ) -> None:
-    with context.controller.feed.subscribe(key) as subscription:
+    with context.controller.feed.changes(key) as changes:
         try:
             with anyio.fail_after(timeout_seconds):
                 while not data.revision:
-                    await subscription.next_batch()
+                    await changes.wait()
         except TimeoutError:
             raise errors.TimedOut(
                 f'user_data "{data.data.name}" had no value within {timeout_seconds} s',

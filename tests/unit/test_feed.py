@@ -1,0 +1,52 @@
+"""The feed: who reads gets all, who does not is cut off and told where to go on."""
+
+import anyio
+import pytest
+
+from torcd import errors, feed
+from torcd.model import Happening, Timestamp, WorkflowKey
+
+
+def happenings(first: int, count: int) -> list[Happening]:
+    return [
+        Happening(number=n, at=Timestamp(0), kind="job_changed", workflow_key=WorkflowKey(1))
+        for n in range(first, first + count)
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _small_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "MAX_BACKLOG", 3)
+
+
+async def test_a_reader_that_is_not_behind_gets_whatever_is_published_at_once() -> None:
+    published = feed.Feed()
+    with published.subscribe() as subscription:
+        published.publish(happenings(1, 10))
+        assert [h.number for h in await subscription.next_batch()] == list(range(1, 11))
+
+
+async def test_a_reader_that_is_behind_gets_what_it_missed_least_and_is_told_where_to_go_on() -> (
+    None
+):
+    published = feed.Feed()
+    with published.subscribe() as subscription:
+        published.publish(happenings(1, 2))
+        published.publish(happenings(3, 2))
+        published.publish(happenings(5, 1))
+        assert [h.number for h in await subscription.next_batch()] == [1, 2]
+        with pytest.raises(errors.Lagged) as cut_off:
+            await subscription.next_batch()
+    assert cut_off.value.facts == {"next": 3}
+
+
+async def test_changes_are_of_one_workflow_and_never_lag() -> None:
+    published = feed.Feed()
+    with published.changes(WorkflowKey(1)) as changes, published.changes(WorkflowKey(2)) as others:
+        for first in range(1, 40, 10):
+            published.publish(happenings(first, 10))
+        with anyio.fail_after(5):
+            await changes.wait()
+        with anyio.move_on_after(0) as nothing:
+            await others.wait()
+        assert nothing.cancelled_caught
