@@ -68,6 +68,13 @@ def start(path: str) -> Started:
     state_dir = Path(locations.state_dir())
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as e:
+        raise CannotStart(
+            f"cannot make the state directory {state_dir}: {e.strerror}; name another one in "
+            "TORCD_STATE_DIR",
+            log="",
+        ) from None
+    try:
         with _only_one(state_dir):
             if answers(path):
                 return Started(path, None)
@@ -130,14 +137,24 @@ _left_behind: list[subprocess.Popen[bytes]] = []
 
 @contextlib.contextmanager
 def _notify_socket() -> Iterator[tuple[socket.socket, str]]:
-    directory = tempfile.mkdtemp(prefix="torcctl-", dir=os.environ.get("XDG_RUNTIME_DIR") or None)
-    try:
-        path = os.path.join(directory, "notify")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notify:
-            notify.bind(path)
-            yield notify, path
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            bound = _bound_below(os.environ.get("XDG_RUNTIME_DIR") or None, stack)
+        except OSError:
+            # It is not there, or its path is too long. The daemon, whose own socket is to be in
+            # it, says so much better.
+            bound = _bound_below(None, stack)
+        yield bound
+
+
+def _bound_below(parent: str | None, stack: contextlib.ExitStack) -> tuple[socket.socket, str]:
+    """A socket in a private directory below `parent`, or where temporary files are."""
+    directory = tempfile.mkdtemp(prefix="torcctl-", dir=parent)
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    path = os.path.join(directory, "notify")
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    stack.enter_context(notify).bind(path)
+    return notify, path
 
 
 def _environment(notify_path: str) -> dict[str, str]:

@@ -137,3 +137,31 @@ def test_a_state_that_another_daemon_has_is_refused(daemon: Daemon, user: User) 
     assert done.returncode == 1
     assert str(daemon.state_dir) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_runtime_directory_too_deep_for_a_socket_is_told_with_what_to_do(user: User) -> None:
+    deep = user.directory / ("x" * 110)
+    deep.mkdir()
+    user.environment["XDG_RUNTIME_DIR"] = str(deep)
+    done = user.torcctl("daemon", "start")
+    assert done.returncode == 1
+    assert f"cannot listen on {deep}/torcd/torcd.sock: the path is too long" in done.stderr
+    assert "give another with --socket" in done.stderr
+    assert list(deep.glob("torcctl-*")) == []
+
+    short = user.socket.with_name("short.sock")
+    short.parent.mkdir()
+    started = user.torcctl("daemon", "start", "--socket", str(short))
+    assert started.returncode == 0, started.stderr
+    assert user.torcctl("daemon", "stop", "--socket", str(short)).returncode == 0
+
+
+def test_a_state_directory_that_cannot_be_made_is_told_with_what_to_do(user: User) -> None:
+    (user.directory / "file").touch()
+    user.environment["TORCD_STATE_DIR"] = str(user.directory / "file" / "state")
+    done = user.torcctl("daemon", "start")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"torcctl: cannot make the state directory {user.directory}/file/state: Not a directory; "
+        "name another one in TORCD_STATE_DIR\n",
+    )
