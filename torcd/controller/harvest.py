@@ -7,6 +7,7 @@ all attempts that ended meanwhile at once. An attempt that left nothing to look 
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 import msgspec
@@ -22,6 +23,9 @@ from torcd.value import Value
 
 MAX_OUTPUT_FILE_BYTES = 4 * value.MAX_VALUE_BYTES
 """All lines of a TORC_OUTPUT together; it is read into memory whole."""
+
+MAX_OUTPUT_LINES = 10_000
+"""Each may be a revision of its own, to be kept and told: more of them keep everybody waiting."""
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -113,6 +117,12 @@ def harvest(expected: Expected, max_value_bytes: int) -> Outputs:
         return Outputs(missing_files=missing, problem=f"TORC_OUTPUT cannot be read: {e.strerror}")
     except ValueError as e:
         return Outputs(missing_files=missing, problem=str(e))
+    if text.count(b"\n") > MAX_OUTPUT_LINES:
+        problem = (
+            f"TORC_OUTPUT has more than {MAX_OUTPUT_LINES} lines; store many values as one, "
+            "as a list or an object"
+        )
+        return Outputs(missing_files=missing, problem=problem)
     values: list[tuple[DataKey, Value]] = []
     for number, line in enumerate(text.split(b"\n"), start=1):
         try:
@@ -125,10 +135,14 @@ def harvest(expected: Expected, max_value_bytes: int) -> Outputs:
 
 
 def remove(paths: list[str]) -> None:
-    """The files of attempts whose results are on disk. What is not there is no trouble."""
+    """The files of attempts whose results are on disk. What is not there is no trouble, and a
+    directory that a job has put in a file's place goes if it is empty."""
     for path in paths:
         try:
             os.unlink(path)
+        except IsADirectoryError:
+            with suppress(OSError):
+                os.rmdir(path)
         except OSError:
             continue
 
@@ -139,7 +153,7 @@ def _read(path: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return b""
-    with open(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ValueError("TORC_OUTPUT is not a regular file any more")
@@ -147,7 +161,10 @@ def _read(path: str) -> bytes:
             raise ValueError(
                 f"TORC_OUTPUT has {facts.st_size} bytes, {MAX_OUTPUT_FILE_BYTES} are allowed"
             )
-        return file.read(MAX_OUTPUT_FILE_BYTES)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_OUTPUT_FILE_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _parse_line(

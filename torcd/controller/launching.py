@@ -38,9 +38,8 @@ class Launcher:
         self._layout = layout
         self._secret = secret
         self._shell = shell
-        self._log_dirs_made: set[str] = set()
 
-    def order(self, start: StartAttempt, directory: str) -> AttemptOrder:
+    def order(self, start: StartAttempt, workflow: Workflow) -> AttemptOrder:
         """Raises OSError when the directory for its logs cannot be made."""
         job = start.job
         job_key = str(job.key)
@@ -59,8 +58,8 @@ class Launcher:
             "TORC_ATTEMPT_ID": str(start.attempt_id),
             "TORC_OUTPUT": self._layout.output(start.attempt_key),
         }
-        if job.input_user_data:
-            environment["TORC_INPUTS"] = self._layout.inputs(start.attempt_key)
+        if workflow.input_user_data(job):
+            environment[INPUTS] = self._layout.inputs(start.attempt_key)
         command = job.command
         return AttemptOrder(
             attempt_key=start.attempt_key,
@@ -69,18 +68,17 @@ class Launcher:
             argv=(self._shell, "-c", command) if isinstance(command, str) else command,
             base_environment=environment_name(start.workflow_key),
             environment=environment,
-            cwd=job.cwd or directory,
+            cwd=job.cwd or workflow.directory,
             stdout=stdout,
             stderr=stderr,
         )
 
     def _make_log_dir(self, path: str) -> None:
-        if path not in self._log_dirs_made:
+        if not os.path.isdir(path):  # looked for each time: a job may have taken it away
             # One by one: makedirs gives the mode to the last one only.
             for directory in (self._layout.logs, path):
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(directory, mode=0o700)
-            self._log_dirs_made.add(path)
 
 
 def write_inputs(path: str, values: Mapping[str, bytes]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import anyio
 from anyio import to_thread
 
+from torcd.controller.harvest import remove
 from torcd.controller.launching import write_inputs
 from torcd.controller.layout import Layout
 from torcd.executors.base import AttemptOrder
@@ -48,13 +49,16 @@ class Preparer:
             await self._arrived.wait()
             self._arrived = anyio.Event()
             written = [
-                (order, await self._write(start)) for start, order in list(self._waiting.values())
+                (order, await self._write(start))
+                for start, order in list(self._waiting.values())
+                if start.attempt_key in self._waiting  # else its workflow may be gone by now
             ]
             orders = []
             for order, problem in written:
                 # One that was forgotten meanwhile is not ordered; from here on nothing waits, so
                 # there is no moment in which it is neither here nor with the executor.
                 if not self.forget(order.attempt_key):
+                    remove([self._layout.inputs(order.attempt_key)])
                     continue
                 if problem is None:
                     orders.append(order)
@@ -65,9 +69,10 @@ class Preparer:
 
     async def _write(self, start: StartAttempt) -> str | None:
         """None, or why it cannot be done."""
-        data = self._scheduler.workflows[start.workflow_key].data
+        node = self._scheduler.workflows[start.workflow_key]
+        data = node.data
         values = {}
-        for key in start.job.input_user_data:
+        for key in node.workflow.input_user_data(start.job):
             row = await self._store.value(key) if data[key].revision else None
             if row is not None:
                 values[data[key].data.name] = row.value

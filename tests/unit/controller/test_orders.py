@@ -1,8 +1,10 @@
 """In which order the executor hears of attempts, and what it hears after a restart."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -10,15 +12,17 @@ import msgspec
 import pytest
 import structlog
 from anyio.abc import TaskStatus
+from anyio.lowlevel import checkpoint
 
 from torcd import value
 from torcd.controller import Controller
 from torcd.controller.core import Settings
+from torcd.controller.launching import Launcher
 from torcd.controller.layout import Layout
 from torcd.controller.preparing import Preparer
 from torcd.executors import base
 from torcd.feed import Feed
-from torcd.model import DataKey, Job, JobKey, UserData, Workflow, WorkflowKey
+from torcd.model import AttemptKey, DataKey, Job, JobKey, UserData, Workflow, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import StartAttempt
@@ -210,3 +214,53 @@ def _order(start: StartAttempt) -> base.AttemptOrder:
         stdout=None,
         stderr=None,
     )
+
+
+async def test_an_attempt_that_is_forgotten_while_another_is_prepared_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as (controller, executor):
+        await controller.request(submitted(tmp_path, reads_data=True))
+        await executor.has_started.wait()
+        node = controller.scheduler.workflows[WorkflowKey(1)]
+        ordered: list[base.AttemptOrder] = []
+        failed: list[int] = []
+
+        class ForgetfulStore:
+            """While the first value is read, the second attempt is taken back; its workflow is
+            gone from memory by the time it would be its turn."""
+
+            async def value(self, key: DataKey) -> None:
+                preparer.forget(AttemptKey(12))
+                preparer.forget(AttemptKey(11))
+
+        scheduler: Any = SimpleNamespace(workflows={WorkflowKey(1): node})
+        store: Any = ForgetfulStore()
+        layout = Layout(str(tmp_path))
+        preparer = Preparer(
+            scheduler, store, layout, ordered.extend, lambda key, _: failed.append(key)
+        )
+        for attempt, workflow in ((11, 1), (12, 2), (13, 1)):
+            start = StartAttempt(
+                attempt_key=AttemptKey(attempt),
+                workflow_key=WorkflowKey(workflow),
+                job=node.jobs[JobKey(2)].job,
+                run_id=1,
+                attempt_id=1,
+                max_parallel_jobs=1,
+            )
+            order = Launcher(layout, b"secret", "sh").order(start, "/")
+            preparer.take(start, order)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(preparer.run)
+            with anyio.fail_after(5):
+                while not ordered:
+                    await checkpoint()
+            tasks.cancel_scope.cancel()
+        assert [order.attempt_key for order in ordered] == [13]
+        assert failed == []
+        assert names_in(layout.attempts) == ["1.inputs.json", "13.inputs.json"]
+
+
+def names_in(directory: str) -> list[str]:
+    return sorted(os.listdir(directory))
