@@ -280,15 +280,15 @@ class Controller:
             problem = "the machine was restarted while it was pending or running"
             self._put(e.AttemptLost(key, problem, self.now()))
             return None
-        workflow = self.scheduler.workflows[start.workflow_key].workflow
+        directory = self.scheduler.workflows[start.workflow_key].workflow.directory
         try:
-            order = self._launcher.order(start, workflow)
+            order = self._launcher.order(start, directory)
         except OSError as error:
             self._not_started(key, f"the directory for its logs cannot be made: {error}")
             return None
         # Where TORC_INPUTS is there already, an earlier daemon may have given the order: then only
         # the executor knows whether it has started.
-        if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):
+        if start.job.input_user_data and not os.path.exists(self._layout.inputs(key)):
             self._preparer.take(start, order)
             return None
         return order

@@ -69,10 +69,9 @@ class Preparer:
 
     async def _write(self, start: StartAttempt) -> str | None:
         """None, or why it cannot be done."""
-        node = self._scheduler.workflows[start.workflow_key]
-        data = node.data
+        data = self._scheduler.workflows[start.workflow_key].data
         values = {}
-        for key in node.workflow.input_user_data(start.job):
+        for key in start.job.input_user_data:
             row = await self._store.value(key) if data[key].revision else None
             if row is not None:
                 values[data[key].data.name] = row.value
