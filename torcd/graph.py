@@ -6,6 +6,9 @@ producers) have finished as required. A gate names each producer and each consum
 that a thousand jobs write and a thousand read takes two thousand entries and not a million. A gate
 without producers is an input that has to be there.
 
+A group of the workflow is a gate too. It has no producers but members: it opens when the gates of
+all of them are open. Groups do not contain groups.
+
 Everything here grows with the number of declarations, and nothing recurses, so the length of a
 chain does not matter. "Spec order" is the order of `workflow.jobs`.
 """
@@ -17,19 +20,21 @@ from typing import Literal
 
 import msgspec
 
-from torcd.model import DataKey, FileKey, JobKey, Workflow
+from torcd.model import DataKey, FileKey, GroupKey, JobKey, Kind, Workflow
 
 
 class Gate(msgspec.Struct, frozen=True, gc=False):
     """Something jobs wait for, which opens when all its producers have finished as required."""
 
-    subject: JobKey | FileKey | DataKey
+    subject: JobKey | FileKey | DataKey | GroupKey
     """What is waited for. Keys come from one counter, so it identifies the gate."""
-    kind: Literal["job", "file", "user_data"]
+    kind: Kind | Literal["group"]
     producers: tuple[JobKey, ...]
-    """In spec order; for a job, itself."""
+    """In spec order; for a job, itself; for a group, none."""
     consumers: tuple[JobKey, ...]
-    """In spec order; never empty."""
+    """In spec order; empty if it is only waited for as a member of groups."""
+    members: tuple[int, ...] = ()
+    """Of a group: the subjects of other gates."""
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -38,6 +43,8 @@ class Link(msgspec.Struct, frozen=True):
     producer: JobKey
     gate: Gate
     consumer: JobKey
+    group: Gate | None = None
+    """Between `gate` and `consumer`, where that waits for the whole of it."""
 
 
 Cycle = tuple[Link, ...]
@@ -45,15 +52,19 @@ Cycle = tuple[Link, ...]
 
 
 def gates(workflow: Workflow) -> list[Gate]:
-    """All gates of a workflow: jobs first, then files, then user_data, each as declared."""
+    """All gates of a workflow: jobs, files, user_data, each as declared, and last its groups."""
     producers: dict[int, list[JobKey]] = {}
     consumers: dict[int, list[JobKey]] = {}
     for job in workflow.jobs:
         # Sets, because a name may be given twice; their order does not reach the result.
-        for subject in {*job.depends_on, *job.input_files, *job.input_user_data}:
+        for subject in {*job.depends_on, *job.input_files, *job.input_user_data, *job.awaits}:
             consumers.setdefault(subject, []).append(job.key)
         for subject in {*job.output_files, *job.output_user_data}:
             producers.setdefault(subject, []).append(job.key)
+
+    for group in workflow.groups:
+        for member in group.members:
+            consumers.setdefault(member, [])
 
     found = [
         Gate(job.key, "job", (job.key,), tuple(consumers[job.key]))
@@ -69,6 +80,10 @@ def gates(workflow: Workflow) -> list[Gate]:
         Gate(data.key, "user_data", tuple(producers.get(data.key, ())), tuple(consumers[data.key]))
         for data in workflow.user_data
         if data.key in consumers
+    ]
+    found += [
+        Gate(group.key, "group", (), tuple(consumers.get(group.key, ())), group.members)
+        for group in workflow.groups
     ]
     return found
 
@@ -88,8 +103,8 @@ def find_cycles(workflow: Workflow, gates: Sequence[Gate]) -> list[Cycle]:
     Each is a shortest one through the first job of its knot. A job that waits for itself, or that
     both reads and makes one thing, is a cycle of one link.
     """
-    if all(not g.producers or g.producers[-1] < g.consumers[0] for g in gates):
-        return []  # Keys rise in spec order, so nothing waits for what comes after it.
+    if _goes_forward(gates):
+        return []
     graph = _Graph(workflow, gates)
     ordered = graph.ordered_jobs()
     if len(ordered) == graph.job_count:
@@ -99,6 +114,20 @@ def find_cycles(workflow: Workflow, gates: Sequence[Gate]) -> list[Cycle]:
     return [graph.shortest_cycle(first, set(knot)) for first, knot in firsts]
 
 
+def _goes_forward(gates: Sequence[Gate]) -> bool:
+    """Whether nothing waits for what comes after it: then there are no cycles."""
+    last: dict[int, int] = {}
+    """The last producer of each gate. Keys rise in spec order."""
+    for gate in gates:
+        before = gate.producers[-1] if gate.producers else -1
+        if gate.members:
+            before = max(last[member] for member in gate.members)
+        if gate.consumers and before >= gate.consumers[0]:
+            return False
+        last[gate.subject] = before
+    return True
+
+
 class _Graph:
     """Jobs and gates as numbered nodes: the jobs in spec order, then the gates."""
 
@@ -106,39 +135,46 @@ class _Graph:
         self._jobs = workflow.jobs
         self._gates = gates
         self.job_count = len(workflow.jobs)
-        node_of = {job.key: node for node, job in enumerate(workflow.jobs)}
+        node_of: dict[int, int] = {job.key: node for node, job in enumerate(workflow.jobs)}
+        gate_of: dict[int, int] = {
+            gate.subject: node for node, gate in enumerate(gates, start=self.job_count)
+        }
         self._after: list[list[int]] = [[] for _ in workflow.jobs]
         self._waits_for = [0] * self.job_count
         """How many nodes come directly before each."""
         for node, gate in enumerate(gates, start=self.job_count):
             for key in gate.producers:
                 self._after[node_of[key]].append(node)
+            for member in gate.members:
+                self._after[gate_of[member]].append(node)
             nodes = [node_of[key] for key in gate.consumers]
             for consumer in nodes:
                 self._waits_for[consumer] += 1
             self._after.append(nodes)
-            self._waits_for.append(len(gate.producers))
+            self._waits_for.append(len(gate.producers) + len(gate.members))
 
     def ordered_jobs(self) -> list[int]:
         """Jobs whose turn comes, the first in spec order of those that could be next."""
         missing = self._waits_for.copy()
-        for node in range(self.job_count, len(missing)):
-            if not missing[node]:
-                for consumer in self._after[node]:
-                    missing[consumer] -= 1
         ready = [node for node in range(self.job_count) if not missing[node]]
-        order = []
-        while ready:
+        open_gates = [n for n in range(self.job_count, len(missing)) if not self._waits_for[n]]
+        order: list[int] = []
+        while True:
+            while open_gates:
+                for after in self._after[open_gates.pop()]:
+                    missing[after] -= 1
+                    if not missing[after] and after < self.job_count:
+                        heapq.heappush(ready, after)
+                    elif not missing[after]:
+                        open_gates.append(after)
+            if not ready:
+                return order
             job = heapq.heappop(ready)
             order.append(job)
             for gate in self._after[job]:
                 missing[gate] -= 1
                 if not missing[gate]:
-                    for consumer in self._after[gate]:
-                        missing[consumer] -= 1
-                        if not missing[consumer]:
-                            heapq.heappush(ready, consumer)
-        return order
+                    open_gates.append(gate)
 
     def knots(self, jobs: Iterable[int]) -> list[list[int]]:
         """The strongly connected sets of nodes reachable from `jobs`, but for those of one node.
@@ -184,6 +220,9 @@ class _Graph:
                             found.append(knot)
         return found
 
+    def _gate(self, node: int) -> Gate:
+        return self._gates[node - self.job_count]
+
     def shortest_cycle(self, start: int, knot: set[int]) -> Cycle:
         """A shortest cycle through the job `start`, breadth first within its knot."""
         came_from: dict[int, int] = {}
@@ -197,14 +236,12 @@ class _Graph:
         links: list[Link] = []
         consumer = start
         while not links or consumer != start:
-            gate = came_from[consumer]
+            node = came_from[consumer]
+            group = self._gate(node) if self._gate(node).members else None
+            gate = node if group is None else came_from[node]
             producer = came_from[gate]
             links.append(
-                Link(
-                    self._jobs[producer].key,
-                    self._gates[gate - self.job_count],
-                    self._jobs[consumer].key,
-                )
+                Link(self._jobs[producer].key, self._gate(gate), self._jobs[consumer].key, group)
             )
             consumer = producer
         return tuple(reversed(links))

@@ -3,13 +3,14 @@
 Everything here is immutable and knows nothing of files, sockets or clocks. The names are the
 words of the workflow spec, of the database's columns and of the wire, one word for each thing.
 
-Keys. Workflows, jobs, files and user_data take their keys from one counter that never goes back,
-so a key is never used twice, whatever is deleted. A workflow takes a block of them: itself first,
-then its jobs, its files and its user_data. Attempts have keys from a counter of their own.
+Keys. Workflows, jobs, files, user_data and groups take their keys from one counter that never goes
+back, so a key is never used twice, whatever is deleted. A workflow takes a block of them: itself
+first, then its jobs, its files, its user_data and its groups. Attempts have keys from a counter of
+their own.
 """
 
 import enum
-from typing import Literal, NewType
+from typing import Literal, NewType, cast
 
 import msgspec
 
@@ -17,6 +18,7 @@ WorkflowKey = NewType("WorkflowKey", int)
 JobKey = NewType("JobKey", int)
 FileKey = NewType("FileKey", int)
 DataKey = NewType("DataKey", int)
+GroupKey = NewType("GroupKey", int)
 AttemptKey = NewType("AttemptKey", int)
 
 Timestamp = NewType("Timestamp", int)
@@ -120,6 +122,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     command: str | tuple[str, ...]
     """A text for `bash -c`, or the words of a program executed without a shell."""
+    awaits: tuple[GroupKey, ...] = ()
+    """What it waits for besides `depends_on`, `input_files` and `input_user_data`. Ask the workflow
+    for all that a job waits for and reads: `Workflow.input_files(job)` and so on."""
     depends_on: tuple[JobKey, ...] = ()
     input_files: tuple[FileKey, ...] = ()
     output_files: tuple[FileKey, ...] = ()
@@ -157,6 +162,22 @@ class UserData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     available: Availability = "on_completion"
     schema: msgspec.Raw | None = None
     """JSON text of a JSON Schema (2020-12) that values have to fit; None: any value does."""
+
+
+Kind = Literal["job", "file", "user_data"]
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Several jobs, files or user_data that several jobs wait for, as one.
+
+    A thousand jobs that all wait for a thousand others are a million pairs; with a group between
+    them they are two thousand. Users never see it: it is what a regex has matched.
+    """
+
+    key: GroupKey
+    kind: Kind
+    members: tuple[int, ...]
+    """Keys of that kind, in the order of the spec; at least two."""
 
 
 ActionTrigger = Literal[
@@ -214,6 +235,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     jobs: tuple[Job, ...]
     files: tuple[File, ...] = ()
     user_data: tuple[UserData, ...] = ()
+    groups: tuple[Group, ...] = ()
     description: str | None = None
     user: str | None = None
     env: dict[str, str] = {}
@@ -226,7 +248,28 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def size(self) -> int:
         """How many keys it takes."""
-        return 1 + len(self.jobs) + len(self.files) + len(self.user_data)
+        return 1 + len(self.jobs) + len(self.files) + len(self.user_data) + len(self.groups)
+
+    def group(self, key: GroupKey) -> Group:
+        return self.groups[key - self.groups[0].key]
+
+    def depends_on(self, job: Job) -> tuple[JobKey, ...]:
+        """All jobs that a job of it names as such, each once."""
+        return cast("tuple[JobKey, ...]", self._named(job, job.depends_on, "job"))
+
+    def input_files(self, job: Job) -> tuple[FileKey, ...]:
+        """All files that a job of it reads, each once."""
+        return cast("tuple[FileKey, ...]", self._named(job, job.input_files, "file"))
+
+    def input_user_data(self, job: Job) -> tuple[DataKey, ...]:
+        """All user_data that a job of it fetches, each once."""
+        return cast("tuple[DataKey, ...]", self._named(job, job.input_user_data, "user_data"))
+
+    def _named(self, job: Job, alone: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
+        if not job.awaits:
+            return alone
+        groups = [group for key in job.awaits if (group := self.group(key)).kind == kind]
+        return tuple(dict.fromkeys([*alone, *(m for group in groups for m in group.members)]))
 
 
 HappeningKind = Literal["workflow_submitted", "workflow_changed", "job_changed", "value_stored"]

@@ -28,7 +28,7 @@ from torcd import errors
 from torcd.controller import tokens
 from torcd.controller.harvest import Harvester, remove
 from torcd.controller.inputs import InputWatcher
-from torcd.controller.launching import Launcher
+from torcd.controller.launching import INPUTS, Launcher
 from torcd.controller.layout import Layout
 from torcd.controller.preparing import Preparer
 from torcd.controller.shelf import Shelf

@@ -12,6 +12,10 @@ from torcd.model import Workflow
 from torcd.scheduler.commands import StartAttempt
 
 
+INPUTS = "TORC_INPUTS"
+"""The variable; only jobs that declare input user_data have it."""
+
+
 def environment_name(workflow_key: int) -> str:
     """The executor's name for the variables that all jobs of a workflow share."""
     return f"w{workflow_key}"

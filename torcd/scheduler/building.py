@@ -42,8 +42,12 @@ def build(loaded: WorkflowLoaded) -> WorkflowNode:
         job_node.state = _state(saved)
 
     absent = loaded.absent_files if loaded.wait_for_inputs else frozenset[FileKey]()
+    made: dict[int, GateNode] = {}
     for gate in graph.gates(loaded.workflow):
-        _add_gate(node, gate, absent, loaded.stored_in_run)
+        if gate.kind == "group":
+            _add_group(node, gate, [made[member] for member in gate.members])
+        else:
+            made[gate.subject] = _add_gate(node, gate, absent, loaded.stored_in_run)
 
     for job_node in node.jobs.values():
         job_node.waits = sum(1 for gate in job_node.awaits if gate.missing)
@@ -84,7 +88,7 @@ def _add_gate(
     gate: graph.Gate,
     absent: frozenset[FileKey],
     stored_in_run: dict[DataKey, frozenset[JobKey]],
-) -> None:
+) -> GateNode:
     opens_early = False
     if gate.kind == "user_data":
         data = node.data[DataKey(gate.subject)]
@@ -113,6 +117,21 @@ def _add_gate(
     elif gate.kind == "file" and not gate.producers:
         node.file_gates[FileKey(gate.subject)] = gate_node
         gate_node.missing = int(gate.subject in absent)
+    _add_consumers(node, gate, gate_node)
+    return gate_node
+
+
+def _add_group(node: WorkflowNode, gate: graph.Gate, members: list[GateNode]) -> None:
+    group = GateNode(gate.subject, gate.kind, is_input=False, opens_early=False)
+    group.members = members
+    group.missing = sum(1 for member in members if member.missing)
+    group.spoiled = any(member.spoiled for member in members)
+    for member in members:
+        member.groups.append(group)
+    _add_consumers(node, gate, group)
+
+
+def _add_consumers(node: WorkflowNode, gate: graph.Gate, gate_node: GateNode) -> None:
     for key in gate.consumers:
         consumer = node.jobs[key]
         consumer.awaits.append(gate_node)

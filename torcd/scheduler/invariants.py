@@ -130,6 +130,14 @@ def _gates(node: WorkflowNode) -> Iterator[str]:
         for gate in job.feeds:
             gates[gate.subject] = gate
             producers.setdefault(gate.subject, []).append(job)
+    for group in [gate for gate in gates.values() if gate.members]:
+        missing = sum(1 for member in group.members if member.missing)
+        if group.missing != missing:
+            yield f"group {group.subject}: misses {group.missing}, and {missing} are closed"
+        if group.spoiled != any(member.spoiled for member in group.members):
+            yield f"group {group.subject}: spoiled is {group.spoiled}"
+        del gates[group.subject]
+        gates.update((member.subject, member) for member in group.members)
     for subject, gate in gates.items():
         makers = producers.get(subject, [])
         problem = _input(node, gate) if gate.is_input else _made(gate, makers)

@@ -14,6 +14,7 @@ Jobs do not know whom they wait for, only how many gates; gates know their consu
 touches only the jobs behind the gates it moves, so its cost does not grow with the workflow.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import msgspec
@@ -98,13 +99,19 @@ DISABLED = Disabled()
 
 
 class GateNode:
-    """Something jobs wait for. It is open when nothing is missing."""
+    """Something jobs wait for. It is open when nothing is missing.
+
+    The gate of a group has members in place of producers: it is closed as long as one of theirs is,
+    and spoiled when one of theirs is.
+    """
 
     __slots__ = (
         "consumers",
+        "groups",
         "is_input",
         "kind",
         "made",
+        "members",
         "missing",
         "opens_early",
         "spoiled",
@@ -117,7 +124,8 @@ class GateNode:
         self.is_input = is_input
         """No job makes it."""
         self.missing = 0
-        """Producers that have not finished; for an input, 1 while it is absent."""
+        """Producers that have not finished; for an input, 1 while it is absent; for a group, closed
+        members."""
         self.spoiled = False
         """A producer ended badly."""
         self.made = False
@@ -125,6 +133,17 @@ class GateNode:
         self.opens_early: set[JobKey] | None = set() if opens_early else None
         """For `available: on_store`: the producers that have stored already."""
         self.consumers: list[JobNode] = []
+        self.groups: list[GateNode] = []
+        """Those of which it is a member."""
+        self.members: list[GateNode] = []
+        """Of a group."""
+
+    @property
+    def all_consumers(self) -> Iterator["JobNode"]:
+        """Those of the groups it is in as well; one may come twice."""
+        yield from self.consumers
+        for group in self.groups:
+            yield from group.consumers
 
     def has_stored(self, producer: "JobNode") -> bool:
         """Whether this producer has lowered the gate already, by storing."""

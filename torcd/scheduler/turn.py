@@ -5,7 +5,8 @@ finished opens, and consumers for which it was the last closed gate become ready
 whose producers ended badly is spoiled: its consumers that have not started and did not say
 `cancel_on_blocking_job_failure: false` are canceled at once, which is an end that spreads in turn.
 Ends waiting to be spread stand in a queue, not on the stack, so depth costs nothing. A gate is
-looked through at most twice: when it is spoiled and when it opens.
+looked through at most twice: when it is spoiled and when it opens. What happens to a gate happens
+to the groups it is in.
 
 Two ways to cancel. What a person cancels ends, whatever it is doing. What is canceled because of
 what it depends on ends only if it has not started, and of a pending job only the executor knows
@@ -193,11 +194,14 @@ class Turn:
                     self._lower(gate)
 
     def _spoil(self, gate: GateNode, culprit: JobNode) -> None:
-        gate.spoiled = True
         stop = Stop(Reason.DEPENDENCY, wording.because_of(self.node, culprit, gate))
-        for consumer in gate.consumers:
-            if consumer.job.cancel_on_blocking_job_failure:
-                self._cancel(consumer, stop)
+        for spoiled in (gate, *gate.groups):
+            if spoiled.spoiled:
+                continue
+            spoiled.spoiled = True
+            for consumer in spoiled.consumers:
+                if consumer.job.cancel_on_blocking_job_failure:
+                    self._cancel(consumer, stop)
 
     def _lower(self, gate: GateNode) -> None:
         gate.missing -= 1
@@ -212,6 +216,11 @@ class Turn:
                 self._cancel(consumer, missing)
             elif not consumer.waits and isinstance(consumer.state, Blocked):
                 self._make_ready(consumer)
+        for group in gate.groups:
+            if missing is not None:
+                for consumer in group.consumers:
+                    self._cancel(consumer, missing)
+            self._lower(group)
 
     def _raise(self, gate: GateNode) -> None:
         gate.missing += 1
@@ -222,6 +231,8 @@ class Turn:
             if isinstance(consumer.state, Ready):
                 self._enter(consumer, BLOCKED)
                 self.outbox.tell_job(consumer)
+        for group in gate.groups:
+            self._raise(group)
 
     def _is_never_made(self, gate: GateNode) -> bool:
         """Of an open gate: only disabled jobs would have made it, and it is not there."""
@@ -233,11 +244,12 @@ class Turn:
 
     def _why_never_ready(self, job: JobNode) -> str | None:
         """What keeps a job that is put back from ever becoming ready, for people."""
-        for gate in job.awaits:
-            if gate.spoiled and job.job.cancel_on_blocking_job_failure:
-                return wording.because_spoiled(self.node, gate)
-            if not gate.missing and self._is_never_made(gate):
-                return wording.because_never_made(self.node, gate)
+        for awaited in job.awaits:
+            for gate in awaited.members or (awaited,):
+                if gate.spoiled and job.job.cancel_on_blocking_job_failure:
+                    return wording.because_spoiled(self.node, gate)
+                if not gate.missing and self._is_never_made(gate):
+                    return wording.because_never_made(self.node, gate)
         return None
 
     def _cancel(self, job: JobNode, stop: Stop) -> None:

@@ -249,7 +249,7 @@ async def test_an_attempt_that_is_forgotten_while_another_is_prepared_leaves_not
                 attempt_id=1,
                 max_parallel_jobs=1,
             )
-            order = Launcher(layout, b"secret", "sh").order(start, "/")
+            order = Launcher(layout, b"secret", "sh").order(start, node.workflow)
             preparer.take(start, order)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(preparer.run)

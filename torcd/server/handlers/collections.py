@@ -66,7 +66,7 @@ async def _data(
 
 
 async def _consumes(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
-    return await _data(context, node, jobs, lambda job: job.job.input_user_data)
+    return await _data(context, node, jobs, lambda job: node.workflow.input_user_data(job.job))
 
 
 async def _stores(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
@@ -77,12 +77,12 @@ async def _blocks(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> 
     return [
         m.Joined(source=_job(job), target=_job(consumer))
         for job in jobs
-        for consumer in dict.fromkeys(c for gate in job.feeds for c in gate.consumers)
+        for consumer in dict.fromkeys(c for gate in job.feeds for c in gate.all_consumers)
     ]
 
 
 async def _needs(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
-    return _files(node, jobs, lambda job: job.job.input_files)
+    return _files(node, jobs, lambda job: node.workflow.input_files(job.job))
 
 
 async def _produces(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:

@@ -79,5 +79,5 @@ def _absent_outputs(node: WorkflowNode, jobs: list[JobKey]) -> frozenset[FileKey
 
 
 def _absent_inputs(node: WorkflowNode, jobs: list[JobKey]) -> frozenset[FileKey]:
-    needed = {key for job in jobs for key in node.jobs[job].job.input_files}
+    needed = {key for job in jobs for key in node.workflow.input_files(node.jobs[job].job)}
     return absent(node.workflow, needed)

@@ -159,14 +159,15 @@ def _related(node: WorkflowNode, job: JobNode | None, parameters: u.List) -> Ite
     if parameters.relation is None:
         if job is None:
             return list(node.data)
-        return dict.fromkeys((*job.job.input_user_data, *job.job.output_user_data))
+        fetched = node.workflow.input_user_data(job.job)
+        return dict.fromkeys((*fetched, *job.job.output_user_data))
     if job is None:
         raise errors.InvalidParameter(
             "relation is about a job: give a token or a job_key", parameter="relation"
         )
     if parameters.relation == "stores":
         return job.job.output_user_data
-    return job.job.input_user_data
+    return node.workflow.input_user_data(job.job)
 
 
 async def history(context: Context, parameters: u.History, call: Call) -> u.RecordsReply:
@@ -199,7 +200,7 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
         elif parameters.name or parameters.key:
             wanted = {find_data(node, parameters.name, parameters.key)}
         elif job is not None:
-            wanted = {*job.job.input_user_data, *job.job.output_user_data}
+            wanted = {*node.workflow.input_user_data(job.job), *job.job.output_user_data}
         else:
             wanted = set(node.data)
         with controller.feed.subscribe(key) as subscription:
@@ -278,7 +279,7 @@ def _declared(
         found = None
     allowed = set(job.job.output_user_data)
     if role != "output":
-        allowed |= set(job.job.input_user_data)
+        allowed |= set(node.workflow.input_user_data(job.job))
     if found is None or found not in allowed:
         text = (name or key or "")[:100]
         raise errors.NotDeclared(

@@ -19,7 +19,7 @@ async def list_files(context: Context, parameters: m.ListFiles, call: Call) -> m
         for job in node.workflow.jobs:
             for file_key in job.output_files:
                 producers.setdefault(file_key, []).append(job.name)
-            for file_key in job.input_files:
+            for file_key in node.workflow.input_files(job):
                 consumers.setdefault(file_key, []).append(job.name)
         files = node.workflow.files
     return m.FilesReply(

@@ -45,7 +45,7 @@ class Describer:
     def job(self, node: JobNode) -> m.JobInfo:
         job = node.job
         state = node.state
-        jobs, data = self._node.jobs, self._node.data
+        jobs, data, whole = self._node.jobs, self._node.data, self._node.workflow
         return_code, reason, message = None, None, None
         started_at, ended_at = None, None
         if isinstance(state, Ended):
@@ -68,10 +68,10 @@ class Describer:
             started_at=maybe_rfc3339(started_at),
             ended_at=maybe_rfc3339(ended_at),
             command=job.command if isinstance(job.command, str) else list(job.command),
-            depends_on=[jobs[key].job.name for key in job.depends_on],
-            input_files=[self._files[key] for key in job.input_files],
+            depends_on=[jobs[key].job.name for key in whole.depends_on(job)],
+            input_files=[self._files[key] for key in whole.input_files(job)],
             output_files=[self._files[key] for key in job.output_files],
-            input_user_data=[data[key].data.name for key in job.input_user_data],
+            input_user_data=[data[key].data.name for key in whole.input_user_data(job)],
             output_user_data=[data[key].data.name for key in job.output_user_data],
             cancel_on_blocking_job_failure=job.cancel_on_blocking_job_failure,
             supports_termination=job.supports_termination,
