@@ -69,6 +69,8 @@ class Submit(Request["Submitted"], frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """`key` is the workflow's, `jobs` how many it has."""
+
     key: str
     name: str
     jobs: int
@@ -252,6 +254,9 @@ class ResultsReply(msgspec.Struct, frozen=True):
 
 
 class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A declared file and what is on disk of it now. `producers` and `consumers` are names of
+    jobs."""
+
     key: str
     name: str
     path: str
@@ -276,6 +281,8 @@ class FilesReply(msgspec.Struct, frozen=True):
 
 
 class JoinInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A join: its name for `Join`, and what it pairs with what."""
+
     name: str
     description: str
 
