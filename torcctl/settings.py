@@ -1,6 +1,6 @@
 """The client's settings: torcctl.toml. Every key has a default; an unknown one is an error.
 
-`SETTINGS` is the one table of what there is: `config` shows, checks and writes by it.
+`Settings` is the one list of what there is: `config` shows, checks and writes by it.
 """
 
 import os

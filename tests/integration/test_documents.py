@@ -12,6 +12,7 @@ import pytest
 from tests import page
 from tests.page import LANGUAGES, SPEC_LANGUAGES, Block, Command
 from tests.user_world import PATIENCE_SECONDS, ROOT, User, a_user
+from torcctl.settings import Settings
 from torcd import spec
 
 GENERATE = runpy.run_path(str(ROOT / "docs" / "generate.py"))
@@ -109,6 +110,12 @@ def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
         if "://" not in target and not target.startswith("#"):
             assert (path.parent / target.partition("#")[0]).exists(), target
+
+
+def test_every_setting_of_torcctl_is_explained() -> None:
+    text = (ROOT / "docs" / "command_reference.md").read_text()
+    for key in Settings.__struct_fields__:
+        assert f"| `{key}` | " in text, key
 
 
 def test_the_architecture_is_short_and_names_every_package() -> None:

@@ -222,7 +222,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt."""
+    """One attempt. `cpu_seconds` counts all processes that were waited for, `peak_memory_bytes` the
+    largest one, and never less than some 15 MB, which the kernel counts from before it began."""
 
     job_key: str
     job_name: str
