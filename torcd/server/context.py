@@ -1,6 +1,7 @@
 """What handlers work with, and how they find what a client names."""
 
 import fnmatch
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -10,6 +11,13 @@ from torcd import errors
 from torcd.controller import Controller
 from torcd.model import DataKey, JobKey, Timestamp, WorkflowKey
 from torcd.scheduler.state import WorkflowNode
+
+MAX_PATTERN_CHARACTERS = 1_000
+"""A pattern may take longer to prepare than in proportion to its length."""
+
+MAX_COMPARISONS = 4_000_000
+"""Names compared with patterns for one call; nobody else is served meanwhile, for some seconds at
+most."""
 
 StopMode = Literal["leave", "terminate", "wait"]
 
@@ -53,24 +61,41 @@ def is_key(text: str) -> bool:
 def find_jobs(node: WorkflowNode, wanted: Iterable[str]) -> list[JobKey]:
     """Jobs by name, else key, else pattern, without repetition. Raises UnknownJob."""
     found: dict[JobKey, None] = {}
+    comparisons = 0
     for text in wanted:
-        for key in _jobs_of(node, text):
+        key = _job_of(node, text)
+        if key is not None:
             found[key] = None
+            continue
+        comparisons += len(node.job_keys)
+        if comparisons > MAX_COMPARISONS:
+            raise errors.InvalidParameter(
+                f"too many patterns for a workflow of {len(node.jobs)} jobs: give fewer, or names",
+                parameter="jobs",
+            )
+        found.update(dict.fromkeys(_matching(node, text)))
     return list(found)
 
 
-def _jobs_of(node: WorkflowNode, text: str) -> list[JobKey]:
+def _job_of(node: WorkflowNode, text: str) -> JobKey | None:
     by_name = node.job_keys.get(text)
     if by_name is not None:
-        return [by_name]
+        return by_name
     if is_key(text) and JobKey(int(text)) in node.jobs:
-        return [JobKey(int(text))]
-    if any(character in text for character in "*?["):
-        matching = [key for name, key in node.job_keys.items() if fnmatch.fnmatchcase(name, text)]
+        return JobKey(int(text))
+    return None
+
+
+def _matching(node: WorkflowNode, pattern: str) -> list[JobKey]:
+    is_pattern = any(character in pattern for character in "*?[")
+    if is_pattern and len(pattern) <= MAX_PATTERN_CHARACTERS:
+        # Not fnmatch itself, which keeps tens of thousands of patterns for later.
+        fits = re.compile(fnmatch.translate(pattern)).match
+        matching = [key for name, key in node.job_keys.items() if fits(name)]
         if matching:
             return matching
     raise errors.UnknownJob(
-        f"workflow {node.key} has no job {text[:100]!r}; see torcctl jobs", job=text[:100]
+        f"workflow {node.key} has no job {pattern[:100]!r}; see torcctl jobs", job=pattern[:100]
     )
 
 

@@ -1,6 +1,6 @@
 """Why a job is where it is, and what would move it."""
 
-from torcd.model import ENDED_BADLY, DataKey, JobStatus, WorkflowStatus
+from torcd.model import ENDED_BADLY, DataKey, FileKey, JobStatus, WorkflowStatus
 from torcd.protocol import manager as m
 from torcd.scheduler.state import (
     Blocked,
@@ -27,10 +27,12 @@ async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Expl
         await context.controller.settled()
         job = node.jobs[find_jobs(node, [parameters.job])[0]]
         summary, remedy = _explain(node, job)
+        missing = [gate for gate in job.awaits if gate.missing]
+        makers = _unfinished_makers(node, missing)
         return m.Explanation(
             job=Describer(node).job(job),
             summary=summary,
-            waits_for=[_describe(node, gate) for gate in job.awaits if gate.missing],
+            waits_for=[_describe(node, gate, makers[id(gate)]) for gate in missing],
             remedy=remedy,
         )
 
@@ -85,24 +87,29 @@ def _unblock(node: WorkflowNode, job: JobNode) -> str | None:
     return None
 
 
-def _describe(node: WorkflowNode, gate: GateNode) -> str:
+def _unfinished_makers(node: WorkflowNode, gates: list[GateNode]) -> dict[int, list[JobNode]]:
+    """Of each gate, by its identity: the jobs that it still waits for, in the order of the spec."""
+    makers: dict[int, list[JobNode]] = {id(gate): [] for gate in gates}
+    for job in node.jobs.values():
+        status = job.state.status
+        if status is not JobStatus.COMPLETED and status not in ENDED_BADLY:
+            for gate in job.feeds:
+                if id(gate) in makers:
+                    makers[id(gate)].append(job)
+    return makers
+
+
+def _describe(node: WorkflowNode, gate: GateNode, makers: list[JobNode]) -> str:
     """`file "f" (/path), made by: "a" (running)`."""
     if gate.kind == "job":
         what = "job"
     elif gate.kind == "user_data":
         what = f'user_data "{node.data[DataKey(gate.subject)].data.name}"'
     else:
-        file = next(f for f in node.workflow.files if f.key == gate.subject)
+        file = node.files[FileKey(gate.subject)]
         what = f'file "{file.name}" ({file.path})'
     if gate.is_input:
         return f"{what}, which no job makes"
-    makers = [
-        other
-        for other in node.jobs.values()
-        if any(fed is gate for fed in other.feeds)
-        and other.state.status is not JobStatus.COMPLETED
-        and other.state.status not in ENDED_BADLY
-    ]
     named = ", ".join(
         f'"{other.job.name}" ({other.state.status.value})' for other in makers[:MAX_NAMED]
     )
