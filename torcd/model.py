@@ -272,7 +272,9 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(dict.fromkeys([*alone, *(m for group in groups for m in group.members)]))
 
 
-HappeningKind = Literal["workflow_submitted", "workflow_changed", "job_changed", "value_stored"]
+HappeningKind = Literal[
+    "workflow_submitted", "workflow_changed", "job_changed", "value_stored", "action_changed"
+]
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -285,6 +287,9 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     workflow_key: WorkflowKey
     job_key: JobKey | None = None
     data_key: DataKey | None = None
+    action: int | None = None
+    command: int | None = None
+    """Positions from 1: which command of which action."""
     status: str | None = None
     """The value of a JobStatus or a WorkflowStatus."""
     stopping: bool = False

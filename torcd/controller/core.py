@@ -184,8 +184,12 @@ class Controller:
         """Of jobs there may be thousands a second; the events have them all."""
         for happening in happenings:
             if happening.job_key is None and happening.data_key is None:
+                facts = {} if happening.action is None else {"action": happening.action}
                 self._log.info(
-                    happening.kind, workflow=str(happening.workflow_key), status=happening.status
+                    happening.kind,
+                    workflow=str(happening.workflow_key),
+                    status=happening.status,
+                    **facts,
                 )
 
     # In
@@ -245,13 +249,17 @@ class Controller:
             if isinstance(record, c.CreateWorkflow):
                 self._shelf.share_environment(record.workflow)
         # Starts first: what is started and stopped in one batch must be known when it is stopped.
-        starts = [action for action in batch.actions if isinstance(action, c.StartAttempt)]
+        starts = [
+            action
+            for action in batch.actions
+            if isinstance(action, c.StartAttempt | c.StartCommand)
+        ]
         orders = [order for start in starts if (order := self._order(start)) is not None]
         if orders:
             self._executor.start(orders)
         for action in batch.actions:
             match action:
-                case c.StartAttempt():
+                case c.StartAttempt() | c.StartCommand():
                     pass
                 case c.StopAttempt():
                     if not self._was_not_ordered(action.attempt_key):
@@ -272,7 +280,7 @@ class Controller:
                 self._watcher.forget(record.workflow_key)
                 self._shelf.is_over(record.workflow_key)
 
-    def _order(self, start: c.StartAttempt) -> base.AttemptOrder | None:
+    def _order(self, start: c.StartAttempt | c.StartCommand) -> base.AttemptOrder | None:
         """The order for it; None when it is not to be given, or not yet."""
         key = start.attempt_key
         if key in self._shelf.foreign_attempts:
@@ -282,6 +290,9 @@ class Controller:
             return None
         directory = self.scheduler.workflows[start.workflow_key].workflow.directory
         try:
+            if isinstance(start, c.StartCommand):
+                node = self.scheduler.workflows[start.workflow_key]
+                return self._launcher.command_order(start, node.workflow)
             order = self._launcher.order(start, directory)
         except OSError as error:
             self._not_started(key, f"the directory for its logs cannot be made: {error}")

@@ -9,11 +9,15 @@ from torcd.controller import tokens
 from torcd.controller.layout import Layout
 from torcd.executors.base import AttemptOrder
 from torcd.model import Workflow
-from torcd.scheduler.commands import StartAttempt
+from torcd.scheduler.commands import StartAttempt, StartCommand
 
 
 INPUTS = "TORC_INPUTS"
 """The variable; only jobs that declare input user_data have it."""
+
+
+MAX_VARIABLE_BYTES = 100_000
+"""The kernel takes no variable of more than 128 KiB."""
 
 
 def environment_name(workflow_key: int) -> str:
@@ -73,6 +77,36 @@ class Launcher:
             base_environment=environment_name(start.workflow_key),
             environment=environment,
             cwd=job.cwd or directory,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+    def command_order(self, start: StartCommand, workflow: Workflow) -> AttemptOrder:
+        """The same for a command of an action. It has no token: it is no job, and may do what the
+        user may."""
+        action = workflow.actions[start.action - 1]
+        stdout, stderr = self._layout.action_log_paths(
+            start.workflow_key, start.action, start.run_id, start.command
+        )
+        self._make_log_dir(self._layout.log_dir(start.workflow_key))
+        environment = {
+            "TORC_RUN_ID": str(start.run_id),
+            "TORC_ACTION_TRIGGER": action.trigger,
+        }
+        if action.jobs:
+            members = set(action.jobs)
+            names = "\n".join(job.name for job in workflow.jobs if job.key in members)
+            if len(os.fsencode(names)) <= MAX_VARIABLE_BYTES:
+                environment["TORC_ACTION_JOBS"] = names
+        return AttemptOrder(
+            attempt_key=start.attempt_key,
+            # A lane of their own beside that of the workflow's jobs.
+            lane=-start.workflow_key,
+            lane_limit=1,
+            argv=(self._shell, "-c", action.commands[start.command - 1]),
+            base_environment=environment_name(start.workflow_key),
+            environment=environment,
+            cwd=workflow.directory,
             stdout=stdout,
             stderr=stderr,
         )

@@ -28,6 +28,14 @@ class Layout:
         stem = os.path.join(self.log_dir(workflow_key), f"{job_key}.{run_id}.{attempt_id}")
         return f"{stem}.out", f"{stem}.out" if stdio == "combined" else f"{stem}.err"
 
+    def action_log_paths(
+        self, workflow_key: WorkflowKey, action: int, run_id: int, command: int
+    ) -> tuple[str, str]:
+        """Standard output and error of a command of an action; both counted from 1."""
+        name = f"action-{action}.{run_id}.{command}"
+        stem = os.path.join(self.log_dir(workflow_key), name)
+        return f"{stem}.out", f"{stem}.err"
+
     def output(self, attempt_key: AttemptKey) -> str:
         """TORC_OUTPUT."""
         return os.path.join(self.attempts, f"{attempt_key}.output")

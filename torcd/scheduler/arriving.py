@@ -2,7 +2,7 @@
 
 from torcd import errors
 from torcd.model import JobStatus, WorkflowStatus
-from torcd.scheduler import wording
+from torcd.scheduler import acting, wording
 from torcd.scheduler.building import AS_SUBMITTED, build
 from torcd.scheduler.commands import Command, CreateWorkflow, WatchFile
 from torcd.scheduler.events import FileAppeared, SubmitRequested, WorkflowLoaded
@@ -63,6 +63,8 @@ def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
         for job in node.jobs.values():
             if isinstance(job.state, Pending):
                 turn.repeat(job, job.state)
+    if node.actions is not None:
+        acting.repeat(memory, node, turn.outbox, node.actions)
     _watch_files(turn)
     return turn.end()
 

@@ -7,7 +7,8 @@ there, so it cannot disagree with that.
 
 from torcd import graph
 from torcd.model import ENDED_BADLY, DataKey, FileKey, JobKey, JobStatus
-from torcd.scheduler.events import LoadedJob, WorkflowLoaded
+from torcd.scheduler.actions import Actions, ActionState
+from torcd.scheduler.events import LoadedCommand, LoadedJob, WorkflowLoaded
 from torcd.scheduler.state import (
     BLOCKED,
     DISABLED,
@@ -57,7 +58,33 @@ def build(loaded: WorkflowLoaded) -> WorkflowNode:
         node.counts[job_node.state.status] += 1
     node.in_flight = node.counts[JobStatus.PENDING] + node.counts[JobStatus.RUNNING]
     node.ready.sort(key=lambda entry: entry[:2])
+    if loaded.workflow.actions:
+        node.actions = _actions(node, loaded.action_commands)
     return node
+
+
+def _actions(node: WorkflowNode, begun: tuple[LoadedCommand, ...]) -> Actions:
+    actions = Actions(node.workflow)
+    for command in begun:
+        action = actions.nodes[command.action - 1]
+        action.command = command.command
+        action.state = _action_state(command)
+    actions.watch(node.jobs.values())
+    return actions
+
+
+def _action_state(saved: LoadedCommand) -> ActionState:
+    if saved.ended_at is None:
+        stop = None if saved.reason is None else Stop(saved.reason, saved.message or "")
+        return Pending(saved.attempt_key, stop)
+    return Ended(
+        saved.status,
+        saved.reason,
+        saved.message,
+        saved.return_code,
+        saved.started_at,
+        saved.ended_at,
+    )
 
 
 def _state(saved: LoadedJob) -> State:

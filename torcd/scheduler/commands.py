@@ -73,8 +73,20 @@ class AddAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt_id: int
 
 
+class AddCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The same for a command of an action."""
+
+    attempt_key: AttemptKey
+    workflow_key: WorkflowKey
+    run_id: int
+    action: int
+    """Its position in the spec, from 1."""
+    command: int
+    """Its position in the action, from 1."""
+
+
 class SaveAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What became of an attempt: running, or over."""
+    """What became of an attempt: it is over; or, of an action's command, it was told to end."""
 
     attempt_key: AttemptKey
     status: JobStatus
@@ -120,6 +132,16 @@ class StartAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_parallel_jobs: int
 
 
+class StartCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The same for a command of an action; `action` and `command` are positions, from 1."""
+
+    attempt_key: AttemptKey
+    workflow_key: WorkflowKey
+    run_id: int
+    action: int
+    command: int
+
+
 class RevokeAttempt(msgspec.Struct, frozen=True, gc=False):
     """Take it back if it has not started; otherwise let it run."""
 
@@ -142,8 +164,15 @@ class WatchFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 Record = (
-    CreateWorkflow | SaveWorkflow | SaveJob | AddAttempt | SaveAttempt | RemoveAttempt | SaveValue
+    CreateWorkflow
+    | SaveWorkflow
+    | SaveJob
+    | AddAttempt
+    | AddCommand
+    | SaveAttempt
+    | RemoveAttempt
+    | SaveValue
 )
-Action = StartAttempt | RevokeAttempt | StopAttempt | WatchFile
+Action = StartAttempt | StartCommand | RevokeAttempt | StopAttempt | WatchFile
 Command = Record | Action | Happening
 """A `Happening` is to be kept with the records and told when they are on disk."""

@@ -51,6 +51,23 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Timestamp | None
 
 
+class LoadedCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt of an action's command as it was last saved."""
+
+    attempt_key: AttemptKey
+    action: int
+    command: int
+    """Both positions, from 1."""
+    status: JobStatus
+    reason: Reason | None
+    """Of one that has not ended: it was told to end."""
+    message: str | None
+    return_code: int | None
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    """None: it has not ended."""
+
+
 class WorkflowLoaded(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow as the database has it, after a start or because somebody asks for it."""
 
@@ -64,6 +81,8 @@ class WorkflowLoaded(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Timestamp | None
     jobs: tuple[LoadedJob, ...]
     """In the order of `workflow.jobs`."""
+    action_commands: tuple[LoadedCommand, ...] = ()
+    """Those of this run that have begun, in that order."""
     revisions: dict[DataKey, int]
     """Of each user_data that has a value: the newest revision."""
     stored_in_run: dict[DataKey, frozenset[JobKey]]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torcd import errors
 from torcd.model import AttemptKey, JobKey, WorkflowKey
+from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.state import JobNode, WorkflowNode
 
 
@@ -11,6 +12,7 @@ class Memory:
     """The workflows, the attempts under way, and where the counters stand."""
 
     __slots__ = (
+        "action_attempts",
         "attempts",
         "is_draining",
         "next_attempt_key",
@@ -26,6 +28,8 @@ class Memory:
         self.workflows: dict[WorkflowKey, WorkflowNode] = {}
         self.attempts: dict[AttemptKey, tuple[WorkflowNode, JobNode]] = {}
         """Of each job that is pending or running."""
+        self.action_attempts: dict[AttemptKey, tuple[WorkflowNode, ActionNode]] = {}
+        """Of each action of which a command is pending or running."""
         self.is_draining = False
         """Nothing more is to start."""
 

@@ -14,6 +14,7 @@ from torcd.model import (
     Reason,
     Timestamp,
 )
+from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.commands import (
     AddAttempt,
     Command,
@@ -136,6 +137,21 @@ class Outbox:
             attempt_id=producer.attempt_id if producer else None,
         )
 
+    # Actions
+
+    def tell_action(self, action: ActionNode) -> None:
+        reason, message, return_code = _why(action.state)
+        self._tell(
+            "action_changed",
+            action=action.number,
+            command=action.command,
+            status=action.state.status.value,
+            stopping=isinstance(action.state, Pending | Running) and action.state.stop is not None,
+            return_code=return_code,
+            reason=reason,
+            message=message,
+        )
+
     # Jobs and workflows
 
     def save_job(self, job: JobNode) -> None:
@@ -200,6 +216,8 @@ class Outbox:
         stopping: bool = False,
         job_key: JobKey | None = None,
         data_key: DataKey | None = None,
+        action: int | None = None,
+        command: int | None = None,
         attempt_id: int | None = None,
         return_code: int | None = None,
         reason: Reason | None = None,
@@ -214,6 +232,8 @@ class Outbox:
                 workflow_key=self._node.key,
                 job_key=job_key,
                 data_key=data_key,
+                action=action,
+                command=command,
                 status=status,
                 stopping=stopping,
                 run_id=self._node.run_id,

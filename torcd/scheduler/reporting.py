@@ -5,7 +5,7 @@ says again what is known, changes nothing.
 """
 
 from torcd.model import JobStatus, Reason
-from torcd.scheduler import choosing, wording
+from torcd.scheduler import action_reports, choosing, wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     AttemptExited,
@@ -21,7 +21,7 @@ from torcd.scheduler.turn import Turn
 def started(memory: Memory, event: AttemptStarted) -> list[Command]:
     found = memory.attempts.get(event.attempt_key)
     if found is None:
-        return []
+        return action_reports.reported(memory, event)
     node, job = found
     if not isinstance(job.state, Pending):
         return []
@@ -33,7 +33,7 @@ def started(memory: Memory, event: AttemptStarted) -> list[Command]:
 def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     found = memory.attempts.get(event.attempt_key)
     if found is None:
-        return []
+        return action_reports.reported(memory, event)
     node, job = found
     turn = Turn(memory, node, event.at)
     stop = _stop_that_holds(job)
@@ -59,7 +59,7 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
 def not_started(memory: Memory, event: AttemptNotStarted) -> list[Command]:
     found = memory.attempts.get(event.attempt_key)
     if found is None:
-        return []
+        return action_reports.reported(memory, event)
     node, job = found
     state = job.state
     if not isinstance(state, Pending):
@@ -79,7 +79,7 @@ def not_started(memory: Memory, event: AttemptNotStarted) -> list[Command]:
 def lost(memory: Memory, event: AttemptLost) -> list[Command]:
     found = memory.attempts.get(event.attempt_key)
     if found is None:
-        return []
+        return action_reports.reported(memory, event)
     node, job = found
     turn = Turn(memory, node, event.at)
     started_at = job.state.started_at if isinstance(job.state, Running) else None

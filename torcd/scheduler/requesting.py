@@ -2,7 +2,7 @@
 
 from torcd import errors
 from torcd.model import Reason, WorkflowStatus
-from torcd.scheduler import wording
+from torcd.scheduler import acting, wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     CancelRequested,
@@ -48,9 +48,11 @@ def cancel(memory: Memory, event: CancelRequested) -> list[Command]:
         # Its words are those of any other change that comes too late.
         memory.unfinished_workflow(event.workflow_key, "canceled")
     if event.jobs is None:
-        if node.stopping:
-            return []
         turn = Turn(memory, node, event.at)
+        if node.actions is not None:
+            acting.stop(turn.outbox, node.actions)
+        if node.stopping:
+            return turn.end()
         node.stopping = True
         turn.outbox.save_workflow()
         turn.cancel(node.jobs.values(), Stop(Reason.CANCELED, "canceled with its workflow"))
@@ -115,6 +117,12 @@ def disable(memory: Memory, event: DisableRequested) -> list[Command]:
 
 def enable(memory: Memory, event: EnableRequested) -> list[Command]:
     node = memory.unfinished_workflow(event.workflow_key, "changed")
+    if node.actions is not None and node.actions.at_the_end:
+        raise errors.WrongState(
+            f"workflow {node.key} is at its end already: its on_workflow_complete commands have "
+            "begun",
+            status=node.status.value,
+        )
     jobs = jobs_of(node, event.jobs)
     for job in jobs:
         if not isinstance(job.state, Disabled):

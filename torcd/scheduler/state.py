@@ -15,7 +15,7 @@ touches only the jobs behind the gates it moves, so its cost does not grow with 
 """
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -35,6 +35,9 @@ from torcd.model import (
     WorkflowKey,
     WorkflowStatus,
 )
+
+if TYPE_CHECKING:
+    from torcd.scheduler.actions import Actions
 
 
 class Blocked(msgspec.Struct, frozen=True, gc=False):
@@ -183,6 +186,7 @@ class WorkflowNode:
     __slots__ = (
         "_data_keys",
         "_job_keys",
+        "actions",
         "counts",
         "data",
         "ended_at",
@@ -216,6 +220,8 @@ class WorkflowNode:
         self.files: dict[FileKey, File] = {file.key: file for file in workflow.files}
         self.file_gates: dict[FileKey, GateNode] = {}
         """Those of files that no job makes."""
+        self.actions: Actions | None = None
+        """None when there are none."""
         self.counts = dict.fromkeys(JobStatus, 0)
         self.in_flight = 0
         """Jobs that are pending or running."""
@@ -236,8 +242,20 @@ class WorkflowNode:
 
     @property
     def starts_jobs(self) -> bool:
-        """Neither over, nor paused, nor on its way out."""
-        return self.status is WorkflowStatus.RUNNING and not self.stopping
+        """Neither over, nor paused, nor on its way out; and nothing is to be done before."""
+        is_held = self.actions is not None and self.actions.hold_jobs
+        return self.status is WorkflowStatus.RUNNING and not self.stopping and not is_held
+
+    @property
+    def starts_actions(self) -> bool:
+        """Neither over nor paused. On its way out it does what is to be done at the end."""
+        return self.status is WorkflowStatus.RUNNING or self.stopping
+
+    @property
+    def is_at_work(self) -> bool:
+        """Something of it is pending or running: jobs, or the command of an action."""
+        actions = self.actions
+        return self.in_flight > 0 or (actions is not None and actions.active is not None)
 
     @property
     def final_status(self) -> WorkflowStatus | None:

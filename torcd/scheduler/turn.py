@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from heapq import heappush
 
 from torcd.model import AttemptKey, DataKey, FileKey, JobStatus, Reason, Timestamp
-from torcd.scheduler import choosing, wording
+from torcd.scheduler import acting, choosing, wording
 from torcd.scheduler.commands import Command, RemoveAttempt, RevokeAttempt
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.outbox import Outbox
@@ -60,7 +60,8 @@ class Turn:
             while room > 0 and (job := choosing.take_next(node)) is not None:
                 self._start(job)
                 room -= 1
-        self._settle()
+        if node.actions is None or not acting.begin_next(self.memory, node, self.outbox):
+            self._settle()
         self.memory.next_happening = self.outbox.next_happening
         return self.outbox.commands
 
@@ -304,6 +305,8 @@ class Turn:
         counts[state.status] += 1
         job.state = state
         self.node.in_flight += isinstance(state, Pending | Running) - was_active
+        if self.node.actions is not None:
+            self.node.actions.note(job)
 
     def _settle(self) -> None:
         """If nothing is left to do, the workflow is over."""

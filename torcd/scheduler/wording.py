@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Sequence
 
-from torcd.model import DataKey, FileKey, JobKey, JobStatus
+from torcd.model import DataKey, FileKey, JobKey, JobStatus, Reason
 from torcd.scheduler.state import GateNode, JobNode, WorkflowNode
 
 _PAST = {
@@ -50,6 +50,15 @@ def names(jobs: Sequence[JobNode]) -> str:
     """The first three of them, and how many more."""
     first = [f'"{job.job.name}"' for job in jobs[:3]]
     return ", ".join(first) + (f" and {len(jobs) - 3} more" if len(jobs) > 3 else "")
+
+
+def verdict(return_code: int) -> tuple[JobStatus, Reason | None, str | None]:
+    """What a return code alone says of an attempt that ended by itself."""
+    if return_code < 0:
+        return JobStatus.FAILED, Reason.SIGNAL, f"killed by {signal_name(-return_code)}"
+    if return_code > 0:
+        return JobStatus.FAILED, Reason.EXIT, f"exited with status {return_code}"
+    return JobStatus.COMPLETED, None, None
 
 
 def signal_name(number: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torcd.model import AttemptKey, JobKey, WorkflowKey
 from torcd.scheduler.commands import (
     AddAttempt,
+    AddCommand,
     CreateWorkflow,
     Record,
     RemoveAttempt,
@@ -27,7 +28,7 @@ class Batch:
         self.created: list[CreateWorkflow] = []
         self.removed: set[AttemptKey] = set()
         """Not only of attempts added here."""
-        self.added: dict[AttemptKey, AddAttempt] = {}
+        self.added: dict[AttemptKey, AddAttempt | AddCommand] = {}
         self.saved: dict[AttemptKey, SaveAttempt] = {}
         """What became of attempts, of those in `added` as well as of older ones."""
         self.values: list[SaveValue] = []
@@ -43,7 +44,7 @@ class Batch:
         match record:
             case SaveJob():
                 self.jobs[record.job_key] = record
-            case AddAttempt():
+            case AddAttempt() | AddCommand():
                 self.added[record.attempt_key] = record
                 self.next_attempt_key = max(self.next_attempt_key, record.attempt_key + 1)
             case SaveAttempt():

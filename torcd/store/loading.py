@@ -21,7 +21,7 @@ from torcd.model import (
     WorkflowStatus,
 )
 from torcd.scheduler.building import AS_SUBMITTED
-from torcd.scheduler.events import LoadedJob, WorkflowLoaded
+from torcd.scheduler.events import LoadedCommand, LoadedJob, WorkflowLoaded
 from torcd.store.rows import LoadedWorkflow
 
 _decode_job = msgspec.json.Decoder(Job).decode
@@ -61,7 +61,7 @@ def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> Lo
         for attempt_key, job_key, attempt_id, ended, boot_id in connection.execute(
             "SELECT a.key, job_key, attempt_id, ended_at, boot_id"
             " FROM attempt a JOIN boot b ON b.key = a.boot_key"
-            " WHERE workflow_key = ? AND run_id = ? ORDER BY a.key",
+            " WHERE workflow_key = ? AND run_id = ? AND job_key IS NOT NULL ORDER BY a.key",
             (key, run_id),
         ):
             newest[job_key] = attempt_id
@@ -75,6 +75,8 @@ def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> Lo
         if definition is None
         else _decode_workflow(definition)
     )
+
+    commands = _action_commands(connection, key, run_id, boot_ids) if workflow.actions else ()
 
     return LoadedWorkflow(
         WorkflowLoaded(
@@ -96,6 +98,7 @@ def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> Lo
             started_at=started_at,
             ended_at=ended_at,
             jobs=states,
+            action_commands=commands,
             revisions=revisions,
             stored_in_run=_stored_in_run(connection, key, run_id),
             absent_files=frozenset(),
@@ -152,6 +155,48 @@ def _jobs(
             )
         )
     return tuple(jobs), tuple(states)
+
+
+def _action_commands(
+    connection: sqlite3.Connection,
+    key: WorkflowKey,
+    run_id: int,
+    boot_ids: dict[AttemptKey, str],
+) -> tuple[LoadedCommand, ...]:
+    found = []
+    for (
+        attempt_key,
+        action,
+        command,
+        word,
+        reason,
+        message,
+        code,
+        start,
+        end,
+        boot_id,
+    ) in connection.execute(
+        "SELECT a.key, action, attempt_id, status, reason, message, return_code, started_at,"
+        " ended_at, boot_id FROM attempt a JOIN boot b ON b.key = a.boot_key"
+        " WHERE workflow_key = ? AND run_id = ? AND job_key IS NULL ORDER BY a.key",
+        (key, run_id),
+    ):
+        found.append(
+            LoadedCommand(
+                attempt_key=attempt_key,
+                action=action,
+                command=command,
+                status=_STATUSES[word],
+                reason=_REASONS[reason],
+                message=message,
+                return_code=code,
+                started_at=start,
+                ended_at=end,
+            )
+        )
+        if end is None:
+            boot_ids[attempt_key] = boot_id
+    return tuple(found)
 
 
 def _files(connection: sqlite3.Connection, key: WorkflowKey) -> tuple[File, ...]:

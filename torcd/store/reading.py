@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from torcd.model import DataKey, Happening, JobKey, JobStatus, WorkflowKey, WorkflowStatus
-from torcd.store.rows import AttemptRow, Counters, RevisionRow, WorkflowRow
+from torcd.store.rows import AttemptRow, CommandRow, Counters, RevisionRow, WorkflowRow
 
 _decode_counts = msgspec.json.Decoder(dict[JobStatus, int]).decode
 _decode_happenings = msgspec.json.Decoder(list[Happening]).decode
@@ -102,11 +102,26 @@ def attempts(
         "SELECT key, job_key, run_id, attempt_id, status, reason, message, return_code,"
         " started_at, ended_at, cpu_seconds, peak_memory_bytes FROM attempt"
         f" WHERE workflow_key = ?{'' if run_id is None else ' AND run_id = ?'}"
-        " ORDER BY job_key, run_id, attempt_id",
+        " AND job_key IS NOT NULL ORDER BY job_key, run_id, attempt_id",
         (key,) if run_id is None else (key, run_id),
     )
     wanted = [row for row in rows if job_keys is None or row[1] in job_keys]
     return msgspec.convert(wanted, list[AttemptRow])
+
+
+def action_commands(
+    connection: sqlite3.Connection, key: WorkflowKey, run_id: int | None
+) -> list[CommandRow]:
+    if run_id is not None and not _can_be_there(run_id):
+        return []
+    rows = connection.execute(
+        "SELECT key, action, attempt_id, run_id, status, reason, message, return_code,"
+        " started_at, ended_at, cpu_seconds, peak_memory_bytes FROM attempt"
+        f" WHERE workflow_key = ?{'' if run_id is None else ' AND run_id = ?'}"
+        " AND job_key IS NULL ORDER BY run_id, action, attempt_id",
+        (key,) if run_id is None else (key, run_id),
+    )
+    return msgspec.convert(rows.fetchall(), list[CommandRow])
 
 
 # User data

@@ -71,6 +71,25 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     peak_memory_bytes: int | None
 
 
+class CommandRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """An attempt of an action's command. Fields in the order in which they are selected."""
+
+    key: AttemptKey
+    action: int
+    command: int
+    """Both positions, from 1."""
+    run_id: int
+    status: JobStatus
+    """Pending until it is over, or told to end."""
+    reason: Reason | None
+    message: str | None
+    return_code: int | None
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+
+
 class RevisionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A revision of a user_data. `attempt_key` and what follows it are None for an initial value
     or a person's. Fields in the order in which they are selected."""

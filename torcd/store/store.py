@@ -21,7 +21,14 @@ from torcd.store import loading, reading, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
-from torcd.store.rows import AttemptRow, Counters, LoadedWorkflow, RevisionRow, WorkflowRow
+from torcd.store.rows import (
+    AttemptRow,
+    CommandRow,
+    Counters,
+    LoadedWorkflow,
+    RevisionRow,
+    WorkflowRow,
+)
 from torcd.store.schema import Migrated, open_database, open_reader
 
 T = TypeVar("T")
@@ -117,6 +124,12 @@ class Store:
         return await self._read(
             lambda connection: reading.attempts(connection, key, run_id, job_keys)
         )
+
+    async def action_commands(
+        self, key: WorkflowKey, *, run_id: int | None = None
+    ) -> list[CommandRow]:
+        """Commands of actions that have begun, by run, action and position. None: of all runs."""
+        return await self._read(lambda connection: reading.action_commands(connection, key, run_id))
 
     async def value(self, key: DataKey, revision: int | None = None) -> RevisionRow | None:
         """The newest, or that of a number; None when there is none."""

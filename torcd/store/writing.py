@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from torcd.model import WORKFLOW_OVER, Happening, Reason, WorkflowKey, WorkflowStatus
-from torcd.scheduler.commands import CreateWorkflow, Record, SaveAttempt, SaveValue, SaveWorkflow
+from torcd.scheduler.commands import (
+    AddAttempt,
+    AddCommand,
+    CreateWorkflow,
+    Record,
+    SaveAttempt,
+    SaveValue,
+    SaveWorkflow,
+)
 from torcd.store.batch import Batch
 
 Environments = Mapping[WorkflowKey, Mapping[str, str]]
@@ -118,11 +126,11 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
     if batch.added:
         boot_key = _boot_key(connection, boot_id)
         connection.executemany(
-            "INSERT INTO attempt (key, workflow_key, job_key, run_id, attempt_id, boot_key,"
-            " status, reason, message, return_code, started_at, ended_at, cpu_seconds,"
-            " peak_memory_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attempt (key, workflow_key, job_key, action, attempt_id, run_id,"
+            " boot_key, status, reason, message, return_code, started_at, ended_at, cpu_seconds,"
+            " peak_memory_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (key, a.workflow_key, a.job_key, a.run_id, a.attempt_id, boot_key)
+                (key, a.workflow_key, *_owner(a), a.run_id, boot_key)
                 + (_outcome(batch.saved[key]) if key in batch.saved else _NO_OUTCOME)
                 for key, a in batch.added.items()
             ],
@@ -132,6 +140,13 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
         " ended_at = ?, cpu_seconds = ?, peak_memory_bytes = ? WHERE key = ?",
         [(*_outcome(saved), key) for key, saved in batch.saved.items() if key not in batch.added],
     )
+
+
+def _owner(added: AddAttempt | AddCommand) -> tuple[int | None, int | None, int]:
+    """The columns job_key, action and attempt_id."""
+    if isinstance(added, AddCommand):
+        return None, added.action, added.command
+    return added.job_key, None, added.attempt_id
 
 
 def _boot_key(connection: sqlite3.Connection, boot_id: str) -> int:

@@ -100,12 +100,14 @@ CREATE TABLE boot (
     boot_id            TEXT    NOT NULL UNIQUE
 ) STRICT;
 
+-- What was to run once: of a job, or a command of an action, of which one is NULL.
 CREATE TABLE attempt (
     key                INTEGER PRIMARY KEY,
     workflow_key       INTEGER NOT NULL,
-    job_key            INTEGER NOT NULL REFERENCES job (key),
+    job_key            INTEGER REFERENCES job (key),
+    action             INTEGER,           -- position among the workflow's, from 1
     run_id             INTEGER NOT NULL,
-    attempt_id         INTEGER NOT NULL,
+    attempt_id         INTEGER NOT NULL,  -- of an action: position of the command, from 1
     boot_key           INTEGER NOT NULL,
     status             TEXT    NOT NULL,
     reason             TEXT,
