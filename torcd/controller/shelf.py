@@ -22,8 +22,8 @@ from torcd.scheduler.events import WorkflowLoaded
 from torcd.scheduler.state import WorkflowNode
 from torcd.store import Store
 
-MAX_IDLE_JOBS = 50_000
-"""Jobs of workflows that are over and kept in memory for who asks next: some tens of MiB."""
+MAX_IDLE_JOBS = 5_000
+"""Jobs of workflows that are over and kept in memory for who asks next: less than 10 MiB."""
 
 
 class Shelf:
