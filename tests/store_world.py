@@ -105,7 +105,13 @@ def save_job(key: int, status: JobStatus, *, workflow_key: int = 1, **fields: An
 
 
 def add_attempt(
-    key: int, job_key: int, *, workflow_key: int = 1, run_id: int = 1, attempt_id: int = 1
+    key: int,
+    job_key: int,
+    *,
+    workflow_key: int = 1,
+    run_id: int = 1,
+    attempt_id: int = 1,
+    gpus: tuple[int, ...] = (),
 ) -> AddAttempt:
     return AddAttempt(
         attempt_key=AttemptKey(key),
@@ -113,6 +119,7 @@ def add_attempt(
         job_key=JobKey(job_key),
         run_id=run_id,
         attempt_id=attempt_id,
+        gpus=gpus,
     )
 
 

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from torcd import __version__, errors
-from torcd.config import Config, in_force
+from torcd.config import Config, capacity, in_force
 from torcd.controller import Controller
 from torcd.controller.core import Settings
 from torcd.executors.local import LocalExecutor
@@ -49,6 +49,8 @@ async def serve(config: Config, log: Any) -> None:
                 next_key=counters.next_key,
                 next_attempt_key=counters.next_attempt_key,
                 next_happening=counters.next_happening,
+                capacity=capacity(config),
+                is_loading=True,
             )
             controller = Controller(_settings(config), scheduler, store, executor, Feed(), log)
             async with anyio.create_task_group() as core:

@@ -194,4 +194,5 @@ class Store:
             loaded,
             attempt_id=newest.attempt_id,
             attempt_key=newest.attempt_key if is_active else None,
+            gpus=newest.gpus if is_active else (),
         )

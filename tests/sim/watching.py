@@ -33,6 +33,7 @@ from torcd.scheduler.commands import (
 
 from . import naive
 from .executor import Life
+from .workflows import CAPACITY
 
 if TYPE_CHECKING:
     from .world import World
@@ -43,6 +44,8 @@ def check_that_loading_is_resuming(world: "World", before: dict[WorkflowKey, Any
         next_key=world.store.next_key,
         next_attempt_key=world.store.next_attempt_key,
         next_happening=world.store.next_happening,
+        capacity=CAPACITY,
+        is_loading=True,  # nothing new is to start
     )
     for key in world.store.unfinished():
         other.handle(world.store.load(key, frozenset(world.absent), world.now))
@@ -57,6 +60,8 @@ def check_orders_are_repeated(world: "World", key: WorkflowKey, commands: list[C
     row = world.store.workflow_rows[key]
     orders: dict[AttemptKey, list[type[Command]]] = {}
     for command in commands:
+        if isinstance(command, StartAttempt):
+            assert command.gpus == world.view.attempts[command.attempt_key].gpus
         if isinstance(command, StartAttempt | StopAttempt | RevokeAttempt):
             orders.setdefault(command.attempt_key, []).append(type(command))
     for attempt_key, attempt in world.store.active_attempts().items():
@@ -112,6 +117,26 @@ def check_choices(world: "World", commands: list[Command]) -> None:
         assert naive.inputs_are_there(world.view, workflow, job, world.absent), (
             f"{job.name} was chosen before what it needs is there"
         )
+
+
+def check_shares(world: "World") -> None:
+    """What is written down to run, or may, fits into the machine, and no GPU is given twice."""
+    cpus = memory = 0
+    gpus: list[int] = []
+    for attempt in world.view.active_attempts().values():
+        [job] = [j for j in world.workflow(attempt.workflow_key).jobs if j.key == attempt.job_key]
+        asks = job.resources
+        if asks is None:
+            assert attempt.gpus == ()
+            continue
+        cpus += min(asks.num_cpus, CAPACITY.cpus)
+        memory += min(asks.memory_bytes or 0, CAPACITY.memory_bytes)
+        assert len(attempt.gpus) == min(asks.num_gpus, CAPACITY.gpus)
+        gpus += attempt.gpus
+    assert cpus <= CAPACITY.cpus
+    assert memory <= CAPACITY.memory_bytes
+    assert len(gpus) == len(set(gpus))
+    assert set(gpus) <= set(range(CAPACITY.gpus))
 
 
 def check_stop(world: "World", key: AttemptKey) -> None:

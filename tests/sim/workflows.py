@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 
 from torcd.model import (
+    Capacity,
     DataKey,
     File,
     FileKey,
     Job,
     JobKey,
+    Resources,
     UserData,
     Workflow,
     WorkflowKey,
@@ -25,6 +27,10 @@ from .executor import Outcome
 Pick = Callable[[int], int]
 
 MAX_JOBS = 9
+
+
+CAPACITY = Capacity(cpus=3, memory_bytes=1_000, gpus=2)
+"""Of the make-believe machine."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +80,14 @@ def random_plan(pick: Pick, first_key: int) -> Plan:
         for n in range(n_jobs)
     ]
     initial = frozenset(key for key in data_keys if chance(5))
+    outcomes = {job.key: _outcome(chance, pick, job) for job in jobs}
+    absent_files = frozenset(
+        key for key, who in zip(file_keys, made_by, strict=True) if not who and chance(2)
+    )
+    max_parallel_jobs = 1 + pick(4)
+    wait_for_inputs = not chance(4)
+    if chance(2):
+        jobs = [msgspec.structs.replace(job, resources=_resources(chance, pick)) for job in jobs]
     return Plan(
         workflow=Workflow(
             key=WorkflowKey(first_key),
@@ -90,13 +104,22 @@ def random_plan(pick: Pick, first_key: int) -> Plan:
                 for key in data_keys
             ),
         ),
-        max_parallel_jobs=1 + pick(4),
-        wait_for_inputs=not chance(4),
+        max_parallel_jobs=max_parallel_jobs,
+        wait_for_inputs=wait_for_inputs,
         initial=initial,
-        absent_files=frozenset(
-            key for key, who in zip(file_keys, made_by, strict=True) if not who and chance(2)
-        ),
-        outcomes={job.key: _outcome(chance, pick, job) for job in jobs},
+        absent_files=absent_files,
+        outcomes=outcomes,
+    )
+
+
+def _resources(chance: Callable[[int], bool], pick: Pick) -> Resources | None:
+    """Sometimes more than there is."""
+    if chance(3):
+        return None
+    return Resources(
+        num_cpus=(1, 1, 2, 3, 9)[pick(5)],
+        memory_bytes=(None, 300, 700, 5_000)[pick(4)],
+        num_gpus=(0, 0, 1, 2, 4)[pick(5)],
     )
 
 

@@ -40,7 +40,7 @@ from torcd.scheduler.invariants import violations
 from . import naive, watching
 from .executor import Acknowledge, Attempt, Executor, Life, Order, Outcome
 from .store import Store
-from .workflows import Pick, Plan
+from .workflows import CAPACITY, Pick, Plan
 
 VALUE = value.parse(b"1", name="a value")
 
@@ -64,7 +64,7 @@ class World:
         self.store = Store()
         self.view = Store()
         """What the store will be when all that was decided is committed."""
-        self.scheduler: Scheduler | None = Scheduler()
+        self.scheduler: Scheduler | None = Scheduler(capacity=CAPACITY)
         self.outcomes: dict[JobKey, Outcome] = {}
         self.executor = Executor(self.outcomes, VALUE)
         self.requests: list[e.Event] = []
@@ -144,11 +144,14 @@ class World:
             next_key=self.store.next_key,
             next_attempt_key=self.store.next_attempt_key,
             next_happening=self.store.next_happening,
+            capacity=CAPACITY,
+            is_loading=True,
         )
         self.executor.meet_daemon()
         for key in self.store.unfinished():
             self.handle(self.store.load(key, frozenset(self.absent), self.tick()))
             watching.check_orders_are_repeated(self, key, self.decided[-1][1])
+        self.handle(e.LoadingEnded(self.tick()))
         return True
 
     def crash(self, pick: Pick) -> bool:
@@ -269,6 +272,7 @@ class World:
         self.decided.append((event, commands))
         watching.check_told(self, before, commands)
         watching.check_choices(self, commands)
+        watching.check_shares(self)
         return True
 
     # The end of all cruelty

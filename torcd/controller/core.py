@@ -131,6 +131,7 @@ class Controller:
             tasks.start_soon(self._preparer.run)
             for key in await self.store.unfinished():
                 self._put(await self._shelf.read(key))
+            self._put(e.LoadingEnded(self.now()))
             tasks.start_soon(self._loop)
             await self.settled()
             task_status.started()

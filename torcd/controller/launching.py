@@ -11,7 +11,6 @@ from torcd.executors.base import AttemptOrder
 from torcd.model import Workflow
 from torcd.scheduler.commands import StartAttempt, StartCommand
 
-
 INPUTS = "TORC_INPUTS"
 """The variable; only jobs that declare input user_data have it."""
 
@@ -58,6 +57,7 @@ class Launcher:
             self._make_log_dir(self._layout.log_dir(start.workflow_key))
         environment = {
             **job.env,
+            **_granted(start),
             "TORC_TOKEN": tokens.issue(self._secret, start.attempt_key),
             "TORC_JOB_KEY": job_key,
             "TORC_JOB_ID": job_key,
@@ -117,6 +117,19 @@ class Launcher:
             for directory in (self._layout.logs, path):
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(directory, mode=0o700)
+
+
+def _granted(start: StartAttempt) -> dict[str, str]:
+    """What it was granted of what it asked for."""
+    share = start.share
+    if share is None:
+        return {}
+    granted = {"TORC_CPUS": str(share.cpus)}
+    if share.memory_bytes:
+        granted["TORC_MEMORY_BYTES"] = str(share.memory_bytes)
+    if start.job.resources is not None and start.job.resources.num_gpus:
+        granted["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, start.gpus))
+    return granted
 
 
 def write_inputs(path: str, values: Mapping[str, bytes]) -> None:

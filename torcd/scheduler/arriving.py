@@ -30,7 +30,8 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
             stored_in_run={},
             absent_files=event.absent_files,
             at=event.at,
-        )
+        ),
+        memory.ledger.capacity,
     )
     if not event.wait_for_inputs:
         _refuse_missing_inputs(node, event)
@@ -56,17 +57,23 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
 def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
     if event.workflow.key in memory.workflows:
         return []
-    node = build(event)
+    node = build(event, memory.ledger.capacity)
     memory.workflows[node.key] = node
     turn = Turn(memory, node, event.at)
     if node.counts[JobStatus.PENDING]:
-        for job in node.jobs.values():
+        for job, saved in zip(node.jobs.values(), event.jobs, strict=True):
             if isinstance(job.state, Pending):
-                turn.repeat(job, job.state)
+                turn.repeat(job, job.state, saved.gpus)
     if node.actions is not None:
         acting.repeat(memory, node, turn.outbox, node.actions)
     _watch_files(turn)
     return turn.end()
+
+
+def loading_ended(memory: Memory) -> list[Command]:
+    """Now it is known what runs, and what is left can be given out."""
+    memory.is_loading = False
+    return []
 
 
 def file_appeared(memory: Memory, event: FileAppeared) -> list[Command]:

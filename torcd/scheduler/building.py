@@ -6,9 +6,19 @@ there, so it cannot disagree with that.
 """
 
 from torcd import graph
-from torcd.model import ENDED_BADLY, DataKey, FileKey, JobKey, JobStatus
+from torcd.model import (
+    ENDED_BADLY,
+    Capacity,
+    DataKey,
+    FileKey,
+    Job,
+    JobKey,
+    JobsSortMethod,
+    JobStatus,
+)
 from torcd.scheduler.actions import Actions, ActionState
 from torcd.scheduler.events import LoadedCommand, LoadedJob, WorkflowLoaded
+from torcd.scheduler.sharing import Share, share_of
 from torcd.scheduler.state import (
     BLOCKED,
     DISABLED,
@@ -18,13 +28,15 @@ from torcd.scheduler.state import (
     GateNode,
     JobNode,
     Pending,
+    Queue,
+    Rank,
     State,
     Stop,
     WorkflowNode,
 )
 
 
-def build(loaded: WorkflowLoaded) -> WorkflowNode:
+def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     """Needs nothing but what it is given, and changes nothing."""
     node = WorkflowNode(loaded.workflow, loaded.max_parallel_jobs, loaded.wait_for_inputs)
     node.status = loaded.status
@@ -37,8 +49,19 @@ def build(loaded: WorkflowLoaded) -> WorkflowNode:
         data_node = node.data[data.key] = DataNode(data)
         data_node.revision = loaded.revisions.get(data.key, 0)
         data_node.is_stored_in_run = data.key in loaded.stored_in_run
+    queues: dict[Share | None, Queue] = {None: node.ready}
+    ranks: dict[Rank, Rank] = {}
+    sort_method = loaded.workflow.jobs_sort_method
     for position, (job, saved) in enumerate(zip(loaded.workflow.jobs, loaded.jobs, strict=True)):
-        job_node = node.jobs[job.key] = JobNode(job, position)
+        share = None if job.resources is None else share_of(job.resources, capacity)
+        queue = queues.get(share)
+        if queue is None:
+            queue = queues[share] = Queue(share)
+            node.asking.append(queue)
+        rank = _rank(job, sort_method)
+        # Equal ranks are one tuple: the heaps compare them at a glance then.
+        rank = ranks.setdefault(rank, rank)
+        job_node = node.jobs[job.key] = JobNode(job, position, queue, rank)
         job_node.attempt_id = saved.attempt_id
         job_node.state = _state(saved)
 
@@ -54,10 +77,11 @@ def build(loaded: WorkflowLoaded) -> WorkflowNode:
         job_node.waits = sum(1 for gate in job_node.awaits if gate.missing)
         if job_node.state is BLOCKED and not job_node.waits and not node.is_over:
             job_node.state = READY
-            node.ready.append((-job_node.job.priority, job_node.position, job_node))
+            job_node.queue.heap.append((job_node.rank, job_node.position, job_node))
         node.counts[job_node.state.status] += 1
     node.in_flight = node.counts[JobStatus.PENDING] + node.counts[JobStatus.RUNNING]
-    node.ready.sort(key=lambda entry: entry[:2])
+    for queue in queues.values():
+        queue.heap.sort(key=lambda entry: entry[:2])
     if loaded.workflow.actions:
         node.actions = _actions(node, loaded.action_commands)
     return node
@@ -85,6 +109,20 @@ def _action_state(saved: LoadedCommand) -> ActionState:
         saved.started_at,
         saved.ended_at,
     )
+
+
+def _rank(job: Job, sort_method: JobsSortMethod) -> Rank:
+    """A job that does not say how long it runs or how much memory it needs asks for none."""
+    if sort_method == "none":
+        return (-job.priority,)
+    resources = job.resources
+    if resources is None:
+        return (-job.priority, 0, 0, 0)
+    runtime = -(resources.runtime_seconds or 0.0)
+    memory = -(resources.memory_bytes or 0)
+    if sort_method == "gpus_runtime_memory":
+        return (-job.priority, -resources.num_gpus, runtime, memory)
+    return (-job.priority, -resources.num_gpus, memory, runtime)
 
 
 def _state(saved: LoadedJob) -> State:

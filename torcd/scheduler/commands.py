@@ -21,6 +21,7 @@ from torcd.model import (
     WorkflowKey,
     WorkflowStatus,
 )
+from torcd.scheduler.sharing import Share
 from torcd.value import Value
 
 # To be written down
@@ -71,6 +72,8 @@ class AddAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     job_key: JobKey
     run_id: int
     attempt_id: int
+    gpus: tuple[int, ...] = ()
+    """Those it holds until it is over."""
 
 
 class AddCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -130,6 +133,10 @@ class StartAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_id: int
     attempt_id: int
     max_parallel_jobs: int
+    share: Share | None = None
+    """What it gets of what it asks for; None: it does not ask."""
+    gpus: tuple[int, ...] = ()
+    """Which ones."""
 
 
 class StartCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -49,6 +49,8 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     """Its active attempt; None unless pending or running."""
     started_at: Timestamp | None
     ended_at: Timestamp | None
+    gpus: tuple[int, ...] = ()
+    """Those that its active attempt holds."""
 
 
 class LoadedCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,13 @@ class WorkflowLoaded(msgspec.Struct, frozen=True, kw_only=True):
     absent_files: frozenset[FileKey]
     """Of the files that no job makes: those that are not there. Only asked for when the workflow
     waits for its inputs."""
+    at: Timestamp
+
+
+class LoadingEnded(msgspec.Struct, frozen=True):
+    """All workflows that were not over are loaded. Until then a scheduler that was told that it is
+    loading gives nobody a share of the machine, since not all that have one are known."""
+
     at: Timestamp
 
 
@@ -196,6 +205,7 @@ class DrainRequested(msgspec.Struct, frozen=True):
 Event = (
     SubmitRequested
     | WorkflowLoaded
+    | LoadingEnded
     | AttemptStarted
     | AttemptExited
     | AttemptNotStarted

@@ -5,7 +5,7 @@ Everything is counted again from the jobs' states, in one pass over jobs and gat
 
 from collections.abc import Iterator
 
-from torcd.model import ENDED_BADLY, AttemptKey, JobStatus, WorkflowStatus
+from torcd.model import ENDED_BADLY, AttemptKey, JobKey, JobStatus, WorkflowStatus
 from torcd.scheduler import choosing
 from torcd.scheduler.machine import Scheduler
 from torcd.scheduler.state import (
@@ -15,6 +15,7 @@ from torcd.scheduler.state import (
     GateNode,
     JobNode,
     Pending,
+    Queue,
     Ready,
     Running,
     WorkflowNode,
@@ -39,6 +40,8 @@ def violations(scheduler: Scheduler) -> list[str]:
                     found.append(f"attempt {job.state.attempt_key}: two jobs have it")
                 active[job.state.attempt_key] = node, job
         found += (f"workflow {key}, {problem}" for problem in _gates(node))
+    found += _shares(scheduler, active)
+    found += _line(scheduler)
     if active != {attempt: scheduler.active_attempt(attempt) for attempt in _held(scheduler)}:
         found.append("the index of active attempts is not that of the jobs")
     return found
@@ -74,24 +77,79 @@ def _workflow(node: WorkflowNode, is_draining: bool) -> Iterator[str]:
         yield "is on its way out, and a job of it goes on"
     if node.status is WorkflowStatus.COMPLETED and any(counts[bad] for bad in ENDED_BADLY):
         yield "completed with a job that is not"
-    starts = node.starts_jobs and not is_draining
+    starts = node.starts_jobs and not is_draining and not node.asking
     has_room = choosing.room(node) > 0 or in_flight < node.max_parallel_jobs
     if starts and counts[JobStatus.READY] and has_room:
         yield "a job is ready, there is room, and it waits"
-    yield from _heap(node)
-
-
-def _heap(node: WorkflowNode) -> Iterator[str]:
-    heap = node.ready
-    chosen = {entry[2].job.key for entry in heap}
+    chosen: set[JobKey] = set()
+    for queue in (node.ready, *node.asking):
+        yield from _heap(queue)
+        chosen |= {entry[2].job.key for entry in queue.heap}
     for key, job in node.jobs.items():
         if isinstance(job.state, Ready) and key not in chosen:
             yield f'"{job.job.name}" is ready, and nobody will choose it'
+
+
+def _heap(queue: Queue) -> Iterator[str]:
+    heap = queue.heap
     for at, (rank, position, job) in enumerate(heap):
-        if (rank, position) != (-job.job.priority, job.position):
+        if job.queue is not queue:
+            yield f'"{job.job.name}" stands in a queue that is not its own'
+        if (rank, position) != (job.rank, job.position) or rank[0] != -job.job.priority:
             yield f'"{job.job.name}" is ranked wrongly'
         if at and heap[(at - 1) // 2][:2] > (rank, position):
             yield "the heap of ready jobs is not in order"
+
+
+def _shares(
+    scheduler: Scheduler, active: dict[AttemptKey, tuple[WorkflowNode, JobNode]]
+) -> Iterator[str]:
+    """Everything that jobs have is in the books, once."""
+    ledger = scheduler._memory.ledger
+    asking = {key: job for key, (_, job) in active.items() if job.queue.share is not None}
+    if ledger.held.keys() != asking.keys():
+        yield f"the books have attempts {set(ledger.held)}, and there are {set(asking)}"
+        return
+    for key, job in asking.items():
+        if ledger.held[key].share != job.queue.share:
+            yield f"attempt {key}: its share is not what its job asks for"
+    holdings = ledger.held.values()
+    if ledger.cpus != ledger.capacity.cpus - sum(one.share.cpus for one in holdings):
+        yield f"{ledger.cpus} CPUs are not what is left over"
+    taken = sum(one.share.memory_bytes for one in holdings)
+    if ledger.memory_bytes != ledger.capacity.memory_bytes - taken:
+        yield f"{ledger.memory_bytes} bytes are not what is left over"
+    gpus = [gpu for one in holdings for gpu in one.gpus]
+    if len(gpus) != len(set(gpus)):
+        yield f"a GPU has been given twice: {gpus}"
+    if ledger.free_gpus != [gpu for gpu in range(ledger.capacity.gpus) if gpu not in gpus]:
+        yield f"GPUs {ledger.free_gpus} are not what is left over"
+
+
+def _line(scheduler: Scheduler) -> Iterator[str]:
+    """Who is held up stands in line, and nobody waits for what is there."""
+    memory = scheduler._memory
+    line = memory.line
+    if memory.is_loading:
+        return
+    if line.is_due:
+        yield "a workflow was not looked at"
+    if line.claimant is not None and line.claimant.key not in line.nodes:
+        yield "who has a claim is not in line"
+    for key, node in scheduler.workflows.items():
+        if not node.asking or not node.starts_jobs or scheduler.is_draining:
+            if key in line.nodes:
+                yield f"workflow {key}: is in line, and starts nothing"
+            continue
+        is_own = line.claimant is node
+        claim = None if line.claimant is None else line.claim
+        chosen, held_up = choosing.choose(node, memory.ledger, claim, is_own_claim=is_own)
+        if chosen is not None:
+            yield f"workflow {key}: a job is ready, there is room, and it waits"
+        if (held_up is not None) != (line.nodes.get(key) is node):
+            yield f"workflow {key}: held up is {held_up is not None}, and it is in line or is not"
+        if is_own and (held_up is None or held_up.share != line.claim):
+            yield f"workflow {key}: its claim is not for what it waits for"
 
 
 def _job(job: JobNode) -> Iterator[str]:

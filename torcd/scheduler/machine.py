@@ -7,16 +7,18 @@ anything has changed.
 
 Behind it: `arriving` (workflows come), `reporting` (attempts go) and `requesting` (people and jobs
 ask) check an event and say what it means; `turn` has the rules by which that spreads through a
-workflow; `choosing` says who is next; `outbox` puts what was decided into commands.
+workflow; `choosing` says who is next, by the account that `sharing` keeps, and `line`
+in which workflow; `outbox` puts what was decided into commands.
 """
 
 from collections.abc import Iterable
 
-from torcd.model import AttemptKey, WorkflowKey
-from torcd.scheduler import arriving, reporting, requesting
+from torcd.model import AttemptKey, Capacity, WorkflowKey
+from torcd.scheduler import arriving, line, reporting, requesting
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import Command
 from torcd.scheduler.memory import Memory
+from torcd.scheduler.sharing import BOUNDLESS
 from torcd.scheduler.state import JobNode, WorkflowNode
 
 
@@ -24,13 +26,28 @@ class Scheduler:
     """Decides for all workflows it has been given."""
 
     def __init__(
-        self, *, next_key: int = 1, next_attempt_key: int = 1, next_happening: int = 1
+        self,
+        *,
+        next_key: int = 1,
+        next_attempt_key: int = 1,
+        next_happening: int = 1,
+        capacity: Capacity = BOUNDLESS,
+        is_loading: bool = False,
     ) -> None:
-        self._memory = Memory(next_key, next_attempt_key, next_happening)
+        """`is_loading`: workflows will be loaded, and `LoadingEnded` is said when all are."""
+        self._memory = Memory(
+            next_key, next_attempt_key, next_happening, capacity, is_loading=is_loading
+        )
 
     def handle(self, event: e.Event) -> list[Command]:
         """Decide. Raises UserError for a request that is refused; then nothing has changed."""
         memory = self._memory
+        commands = self._decide(memory, event)
+        if memory.line.is_due:
+            commands += line.serve(memory, event.at)
+        return commands
+
+    def _decide(self, memory: Memory, event: e.Event) -> list[Command]:
         match event:
             case e.AttemptExited():
                 return reporting.exited(memory, event)
@@ -58,6 +75,8 @@ class Scheduler:
                 return arriving.submit(memory, event)
             case e.WorkflowLoaded():
                 return arriving.load(memory, event)
+            case e.LoadingEnded():
+                return arriving.loading_ended(memory)
             case e.FileAppeared():
                 return arriving.file_appeared(memory, event)
 
@@ -80,6 +99,11 @@ class Scheduler:
     @property
     def active_attempts(self) -> Iterable[AttemptKey]:
         return self._memory.attempts.keys()
+
+    @property
+    def capacity(self) -> Capacity:
+        """What there is for the jobs that ask."""
+        return self._memory.ledger.capacity
 
     @property
     def is_draining(self) -> bool:

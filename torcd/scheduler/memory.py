@@ -3,9 +3,44 @@
 from collections.abc import Iterable
 
 from torcd import errors
-from torcd.model import AttemptKey, JobKey, WorkflowKey
+from torcd.model import AttemptKey, Capacity, JobKey, WorkflowKey
 from torcd.scheduler.actions import ActionNode
+from torcd.scheduler.sharing import NOTHING, Ledger, Share
 from torcd.scheduler.state import JobNode, WorkflowNode
+
+
+class Line:
+    """The workflows that wait for a share; `scheduler/line.py` has the rules."""
+
+    __slots__ = ("claim", "claimant", "has_gained", "nodes", "starts", "touched")
+
+    def __init__(self) -> None:
+        self.nodes: dict[WorkflowKey, WorkflowNode] = {}
+        """In order; of each the first job that asks is held up."""
+        self.touched: dict[WorkflowKey, WorkflowNode] = {}
+        """Those to which something has happened and that have not been looked at yet."""
+        self.has_gained = False
+        """There may be more for everybody than when they were looked at."""
+        self.starts = 0
+        """How many jobs have been chosen, of workflows with jobs that ask."""
+        self.claimant: WorkflowNode | None = None
+        self.claim: Share = NOTHING
+        """What the claimant's first job needs; room is left for it."""
+
+    @property
+    def is_due(self) -> bool:
+        return self.has_gained or bool(self.touched)
+
+    def leave(self, node: WorkflowNode) -> None:
+        """It waits for no share, or not for now."""
+        self.nodes.pop(node.key, None)
+        self.give_up_claim(node)
+
+    def give_up_claim(self, node: WorkflowNode) -> None:
+        if self.claimant is node:
+            self.claimant = None
+            self.claim = NOTHING
+            self.has_gained = True
 
 
 class Memory:
@@ -15,13 +50,24 @@ class Memory:
         "action_attempts",
         "attempts",
         "is_draining",
+        "is_loading",
+        "ledger",
+        "line",
         "next_attempt_key",
         "next_happening",
         "next_key",
         "workflows",
     )
 
-    def __init__(self, next_key: int, next_attempt_key: int, next_happening: int) -> None:
+    def __init__(
+        self,
+        next_key: int,
+        next_attempt_key: int,
+        next_happening: int,
+        capacity: Capacity,
+        *,
+        is_loading: bool,
+    ) -> None:
         self.next_key = next_key
         self.next_attempt_key = next_attempt_key
         self.next_happening = next_happening
@@ -32,6 +78,17 @@ class Memory:
         """Of each action of which a command is pending or running."""
         self.is_draining = False
         """Nothing more is to start."""
+        self.is_loading = is_loading
+        """Not all that runs is known yet: nobody gets a share."""
+        self.ledger = Ledger(capacity)
+        self.line = Line()
+
+    def release(self, attempt_key: AttemptKey) -> None:
+        """The attempt is over."""
+        del self.attempts[attempt_key]
+        if attempt_key in self.ledger.held:
+            self.ledger.give_back(attempt_key)
+            self.line.has_gained = True
 
     def workflow(self, key: WorkflowKey) -> WorkflowNode:
         node = self.workflows.get(key)

@@ -42,7 +42,7 @@ class Outbox:
 
     # Attempts
 
-    def add_attempt(self, job: JobNode, attempt_key: AttemptKey) -> None:
+    def add_attempt(self, job: JobNode, attempt_key: AttemptKey, gpus: tuple[int, ...]) -> None:
         self.add(
             AddAttempt(
                 attempt_key=attempt_key,
@@ -50,10 +50,11 @@ class Outbox:
                 job_key=job.job.key,
                 run_id=self._node.run_id,
                 attempt_id=job.attempt_id,
+                gpus=gpus,
             )
         )
 
-    def start_attempt(self, job: JobNode, attempt_key: AttemptKey) -> None:
+    def start_attempt(self, job: JobNode, attempt_key: AttemptKey, gpus: tuple[int, ...]) -> None:
         self.add(
             StartAttempt(
                 attempt_key=attempt_key,
@@ -62,6 +63,8 @@ class Outbox:
                 run_id=self._node.run_id,
                 attempt_id=job.attempt_id,
                 max_parallel_jobs=self._node.max_parallel_jobs,
+                share=job.queue.share,
+                gpus=gpus,
             )
         )
 

@@ -35,6 +35,7 @@ from torcd.model import (
     WorkflowKey,
     WorkflowStatus,
 )
+from torcd.scheduler.sharing import Share
 
 if TYPE_CHECKING:
     from torcd.scheduler.actions import Actions
@@ -153,12 +154,41 @@ class GateNode:
         return self.opens_early is not None and producer.job.key in self.opens_early
 
 
-class JobNode:
-    __slots__ = ("attempt_id", "awaits", "feeds", "job", "position", "state", "waits")
+Rank = tuple[float, ...]
+"""The lower goes first."""
 
-    def __init__(self, job: Job, position: int) -> None:
+
+class Queue:
+    """Ready jobs of a workflow that ask for the same."""
+
+    __slots__ = ("heap", "share")
+
+    def __init__(self, share: Share | None) -> None:
+        self.share = share
+        """None: they ask for nothing."""
+        self.heap: list[tuple[Rank, int, JobNode]] = []
+        """By rank and position. It may hold jobs that are no longer ready."""
+
+
+class JobNode:
+    __slots__ = (
+        "attempt_id",
+        "awaits",
+        "feeds",
+        "job",
+        "position",
+        "queue",
+        "rank",
+        "state",
+        "waits",
+    )
+
+    def __init__(self, job: Job, position: int, queue: Queue, rank: Rank) -> None:
         self.job = job
         self.position = position
+        self.queue = queue
+        """Where it stands when it is ready."""
+        self.rank = rank
         self.state: State = BLOCKED
         self.waits = 0
         """How many of the gates it awaits are closed."""
@@ -187,11 +217,13 @@ class WorkflowNode:
         "_data_keys",
         "_job_keys",
         "actions",
+        "asking",
         "counts",
         "data",
         "ended_at",
         "file_gates",
         "files",
+        "held_up_since",
         "in_flight",
         "jobs",
         "max_parallel_jobs",
@@ -225,8 +257,13 @@ class WorkflowNode:
         self.counts = dict.fromkeys(JobStatus, 0)
         self.in_flight = 0
         """Jobs that are pending or running."""
-        self.ready: list[tuple[int, int, JobNode]] = []
-        """A heap by priority and position. It may hold jobs that are no longer ready."""
+        self.ready = Queue(None)
+        """Of the jobs that ask for nothing."""
+        self.asking: list[Queue] = []
+        """One for each different share that jobs ask for."""
+        self.held_up_since: int | None = None
+        """How many jobs had been chosen when its first that asks was found not to fit; None while
+        it does. See `choosing`."""
         self.mean_microseconds: float | None = None
         """How long attempts take, lately; None before the first has ended."""
         self._job_keys: dict[str, JobKey] | None = None

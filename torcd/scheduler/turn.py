@@ -53,17 +53,24 @@ class Turn:
         self._absent_files: frozenset[FileKey] = frozenset()
 
     def end(self) -> list[Command]:
-        """Start what may start now, and see whether the workflow is over."""
+        """Start what may start now, and see whether the workflow is over. Where jobs ask for a
+        share of the machine, other workflows may be before it (`scheduler/line.py`)."""
         node = self.node
-        if self._may_start and node.ready:
+        if node.asking:
+            self.memory.line.touched[node.key] = node
+        elif node.ready.heap and self.may_start:
             room = choosing.room(node)
-            while room > 0 and (job := choosing.take_next(node)) is not None:
-                self._start(job)
+            while room > 0 and (job := choosing.take_next(node.ready)) is not None:
+                self.start(job)
                 room -= 1
         if node.actions is None or not acting.begin_next(self.memory, node, self.outbox):
             self._settle()
-        self.memory.next_happening = self.outbox.next_happening
+        self.close()
         return self.outbox.commands
+
+    def close(self) -> None:
+        """The next turn numbers its happenings from here."""
+        self.memory.next_happening = self.outbox.next_happening
 
     # What an event does
 
@@ -85,14 +92,14 @@ class Turn:
         peak_memory_bytes: int | None = None,
     ) -> None:
         """The attempt is over, and the job with it: spread it."""
-        del self.memory.attempts[attempt_key]
+        self.memory.release(attempt_key)
         self.outbox.save_attempt(attempt_key, ended, cpu_seconds, peak_memory_bytes)
         self._conclude(job, ended)
         self._spread()
 
     def take_back(self, job: JobNode, attempt_key: AttemptKey, stop: Stop | None) -> None:
         """The attempt did not start, and it is as if it had never been."""
-        del self.memory.attempts[attempt_key]
+        self.memory.release(attempt_key)
         self.outbox.add(RemoveAttempt(attempt_key))
         job.attempt_id -= 1
         if stop is not None:
@@ -110,13 +117,15 @@ class Turn:
             if isinstance(job.state, Pending) and job.state.stop is None:
                 self.outbox.add(RevokeAttempt(job.state.attempt_key))
 
-    def repeat(self, job: JobNode, pending: Pending) -> None:
+    def repeat(self, job: JobNode, pending: Pending, gpus: tuple[int, ...]) -> None:
         """After a restart: tell the executor again what was wanted of it."""
         self.memory.attempts[pending.attempt_key] = (self.node, job)
-        self.outbox.start_attempt(job, pending.attempt_key)
+        if job.queue.share is not None:
+            self.memory.ledger.hold(pending.attempt_key, job.queue.share, gpus)
+        self.outbox.start_attempt(job, pending.attempt_key, gpus)
         if pending.stop is not None:
             self.outbox.stop_attempt(job, pending.attempt_key, pending.stop)
-        elif not self._may_start:
+        elif not self.may_start:
             self.outbox.add(RevokeAttempt(pending.attempt_key))
 
     def cancel(self, jobs: Iterable[JobNode], stop: Stop) -> None:
@@ -272,18 +281,22 @@ class Turn:
     # From state to state
 
     @property
-    def _may_start(self) -> bool:
+    def may_start(self) -> bool:
+        """Whether jobs of this workflow may be chosen now."""
         return self.node.starts_jobs and not self.memory.is_draining
 
-    def _start(self, job: JobNode) -> None:
+    def start(self, job: JobNode) -> None:
+        """Choose it; there must be room for it."""
         attempt_key = AttemptKey(self.memory.next_attempt_key)
         self.memory.next_attempt_key += 1
         self.memory.attempts[attempt_key] = (self.node, job)
         job.attempt_id += 1
-        self.outbox.add_attempt(job, attempt_key)
+        share = job.queue.share
+        gpus = () if share is None else self.memory.ledger.take(attempt_key, share)
+        self.outbox.add_attempt(job, attempt_key, gpus)
         self._enter(job, Pending(attempt_key))
         self.outbox.tell_job(job)
-        self.outbox.start_attempt(job, attempt_key)
+        self.outbox.start_attempt(job, attempt_key, gpus)
 
     def _conclude(self, job: JobNode, state: Ended | Disabled) -> None:
         self._enter(job, state)
@@ -295,7 +308,7 @@ class Turn:
 
     def _make_ready(self, job: JobNode) -> None:
         self._enter(job, READY)
-        heappush(self.node.ready, (-job.job.priority, job.position, job))
+        heappush(job.queue.heap, (job.rank, job.position, job))
         self.outbox.tell_job(job)
 
     def _enter(self, job: JobNode, state: State) -> None:

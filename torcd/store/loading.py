@@ -27,6 +27,7 @@ from torcd.store.rows import LoadedWorkflow
 _decode_job = msgspec.json.Decoder(Job).decode
 _decode_workflow = msgspec.json.Decoder(Workflow).decode
 _decode_variables = msgspec.json.Decoder(dict[str, str]).decode
+_decode_gpus = msgspec.json.Decoder(tuple[int, ...]).decode
 _STATUSES = {status.value: status for status in JobStatus}
 _REASONS = {None: None} | {reason.value: reason for reason in Reason}
 
@@ -54,19 +55,19 @@ def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> Lo
     status = WorkflowStatus(word)
 
     newest: dict[JobKey, int] = {}
-    active: dict[JobKey, AttemptKey] = {}
+    active: dict[JobKey, tuple[AttemptKey, tuple[int, ...]]] = {}
     boot_ids: dict[AttemptKey, str] = {}
     if status not in WORKFLOW_OVER:
         # Attempts tell more of a job than its own row, which is not written when one starts.
-        for attempt_key, job_key, attempt_id, ended, boot_id in connection.execute(
-            "SELECT a.key, job_key, attempt_id, ended_at, boot_id"
+        for attempt_key, job_key, attempt_id, ended, boot_id, gpus in connection.execute(
+            "SELECT a.key, job_key, attempt_id, ended_at, boot_id, gpus"
             " FROM attempt a JOIN boot b ON b.key = a.boot_key"
             " WHERE workflow_key = ? AND run_id = ? AND job_key IS NOT NULL ORDER BY a.key",
             (key, run_id),
         ):
             newest[job_key] = attempt_id
             if ended is None:
-                active[job_key] = attempt_key
+                active[job_key] = attempt_key, () if gpus is None else _decode_gpus(gpus)
                 boot_ids[attempt_key] = boot_id
     jobs, states = _jobs(connection, key, run_id, newest, active)
     user_data, revisions = _user_data(connection, key)
@@ -114,7 +115,7 @@ def _jobs(
     key: WorkflowKey,
     run_id: int,
     newest: dict[JobKey, int],
-    active: dict[JobKey, AttemptKey],
+    active: dict[JobKey, tuple[AttemptKey, tuple[int, ...]]],
 ) -> tuple[tuple[Job, ...], tuple[LoadedJob, ...]]:
     jobs = []
     states = []
@@ -141,6 +142,7 @@ def _jobs(
         if word is None and job.key not in newest:
             states.append(AS_SUBMITTED)
             continue
+        attempt_key, gpus = active.get(job.key, (None, ()))
         states.append(
             LoadedJob(
                 status=JobStatus.BLOCKED if word is None else _STATUSES[word],
@@ -149,9 +151,10 @@ def _jobs(
                 message=message,
                 return_code=code,
                 attempt_id=newest.get(job.key, attempt_id if run == run_id else 0),
-                attempt_key=active.get(job.key),
+                attempt_key=attempt_key,
                 started_at=start,
                 ended_at=end,
+                gpus=gpus,
             )
         )
     return tuple(jobs), tuple(states)

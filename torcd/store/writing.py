@@ -127,10 +127,11 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
         boot_key = _boot_key(connection, boot_id)
         connection.executemany(
             "INSERT INTO attempt (key, workflow_key, job_key, action, attempt_id, run_id,"
-            " boot_key, status, reason, message, return_code, started_at, ended_at, cpu_seconds,"
-            " peak_memory_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " boot_key, gpus, status, reason, message, return_code, started_at, ended_at,"
+            " cpu_seconds, peak_memory_bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (key, a.workflow_key, *_owner(a), a.run_id, boot_key)
+                (key, a.workflow_key, *_owner(a), a.run_id, boot_key, _gpus(a))
                 + (_outcome(batch.saved[key]) if key in batch.saved else _NO_OUTCOME)
                 for key, a in batch.added.items()
             ],
@@ -147,6 +148,10 @@ def _owner(added: AddAttempt | AddCommand) -> tuple[int | None, int | None, int]
     if isinstance(added, AddCommand):
         return None, added.action, added.command
     return added.job_key, None, added.attempt_id
+
+
+def _gpus(added: AddAttempt | AddCommand) -> str | None:
+    return _encode(added.gpus).decode() if isinstance(added, AddAttempt) and added.gpus else None
 
 
 def _boot_key(connection: sqlite3.Connection, boot_id: str) -> int:

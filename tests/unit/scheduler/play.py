@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 
 from torcd.errors import UserError
-from torcd.model import AttemptKey, Happening, JobKey, Timestamp
+from torcd.model import (
+    AttemptKey,
+    Capacity,
+    Happening,
+    JobKey,
+    JobsSortMethod,
+    Timestamp,
+)
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
@@ -28,7 +35,17 @@ from torcd.scheduler.commands import (
     StopAttempt,
 )
 from torcd.scheduler.invariants import violations
-from torcd.scheduler.state import DataNode, GateNode, JobNode, Pending, Running, WorkflowNode
+from torcd.scheduler.memory import Line
+from torcd.scheduler.sharing import BOUNDLESS, Ledger
+from torcd.scheduler.state import (
+    DataNode,
+    GateNode,
+    JobNode,
+    Pending,
+    Queue,
+    Running,
+    WorkflowNode,
+)
 
 from .specs import JobSpec, parsed, workflow
 
@@ -45,11 +62,13 @@ class Play:
         absent: str = "",
         wait: bool = False,
         beside: "Play | None" = None,
+        capacity: Capacity = BOUNDLESS,
+        sort: JobsSortMethod = "none",
         **jobs: JobSpec,
     ) -> None:
-        self.scheduler = beside.scheduler if beside else Scheduler()
+        self.scheduler = beside.scheduler if beside else Scheduler(capacity=capacity)
         self.workflow = workflow(
-            jobs, first_key=self.scheduler.next_key, on_store=on_store, initial=initial
+            jobs, first_key=self.scheduler.next_key, on_store=on_store, initial=initial, sort=sort
         )
         self.keys: dict[str, Any] = {
             item.name: item.key
@@ -241,6 +260,7 @@ class Play:
 
     @property
     def started_now(self) -> list[str]:
+        """Of all workflows."""
         return [c.job.name for c in self.last if isinstance(c, StartAttempt)]
 
     @property
@@ -294,7 +314,7 @@ def snapshot(scheduler: Scheduler) -> dict[str, Any]:
     return found
 
 
-_NODES = (WorkflowNode, JobNode, GateNode, DataNode)
+_NODES = (WorkflowNode, JobNode, GateNode, DataNode, Queue, Ledger, Line)
 
 
 def _identity(thing: Any) -> Any:
@@ -307,4 +327,6 @@ def _identity(thing: Any) -> Any:
             return thing.data.key
         case WorkflowNode():
             return thing.key
+        case Queue():
+            return id(thing)
     return ""

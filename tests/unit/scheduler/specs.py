@@ -6,7 +6,18 @@ from typing import Any
 import msgspec
 
 from torcd import value
-from torcd.model import DataKey, File, FileKey, Job, JobKey, UserData, Workflow, WorkflowKey
+from torcd.model import (
+    DataKey,
+    File,
+    FileKey,
+    Job,
+    JobKey,
+    JobsSortMethod,
+    Resources,
+    UserData,
+    Workflow,
+    WorkflowKey,
+)
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +29,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     goes_on: bool
     priority: int
     supports_termination: bool
+    resources: Resources | None
 
 
 def job(
@@ -30,8 +42,10 @@ def job(
     goes_on: bool = False,
     priority: int = 0,
     supports_termination: bool = False,
+    **resources: Any,
 ) -> JobSpec:
-    """Names are separated by blanks. `goes_on`: cancel_on_blocking_job_failure is false."""
+    """Names are separated by blanks. `goes_on`: cancel_on_blocking_job_failure is false. What is
+    left over is what it asks for."""
     return JobSpec(
         after=after,
         reads=reads,
@@ -41,11 +55,17 @@ def job(
         goes_on=goes_on,
         priority=priority,
         supports_termination=supports_termination,
+        resources=Resources(**resources) if resources else None,
     )
 
 
 def workflow(
-    jobs: Mapping[str, JobSpec], *, first_key: int = 1, on_store: str = "", initial: str = ""
+    jobs: Mapping[str, JobSpec],
+    *,
+    first_key: int = 1,
+    on_store: str = "",
+    initial: str = "",
+    sort: JobsSortMethod = "none",
 ) -> Workflow:
     """Files and user_data are declared by being named."""
     files = _names(jobs, "reads", "writes")
@@ -72,6 +92,7 @@ def workflow(
                 cancel_on_blocking_job_failure=not spec.goes_on,
                 priority=spec.priority,
                 supports_termination=spec.supports_termination,
+                resources=spec.resources,
             )
             for name, spec in jobs.items()
         ),
@@ -85,6 +106,7 @@ def workflow(
             )
             for n in data
         ),
+        jobs_sort_method=sort,
     )
 
 

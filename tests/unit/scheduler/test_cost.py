@@ -8,27 +8,32 @@ from typing import Any
 
 import pytest
 
-from torcd.model import Happening, JobKey
+from torcd.model import Capacity, Happening, JobKey, Workflow
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import Action, Command, Record
+from torcd.scheduler.sharing import BOUNDLESS
 
 from .specs import JobSpec, job, parsed, workflow
 
 
-def submitted(jobs: dict[str, JobSpec], parallel: int = 4) -> Scheduler:
-    scheduler = Scheduler()
-    scheduler.handle(
-        e.SubmitRequested(
-            workflow=workflow(jobs),
-            max_parallel_jobs=parallel,
-            initial_values={},
-            absent_files=frozenset(),
-            wait_for_inputs=False,
-            at=1,
-        )
-    )
+def submitted(
+    jobs: dict[str, JobSpec], parallel: int = 4, capacity: Capacity = BOUNDLESS
+) -> Scheduler:
+    scheduler = Scheduler(capacity=capacity)
+    scheduler.handle(request(workflow(jobs), parallel))
     return scheduler
+
+
+def request(workflow: Workflow, parallel: int) -> e.SubmitRequested:
+    return e.SubmitRequested(
+        workflow=workflow,
+        max_parallel_jobs=parallel,
+        initial_values={},
+        absent_files=frozenset(),
+        wait_for_inputs=False,
+        at=1,
+    )
 
 
 def exited(attempt_key: int, code: int = 0, at: int = 10_000_000) -> e.AttemptExited:
@@ -160,7 +165,27 @@ def test_a_gate_between_a_thousand_and_a_thousand_is_looked_through_once():
         cost = lines(lambda: scheduler.handle(exited(attempt)))  # noqa: B023
         most = max(most, cost)
         total += cost
-    assert total - most < 1_000 * 200
+    assert total - most < 1_000 * 250
+
+
+def test_an_end_costs_the_same_however_many_ready_jobs_ask_for_the_same():
+    def cost(n: int) -> int:
+        jobs = {f"j{i}": job(num_cpus=1 + i % 3) for i in range(n)}
+        scheduler = submitted(jobs, capacity=Capacity(cpus=4, memory_bytes=1, gpus=0))
+        return lines(lambda: scheduler.handle(exited(1)))
+
+    assert cost(9_000) - cost(9) < 60  # a heap is some levels deeper
+
+
+def test_an_end_in_a_workflow_that_asks_for_nothing_does_not_look_at_those_that_do():
+    def cost(n: int) -> int:
+        scheduler = submitted(SHAPES["independent"](10))
+        for _ in range(n):
+            other = workflow({"a": job(num_cpus=9)}, first_key=scheduler.next_key)
+            scheduler.handle(request(other, 1))
+        return lines(lambda: scheduler.handle(exited(1)))
+
+    assert cost(100) == cost(0)
 
 
 def test_a_job_that_runs_well_takes_three_records_and_three_announcements():

@@ -3,11 +3,12 @@
 import msgspec
 import pytest
 
-from torcd.model import Happening, JobStatus, Reason, WorkflowStatus
+from torcd.model import Capacity, Happening, JobStatus, Reason, WorkflowStatus
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.building import AS_SUBMITTED
 from torcd.scheduler.commands import RevokeAttempt, StartAttempt, StopAttempt, WatchFile
+from torcd.scheduler.sharing import BOUNDLESS, Holding, Share
 
 from .play import Play, snapshot
 from .specs import job, workflow
@@ -17,7 +18,13 @@ class Loaded(Play):
     """A play that begins with what was saved of it. `saved`: what is not as submitted."""
 
     def __init__(self, jobs, saved, *, on_store="", absent="", stored=None, **more):
-        self.scheduler = Scheduler(next_key=100, next_attempt_key=50, next_happening=500)
+        self.scheduler = Scheduler(
+            next_key=100,
+            next_attempt_key=50,
+            next_happening=500,
+            capacity=more.pop("capacity", BOUNDLESS),
+            is_loading=more.pop("is_loading", False),
+        )
         self.workflow = workflow(jobs, on_store=on_store)
         self.keys = {
             item.name: item.key
@@ -110,6 +117,46 @@ def test_every_active_attempt_is_repeated_and_none_is_chosen_in_its_place():
     play.starts("a")
     play.exits("b")
     assert play.statuses == {"a": "running", "b": "completed", "c": "pending"}
+
+
+TWO_GPUS = Capacity(cpus=4, memory_bytes=1000, gpus=2)
+
+
+def test_what_runs_has_its_share_and_its_gpus_again():
+    play = Loaded(
+        {"a": job(num_gpus=1, num_cpus=3), "b": job(num_gpus=1), "c": job(num_gpus=1)},
+        {"a": active(7, gpus=(1,))},
+        capacity=TWO_GPUS,
+    )
+    assert [(c.job.name, c.gpus) for c in play.actions] == [("a", (1,)), ("b", (0,))]
+    assert play.status("c") == "ready"
+    play.exits("a")
+    assert [(c.job.name, c.gpus) for c in play.actions] == [("c", (1,))]
+
+
+def test_nothing_that_asks_is_started_before_all_is_loaded():
+    play = Loaded(
+        {"a": job(num_cpus=1), "b": job()}, {}, capacity=TWO_GPUS, is_loading=True, parallel=1
+    )
+    assert play.started_now == []
+    play.tell(e.LoadingEnded(play.now))
+    assert play.started_now == ["a"]
+
+
+def test_a_machine_that_became_smaller_starts_nothing_until_there_is_room_again():
+    play = Loaded(
+        {"a": job(num_cpus=3, num_gpus=3), "b": job(num_cpus=1), "c": job(num_cpus=1)},
+        {"a": active(7, gpus=(0, 2)), "b": active(8)},
+        capacity=Capacity(cpus=2, memory_bytes=1, gpus=1),
+    )
+    assert play.statuses == {"a": "pending", "b": "pending", "c": "ready"}
+    ledger = play.scheduler._memory.ledger
+    assert (ledger.cpus, ledger.held[7]) == (-1, Holding(Share(2, 0, 1), (0, 2)))
+    play.exits("b")
+    assert play.status("c") == "ready"
+    play.exits("a")
+    assert play.status("c") == "pending"
+    assert ledger.free_gpus == [0]
 
 
 def test_a_stop_is_repeated_after_the_start_and_stands():

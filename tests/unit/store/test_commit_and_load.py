@@ -192,6 +192,13 @@ async def test_a_saved_workflow_comes_back(store: Store) -> None:
     assert (event.started_at, event.ended_at) == (None, None)
 
 
+async def test_an_active_attempt_has_its_gpus_again(store: Store) -> None:
+    await commit(store, create(), add_attempt(11, 2, gpus=(1, 3)))
+    assert (await first_job(store)).gpus == (1, 3)
+    await commit(store, save_attempt(11))
+    assert (await first_job(store)).gpus == ()
+
+
 async def test_an_added_attempt_is_active_and_knows_its_boot(store: Store) -> None:
     await commit(store, create(), add_attempt(11, 2, attempt_id=4))
     await commit(store, add_attempt(12, 3), boot_id="another boot")

@@ -109,6 +109,7 @@ CREATE TABLE attempt (
     run_id             INTEGER NOT NULL,
     attempt_id         INTEGER NOT NULL,  -- of an action: position of the command, from 1
     boot_key           INTEGER NOT NULL,
+    gpus               TEXT,              -- JSON list: those it holds; NULL: none
     status             TEXT    NOT NULL,
     reason             TEXT,
     message            TEXT,
