@@ -289,18 +289,18 @@ class Controller:
             problem = "the machine was restarted while it was pending or running"
             self._put(e.AttemptLost(key, problem, self.now()))
             return None
-        directory = self.scheduler.workflows[start.workflow_key].workflow.directory
+        workflow = self.scheduler.workflows[start.workflow_key].workflow
         try:
             if isinstance(start, c.StartCommand):
                 node = self.scheduler.workflows[start.workflow_key]
                 return self._launcher.command_order(start, node.workflow)
-            order = self._launcher.order(start, directory)
+            order = self._launcher.order(start, workflow)
         except OSError as error:
             self._not_started(key, f"the directory for its logs cannot be made: {error}")
             return None
         # Where TORC_INPUTS is there already, an earlier daemon may have given the order: then only
         # the executor knows whether it has started.
-        if start.job.input_user_data and not os.path.exists(self._layout.inputs(key)):
+        if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):
             self._preparer.take(start, order)
             return None
         return order

@@ -46,7 +46,7 @@ class Launcher:
         self._secret = secret
         self._shell = shell
 
-    def order(self, start: StartAttempt, directory: str) -> AttemptOrder:
+    def order(self, start: StartAttempt, workflow: Workflow) -> AttemptOrder:
         """Raises OSError when the directory for its logs cannot be made."""
         job = start.job
         job_key = str(job.key)
@@ -66,8 +66,8 @@ class Launcher:
             "TORC_ATTEMPT_ID": str(start.attempt_id),
             "TORC_OUTPUT": self._layout.output(start.attempt_key),
         }
-        if job.input_user_data:
-            environment["TORC_INPUTS"] = self._layout.inputs(start.attempt_key)
+        if workflow.input_user_data(job):
+            environment[INPUTS] = self._layout.inputs(start.attempt_key)
         command = job.command
         return AttemptOrder(
             attempt_key=start.attempt_key,
@@ -76,7 +76,7 @@ class Launcher:
             argv=(self._shell, "-c", command) if isinstance(command, str) else command,
             base_environment=environment_name(start.workflow_key),
             environment=environment,
-            cwd=job.cwd or directory,
+            cwd=job.cwd or workflow.directory,
             stdout=stdout,
             stderr=stderr,
         )

@@ -69,9 +69,10 @@ class Preparer:
 
     async def _write(self, start: StartAttempt) -> str | None:
         """None, or why it cannot be done."""
-        data = self._scheduler.workflows[start.workflow_key].data
+        node = self._scheduler.workflows[start.workflow_key]
+        data = node.data
         values = {}
-        for key in start.job.input_user_data:
+        for key in node.workflow.input_user_data(start.job):
             row = await self._store.value(key) if data[key].revision else None
             if row is not None:
                 values[data[key].data.name] = row.value
