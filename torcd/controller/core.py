@@ -113,6 +113,10 @@ class Controller:
         self._preparer = Preparer(scheduler, store, self._layout, executor.start, self._not_started)
         self._inbox: deque[tuple[e.Event | None, _Request | None]] = deque()
         """None for an event: somebody only wants to know when all before it is on disk."""
+        self._early: list[base.Report] | None = []
+        """Reports that came before what they are about was loaded. Taken then, they would be about
+        attempts nobody knows: they would be acknowledged, and forgotten by the executor, before
+        they are on disk, and what had run would run again."""
         self._wake = anyio.Event()
         self._is_busy = False
 
@@ -134,6 +138,8 @@ class Controller:
             self._put(e.LoadingEnded(self.now()))
             tasks.start_soon(self._loop)
             await self.settled()
+            early, self._early = self._early or [], None
+            self._reports(early)
             task_status.started()
 
     async def _loop(self) -> None:
@@ -226,6 +232,9 @@ class Controller:
 
     def _reports(self, reports: list[base.Report]) -> None:
         """What the executor has to say."""
+        if self._early is not None:
+            self._early += reports
+            return
         for report in reports:
             match report:
                 case base.Started():

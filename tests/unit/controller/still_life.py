@@ -1,6 +1,6 @@
 """A controller with a real store and an executor that runs nothing; a test can hold its commits."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,16 @@ class IdleExecutor:
 
     def __init__(self) -> None:
         self.ordered: list[AttemptOrder] = []
+        self.acknowledged: list[AttemptKey] = []
+        self.reports_at_once: list[Report] = []
+        """As a warden of an earlier daemon tells what ended meanwhile."""
         self.report: Callable[[list[Report]], None] = lambda reports: None
 
     async def run(
         self, report: Callable[[list[Report]], None], *, task_status: TaskStatus[None]
     ) -> None:
         self.report = report
+        report(self.reports_at_once)
         task_status.started()
         await anyio.sleep_forever()
 
@@ -44,7 +48,8 @@ class IdleExecutor:
 
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None: ...
     def revoke(self, attempt_key: AttemptKey) -> None: ...
-    def acknowledge(self, attempts: Iterable[AttemptKey]) -> None: ...
+    def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
+        self.acknowledged += attempts
 
 
 class HeldStore(Store):
@@ -88,10 +93,18 @@ NO_CALL = Call("", None, False, 0, _send_nothing)
 
 
 @asynccontextmanager
-async def still_life(state_dir: Path) -> AsyncIterator[StillLife]:
+async def still_life(
+    state_dir: Path,
+    reports_at_once: Sequence[Report] = (),
+    before_commit: Callable[[], Any] | None = None,
+) -> AsyncIterator[StillLife]:
+    """Again for the next daemon over the same directory."""
     async with HeldStore.open(state_dir / "torcd.db") as store:
         assert isinstance(store, HeldStore)
+        store.before_commit = before_commit
         executor = IdleExecutor()
+        executor.reports_at_once += reports_at_once
+        counters = store.counters()
         settings = Settings(
             socket="/s",
             state_dir=str(state_dir),
@@ -100,8 +113,13 @@ async def still_life(state_dir: Path) -> AsyncIterator[StillLife]:
             termination_grace_seconds=1.0,
             boot_id="boot",
         )
+        scheduler = Scheduler(
+            next_key=counters.next_key,
+            next_attempt_key=counters.next_attempt_key,
+            next_happening=counters.next_happening,
+        )
         controller = Controller(
-            settings, Scheduler(), store, executor, Feed(), structlog.get_logger()
+            settings, scheduler, store, executor, Feed(), structlog.get_logger()
         )
         async with anyio.create_task_group() as tasks:
             await tasks.start(controller.run)
