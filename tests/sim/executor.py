@@ -6,12 +6,12 @@ only it can see: that nothing is started twice, and that one lane does not run m
 """
 
 import enum
-from collections import deque
+from collections import Counter, deque
 
 import msgspec
 
 from torcd.model import AttemptKey, DataKey, FileKey, JobKey, Timestamp, WorkflowKey
-from torcd.scheduler.commands import RevokeAttempt, StartAttempt, StopAttempt
+from torcd.scheduler.commands import RevokeAttempt, StartAttempt, StartCommand, StopAttempt
 from torcd.scheduler.events import (
     AttemptExited,
     AttemptLost,
@@ -40,7 +40,8 @@ class Acknowledge(msgspec.Struct, frozen=True):
     attempt_key: AttemptKey
 
 
-Order = StartAttempt | StopAttempt | RevokeAttempt | Acknowledge
+Start = StartAttempt | StartCommand
+Order = Start | StopAttempt | RevokeAttempt | Acknowledge
 Final = AttemptExited | AttemptNotStarted | AttemptLost
 Report = AttemptStarted | Final
 
@@ -51,8 +52,18 @@ class Life(enum.Enum):
     OVER = enum.auto()
 
 
+Owner = JobKey | tuple[WorkflowKey, int, int]
+"""A job, or a workflow's action and the command of it."""
+
+
+def owner(order: Start) -> Owner:
+    if isinstance(order, StartCommand):
+        return order.workflow_key, order.action, order.command
+    return order.job.key
+
+
 class Attempt:
-    def __init__(self, order: StartAttempt, outcome: Outcome) -> None:
+    def __init__(self, order: Start, outcome: Outcome) -> None:
         self.order = order
         self.outcome = outcome
         self.life = Life.QUEUED
@@ -61,9 +72,18 @@ class Attempt:
         self.started: AttemptStarted | None = None
         self.final: Final | None = None
 
+    @property
+    def lane(self) -> int:
+        key = self.order.workflow_key
+        return -key if isinstance(self.order, StartCommand) else key
+
+    @property
+    def lane_limit(self) -> int:
+        return 1 if isinstance(self.order, StartCommand) else self.order.max_parallel_jobs
+
 
 class Executor:
-    def __init__(self, outcomes: dict[JobKey, Outcome], value: Value) -> None:
+    def __init__(self, outcomes: dict[Owner, Outcome], value: Value) -> None:
         self.mailbox: deque[Order] = deque()
         self.reports: list[Report] = []
         self.said: list[Report] = []
@@ -87,10 +107,11 @@ class Executor:
         order = self.mailbox.popleft()
         attempt = self.attempts.get(order.attempt_key)
         match order:
-            case StartAttempt():
+            case StartAttempt() | StartCommand():
                 assert order.attempt_key not in self.retired, "started again after all was over"
                 if attempt is None:
-                    self.attempts[order.attempt_key] = Attempt(order, self._outcomes[order.job.key])
+                    outcome = self._outcomes[owner(order)]
+                    self.attempts[order.attempt_key] = Attempt(order, outcome)
                 else:
                     self._report(attempt.started)
                     self._report(attempt.final)
@@ -114,15 +135,11 @@ class Executor:
 
     def startable(self) -> list[Attempt]:
         """The first of each lane in which there is room."""
-        running: dict[WorkflowKey, int] = {}
-        for attempt in self.of(Life.RUNNING):
-            lane = attempt.order.workflow_key
-            running[lane] = running.get(lane, 0) + 1
-        heads: dict[WorkflowKey, Attempt] = {}
+        running = Counter(attempt.lane for attempt in self.of(Life.RUNNING))
+        heads: dict[int, Attempt] = {}
         for attempt in self.of(Life.QUEUED):
-            lane = attempt.order.workflow_key
-            if running.get(lane, 0) < attempt.order.max_parallel_jobs:
-                heads.setdefault(lane, attempt)
+            if running[attempt.lane] < attempt.lane_limit:
+                heads.setdefault(attempt.lane, attempt)
         return list(heads.values())
 
     def begin(self, attempt: Attempt, at: Timestamp) -> None:
@@ -132,16 +149,14 @@ class Executor:
             self._end(attempt, AttemptNotStarted(key, attempt.outcome.start_problem, at))
             return
         self.began.add(key)
-        job = attempt.order.job.key
-        twins = [a for a in self.of(Life.RUNNING) if a.order.job.key == job]
-        assert not twins, f"job {job} runs twice at once"
+        who = owner(attempt.order)
+        twins = [a for a in self.of(Life.RUNNING) if owner(a.order) == who]
+        assert not twins, f"{who} runs twice at once"
         attempt.life = Life.RUNNING
         attempt.started = AttemptStarted(key, at)
         self._report(attempt.started)
-        lane = [
-            a for a in self.of(Life.RUNNING) if a.order.workflow_key == attempt.order.workflow_key
-        ]
-        assert len(lane) <= attempt.order.max_parallel_jobs
+        lane = [a for a in self.of(Life.RUNNING) if a.lane == attempt.lane]
+        assert len(lane) <= attempt.lane_limit
 
     def can_end(self) -> list[Attempt]:
         return [attempt for attempt in self.of(Life.RUNNING) if not attempt.to_store]

@@ -24,6 +24,7 @@ from torcd.scheduler.building import AS_SUBMITTED
 from torcd.scheduler.commands import (
     Action,
     AddAttempt,
+    AddCommand,
     Command,
     CreateWorkflow,
     Record,
@@ -33,7 +34,7 @@ from torcd.scheduler.commands import (
     SaveValue,
     SaveWorkflow,
 )
-from torcd.scheduler.events import LoadedJob, WorkflowLoaded
+from torcd.scheduler.events import LoadedCommand, LoadedJob, WorkflowLoaded
 
 
 class Store:
@@ -46,6 +47,10 @@ class Store:
         self.job_rows: dict[JobKey, SaveJob | None] = {}
         self.attempts: dict[AttemptKey, AddAttempt] = {}
         self.attempt_ends: dict[AttemptKey, SaveAttempt] = {}
+        self.commands: dict[AttemptKey, AddCommand] = {}
+        """Of actions."""
+        self.command_rows: dict[AttemptKey, SaveAttempt] = {}
+        """What became of them: those that have ended, and those that were told to."""
         self.values: dict[DataKey, tuple[SaveValue, ...]] = {}
         self.told: dict[JobKey, str] = {}
         """The status in which each job was announced last."""
@@ -103,6 +108,20 @@ class Store:
                 assert record.attempt_id == len(mine) + 1
                 assert all(a.attempt_key in self.attempt_ends for a in mine), "two at once"
                 self.attempts[key] = record
+            case AddCommand(attempt_key=key):
+                assert key == self.next_attempt_key, "attempts are numbered without gaps"
+                self.next_attempt_key += 1
+                assert not self.active_commands(record.workflow_key), "two at once"
+                before_it = self.commands_of(record.workflow_key, record.action)
+                assert record.command == len(before_it) + 1, "a command begins twice"
+                ends = [self.command_rows[c.attempt_key].status for c in before_it]
+                assert set(ends) <= {JobStatus.COMPLETED}, "it goes on after a failure"
+                self.commands[key] = record
+            case SaveAttempt(attempt_key=key) if key in self.commands:
+                row = self.command_rows.get(key)
+                assert row is None or row.ended_at is None, "it ends twice"
+                assert (record.status in ENDED) == (record.ended_at is not None)
+                self.command_rows[key] = record
             case SaveAttempt(attempt_key=key):
                 assert key in self.attempts
                 assert key not in self.attempt_ends
@@ -127,6 +146,23 @@ class Store:
 
     def active_attempts(self) -> dict[AttemptKey, AddAttempt]:
         return {k: a for k, a in self.attempts.items() if k not in self.attempt_ends}
+
+    def commands_of(self, key: WorkflowKey, action: int) -> list[AddCommand]:
+        """That have begun."""
+        found = [c for c in self.commands.values() if c.workflow_key == key]
+        return [c for c in found if c.action == action]
+
+    def active_commands(self, key: WorkflowKey | None = None) -> list[AddCommand]:
+        """Those that have not ended; None: of all workflows."""
+        return [
+            command
+            for attempt_key, command in self.commands.items()
+            if key in (None, command.workflow_key)
+            and (
+                attempt_key not in self.command_rows
+                or self.command_rows[attempt_key].ended_at is None
+            )
+        ]
 
     def unfinished(self) -> list[WorkflowKey]:
         return [k for k, row in self.workflow_rows.items() if row.status not in WORKFLOW_OVER]
@@ -153,6 +189,11 @@ class Store:
             started_at=row.started_at,
             ended_at=row.ended_at,
             jobs=self._load_jobs(workflow),
+            action_commands=tuple(
+                self._load_command(command)
+                for command in self.commands.values()
+                if command.workflow_key == key
+            ),
             revisions={
                 d.key: len(self.values[d.key]) for d in workflow.user_data if d.key in self.values
             },
@@ -171,6 +212,20 @@ class Store:
             if attempt.workflow_key == workflow.key:
                 attempts[attempt.job_key] = attempt
         return tuple(self._load_job(job.key, attempts.get(job.key)) for job in workflow.jobs)
+
+    def _load_command(self, command: AddCommand) -> LoadedCommand:
+        row = self.command_rows.get(command.attempt_key)
+        return LoadedCommand(
+            attempt_key=command.attempt_key,
+            action=command.action,
+            command=command.command,
+            status=JobStatus.PENDING if row is None else row.status,
+            reason=None if row is None else row.reason,
+            message=None if row is None else row.message,
+            return_code=None if row is None else row.return_code,
+            started_at=None if row is None else row.started_at,
+            ended_at=None if row is None else row.ended_at,
+        )
 
     def _load_job(self, key: JobKey, newest: AddAttempt | None) -> LoadedJob:
         row = self.job_rows[key]

@@ -47,9 +47,9 @@ def history(seed: int, wish: Wish | None, wish_at: int, fault: Fault, fault_at: 
 
 @pytest.mark.parametrize("fault", [DaemonDies(), ExecutorDies(), PowerFails()], ids=repr)
 @pytest.mark.parametrize("wish", [None, Pause(), CancelWorkflow()], ids=repr)
-@pytest.mark.parametrize("seed", [9, 24, 29, 34, 36])
+@pytest.mark.parametrize("seed", [9, 24, 29, 34, 36, 62])
 def test_it_may_break_between_any_two_steps(seed: int, wish: Wish | None, fault: Fault) -> None:
     at = 0
     while history(seed, wish, 14, fault, at):
         at += 1
-    assert at > 30
+    assert at > 20

@@ -25,13 +25,15 @@ from torcd.scheduler import Scheduler, choosing
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
     AddAttempt,
+    AddCommand,
     Command,
     RevokeAttempt,
     StartAttempt,
+    StartCommand,
     StopAttempt,
 )
 
-from . import naive
+from . import actions, naive
 from .executor import Life
 from .workflows import CAPACITY
 
@@ -62,7 +64,7 @@ def check_orders_are_repeated(world: "World", key: WorkflowKey, commands: list[C
     for command in commands:
         if isinstance(command, StartAttempt):
             assert command.gpus == world.view.attempts[command.attempt_key].gpus
-        if isinstance(command, StartAttempt | StopAttempt | RevokeAttempt):
+        if isinstance(command, StartAttempt | StartCommand | StopAttempt | RevokeAttempt):
             orders.setdefault(command.attempt_key, []).append(type(command))
     for attempt_key, attempt in world.store.active_attempts().items():
         if attempt.workflow_key != key:
@@ -75,6 +77,10 @@ def check_orders_are_repeated(world: "World", key: WorkflowKey, commands: list[C
         elif row.status is WorkflowStatus.PAUSED:
             wanted.append(RevokeAttempt)
         assert orders.get(attempt_key) == wanted
+    for added in world.store.active_commands(key):
+        was_stopped = added.attempt_key in world.store.command_rows
+        wanted = [StartCommand, StopAttempt] if was_stopped else [StartCommand]
+        assert orders.get(added.attempt_key) == wanted
 
 
 def check_refusal(world: "World", event: e.Event, error: UserError) -> None:
@@ -102,8 +108,11 @@ def check_choices(world: "World", commands: list[Command]) -> None:
     for command in commands:
         if isinstance(command, StopAttempt):
             check_stop(world, command.attempt_key)
+        if isinstance(command, AddCommand):
+            actions.check_choice(world, command)
         if not isinstance(command, AddAttempt):
             continue
+        actions.check_that_none_holds_jobs(world, command.workflow_key)
         node = world.scheduler.workflows[command.workflow_key]
         mean = math.inf if node.mean_microseconds is None else max(node.mean_microseconds, 1)
         ahead = node.max_parallel_jobs * choosing.LOOKAHEAD_MICROSECONDS // mean
@@ -141,9 +150,12 @@ def check_shares(world: "World") -> None:
 
 def check_stop(world: "World", key: AttemptKey) -> None:
     """Only what somebody canceled is killed."""
-    attempt = world.view.attempts[key]
+    attempt = world.view.attempts.get(key) or world.view.commands[key]
     workflow = world.workflow(attempt.workflow_key)
     history = naive.History(workflow, world.log + world.decided)
+    if isinstance(attempt, AddCommand):
+        assert history.is_canceled, "the command of an action is killed"
+        return
     assert attempt.job_key in history.canceled_at, "killed, and nobody asked for it"
 
 
@@ -151,6 +163,7 @@ def check_the_end(world: "World") -> None:
     """All is calm: everything is over, as it must be, and nothing is left."""
     assert not world.executor.attempts
     assert world.store.active_attempts() == {}
+    assert world.store.active_commands() == []
     for key, created in world.store.workflows.items():
         history = naive.History(created.workflow, world.log)
         for job in created.workflow.jobs:
@@ -159,6 +172,7 @@ def check_the_end(world: "World") -> None:
             assert status in ENDED
             assert world.store.told[job.key] == status.value
         assert world.store.workflow_rows[key].status is history.workflow_status()
+        actions.check_the_end(world, key, is_canceled=history.is_canceled)
     for saved in world.answered:
         assert world.store.values[saved.data_key][saved.revision - 1] == saved
 
@@ -198,6 +212,7 @@ def picture(scheduler: Scheduler, absent: set[FileKey]) -> dict[WorkflowKey, Any
                 subject: (gate.missing, gate.spoiled, gate.made, gate.opens_early)
                 for subject, gate in gates.items()
             },
+            "actions": actions.picture(node),
             "data": {
                 data_key: (data.revision, data.is_stored_in_run)
                 for data_key, data in node.data.items()

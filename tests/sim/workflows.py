@@ -5,11 +5,13 @@ hypothesis can make one smaller.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from torcd.model import (
+    Action,
+    ActionTrigger,
     Capacity,
     DataKey,
     File,
@@ -22,7 +24,7 @@ from torcd.model import (
     WorkflowKey,
 )
 
-from .executor import Outcome
+from .executor import Outcome, Owner
 
 Pick = Callable[[int], int]
 
@@ -40,7 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     initial: frozenset[DataKey]
     absent_files: frozenset[FileKey]
     """Of those that no job makes."""
-    outcomes: dict[JobKey, Outcome]
+    outcomes: dict[Owner, Outcome]
 
 
 def random_plan(pick: Pick, first_key: int) -> Plan:
@@ -88,7 +90,7 @@ def random_plan(pick: Pick, first_key: int) -> Plan:
     wait_for_inputs = not chance(4)
     if chance(2):
         jobs = [msgspec.structs.replace(job, resources=_resources(chance, pick)) for job in jobs]
-    return Plan(
+    plan = Plan(
         workflow=Workflow(
             key=WorkflowKey(first_key),
             name="w",
@@ -110,6 +112,7 @@ def random_plan(pick: Pick, first_key: int) -> Plan:
         absent_files=absent_files,
         outcomes=outcomes,
     )
+    return _with_actions(pick, plan) if chance(2) else plan
 
 
 def _resources(chance: Callable[[int], bool], pick: Pick) -> Resources | None:
@@ -120,6 +123,35 @@ def _resources(chance: Callable[[int], bool], pick: Pick) -> Resources | None:
         num_cpus=(1, 1, 2, 3, 9)[pick(5)],
         memory_bytes=(None, 300, 700, 5_000)[pick(4)],
         num_gpus=(0, 0, 1, 2, 4)[pick(5)],
+    )
+
+
+def _with_actions(pick: Pick, plan: Plan) -> Plan:
+    workflow = plan.workflow
+    actions = tuple(_action(pick, workflow) for _ in range(1 + pick(4)))
+    outcomes = {
+        (workflow.key, number, command): Outcome(
+            return_code=(0, 0, 0, 0, 1, -9)[pick(6)],
+            start_problem="no such directory" if pick(16) == 15 else None,
+        )
+        for number, action in enumerate(actions, start=1)
+        for command in range(1, len(action.commands) + 1)
+    }
+    return msgspec.structs.replace(
+        plan,
+        workflow=msgspec.structs.replace(workflow, actions=actions),
+        outcomes={**plan.outcomes, **outcomes},
+    )
+
+
+def _action(pick: Pick, workflow: Workflow) -> Action:
+    trigger = get_args(ActionTrigger)[pick(4)]
+    jobs = [job.key for job in workflow.jobs]
+    members = {jobs[pick(len(jobs))] for _ in range(1 + pick(4))} if "jobs" in trigger else set()
+    return Action(
+        trigger=trigger,
+        commands=("true",) * (1 + pick(3)),
+        jobs=tuple(key for key in jobs if key in members),
     )
 
 

@@ -32,13 +32,14 @@ from torcd.scheduler.commands import (
     RevokeAttempt,
     SaveValue,
     StartAttempt,
+    StartCommand,
     StopAttempt,
     WatchFile,
 )
 from torcd.scheduler.invariants import violations
 
 from . import naive, watching
-from .executor import Acknowledge, Attempt, Executor, Life, Order, Outcome
+from .executor import Acknowledge, Attempt, Executor, Life, Order, Outcome, Owner
 from .store import Store
 from .workflows import CAPACITY, Pick, Plan
 
@@ -65,7 +66,7 @@ class World:
         self.view = Store()
         """What the store will be when all that was decided is committed."""
         self.scheduler: Scheduler | None = Scheduler(capacity=CAPACITY)
-        self.outcomes: dict[JobKey, Outcome] = {}
+        self.outcomes: dict[Owner, Outcome] = {}
         self.executor = Executor(self.outcomes, VALUE)
         self.requests: list[e.Event] = []
         """Of people, jobs and the file system, not yet decided."""
@@ -105,7 +106,9 @@ class World:
             self.store.commit(commands)
             self.log.append((event, commands))
             for command in commands:
-                if isinstance(command, StartAttempt | StopAttempt | RevokeAttempt | WatchFile):
+                if isinstance(
+                    command, StartAttempt | StartCommand | StopAttempt | RevokeAttempt | WatchFile
+                ):
                     self.to_do.append(command)
             if isinstance(event, e.AttemptExited | e.AttemptNotStarted | e.AttemptLost):
                 self.to_do.append(Acknowledge(event.attempt_key))

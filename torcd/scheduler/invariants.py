@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from torcd.model import ENDED_BADLY, AttemptKey, JobKey, JobStatus, WorkflowStatus
 from torcd.scheduler import choosing
+from torcd.scheduler.action_invariants import actions_of, commands_of
 from torcd.scheduler.machine import Scheduler
 from torcd.scheduler.state import (
     Blocked,
@@ -44,6 +45,8 @@ def violations(scheduler: Scheduler) -> list[str]:
     found += _line(scheduler)
     if active != {attempt: scheduler.active_attempt(attempt) for attempt in _held(scheduler)}:
         found.append("the index of active attempts is not that of the jobs")
+    if commands_of(scheduler.workflows.values()) != dict(scheduler.action_attempts):
+        found.append("the index of active commands is not that of the actions")
     return found
 
 
@@ -63,7 +66,8 @@ def _workflow(node: WorkflowNode, is_draining: bool) -> Iterator[str]:
     if in_flight > node.max_parallel_jobs + choosing.MAX_LOOKAHEAD:
         yield "too many jobs were handed over"
     unfinished = in_flight + counts[JobStatus.BLOCKED] + counts[JobStatus.READY]
-    if (not unfinished) != node.is_over:
+    actions_go_on = yield from actions_of(node, is_draining, jobs_have_ended=not unfinished)
+    if (not unfinished and not actions_go_on) != node.is_over:
         yield f"is {node.status.value}, and {unfinished} jobs have not ended"
     if node.is_over != (node.ended_at is not None):
         yield f"is {node.status.value}, and ended at {node.ended_at}"

@@ -11,11 +11,12 @@ workflow; `choosing` says who is next, by the account that `sharing` keeps, and 
 in which workflow; `outbox` puts what was decided into commands.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from torcd.model import AttemptKey, Capacity, WorkflowKey
 from torcd.scheduler import arriving, line, reporting, requesting
 from torcd.scheduler import events as e
+from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.commands import Command
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.sharing import BOUNDLESS
@@ -104,6 +105,11 @@ class Scheduler:
     def capacity(self) -> Capacity:
         """What there is for the jobs that ask."""
         return self._memory.ledger.capacity
+
+    @property
+    def action_attempts(self) -> Mapping[AttemptKey, tuple[WorkflowNode, ActionNode]]:
+        """Those of actions' commands that are pending or running: to look at."""
+        return self._memory.action_attempts
 
     @property
     def is_draining(self) -> bool:

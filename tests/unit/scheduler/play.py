@@ -9,7 +9,7 @@ hold, that happenings are numbered without gaps, and that each change of a statu
 after every refusal, that nothing has changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from torcd.model import (
 )
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
+from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.commands import (
     Action,
     Command,
@@ -47,7 +48,7 @@ from torcd.scheduler.state import (
     WorkflowNode,
 )
 
-from .specs import JobSpec, parsed, workflow
+from .specs import ActionSpec, JobSpec, parsed, workflow
 
 
 class Play:
@@ -64,11 +65,17 @@ class Play:
         beside: "Play | None" = None,
         capacity: Capacity = BOUNDLESS,
         sort: JobsSortMethod = "none",
+        actions: Sequence[ActionSpec] = (),
         **jobs: JobSpec,
     ) -> None:
         self.scheduler = beside.scheduler if beside else Scheduler(capacity=capacity)
         self.workflow = workflow(
-            jobs, first_key=self.scheduler.next_key, on_store=on_store, initial=initial, sort=sort
+            jobs,
+            first_key=self.scheduler.next_key,
+            on_store=on_store,
+            initial=initial,
+            actions=actions,
+            sort=sort,
         )
         self.keys: dict[str, Any] = {
             item.name: item.key
@@ -314,7 +321,7 @@ def snapshot(scheduler: Scheduler) -> dict[str, Any]:
     return found
 
 
-_NODES = (WorkflowNode, JobNode, GateNode, DataNode, Queue, Ledger, Line)
+_NODES = (WorkflowNode, JobNode, GateNode, DataNode, Queue, Ledger, Line, Actions, ActionNode)
 
 
 def _identity(thing: Any) -> Any:
@@ -327,6 +334,6 @@ def _identity(thing: Any) -> Any:
             return thing.data.key
         case WorkflowNode():
             return thing.key
-        case Queue():
+        case Queue() | Actions() | ActionNode():
             return id(thing)
     return ""

@@ -1,12 +1,14 @@
 """Workflows in a few words, for tests: files and user_data are declared by being named."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from torcd import value
 from torcd.model import (
+    Action,
+    ActionTrigger,
     DataKey,
     File,
     FileKey,
@@ -59,6 +61,12 @@ def job(
     )
 
 
+class ActionSpec(msgspec.Struct, frozen=True):
+    trigger: ActionTrigger
+    jobs: str = ""
+    n_commands: int = 1
+
+
 def workflow(
     jobs: Mapping[str, JobSpec],
     *,
@@ -66,6 +74,7 @@ def workflow(
     on_store: str = "",
     initial: str = "",
     sort: JobsSortMethod = "none",
+    actions: Sequence[ActionSpec] = (),
 ) -> Workflow:
     """Files and user_data are declared by being named."""
     files = _names(jobs, "reads", "writes")
@@ -107,6 +116,10 @@ def workflow(
             for n in data
         ),
         jobs_sort_method=sort,
+        actions=tuple(
+            Action(trigger=one.trigger, commands=("true",) * one.n_commands, jobs=of(one.jobs))
+            for one in actions
+        ),
     )
 
 
