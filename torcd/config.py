@@ -72,16 +72,29 @@ def load(
     config = _read(path or locations.daemon_config(), must_exist=named)
     return msgspec.structs.replace(
         config,
-        socket=os.path.abspath(
+        socket=_absolute(
             socket or os.environ.get("TORC_SOCKET") or config.socket or locations.user_socket()
         ),
-        state_dir=os.path.abspath(
+        state_dir=_absolute(
             state_dir
             or os.environ.get("TORCD_STATE_DIR")
             or config.state_dir
             or locations.state_dir()
         ),
     )
+
+
+def _absolute(path: str) -> str:
+    """Of a path that is text: it is told to clients, and jobs get it."""
+    absolute = os.path.abspath(path)
+    try:
+        absolute.encode()
+    except UnicodeEncodeError:
+        shown = absolute.encode("utf-8", "backslashreplace").decode()
+        raise errors.ConfigError(
+            f"the path {shown} is not UTF-8; name another", file=shown
+        ) from None
+    return absolute
 
 
 def capacity(config: Config) -> Capacity:

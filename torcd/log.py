@@ -3,9 +3,11 @@
 No value of user_data, no variable of an environment and no token is ever an event's field.
 """
 
+import contextlib
 import logging
+import os
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -15,6 +17,17 @@ _LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+
+
+class _StandardError:
+    """Takes what can be written and lets the rest go: a log on a full disk, or one that nobody
+    reads any more, must not end what it is about."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), text.encode("utf-8", "backslashreplace"))
+
+    def flush(self) -> None: ...
 
 
 def set_up(level: str, log_format: Literal["auto", "console", "json"]) -> Any:
@@ -40,7 +53,7 @@ def set_up(level: str, log_format: Literal["auto", "console", "json"]) -> Any:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
     return structlog.get_logger("torcd")

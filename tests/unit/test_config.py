@@ -109,3 +109,9 @@ def test_the_example_lists_every_key_with_its_default() -> None:
         example.pop(key)
         defaults.pop(key)
     assert example == {key: list(v) if isinstance(v, tuple) else v for key, v in defaults.items()}
+
+
+def test_a_path_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCD_STATE_DIR", "/tmp/\udcff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        config.load()

@@ -15,6 +15,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
+from torcd.errors import StoreError
 from torcd.model import DataKey, Happening, JobKey, Timestamp, WorkflowKey
 from torcd.scheduler.commands import Record
 from torcd.store import loading, reading, writing
@@ -49,6 +50,7 @@ class Store:
         self._writer = writer
         self._reader = reader
         self._counters = counters
+        self._place = _place(path)
         self.secret = secret
         """32 random bytes, made with the database: what tokens are made from."""
 
@@ -87,12 +89,33 @@ class Store:
         with anyio.CancelScope(shield=True):
             try:
                 await self._writer.call(
-                    lambda connection: writing.write(
+                    lambda connection: self._write(
                         connection, records, happenings, environments, boot_id
                     )
                 )
+            except StoreError:
+                raise
             except Exception as error:
                 raise store_error(self._path, "write to", error) from error
+
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        records: Sequence[Record],
+        happenings: Sequence[Happening],
+        environments: writing.Environments,
+        boot_id: str,
+    ) -> None:
+        if _place(self._path) != self._place:
+            # SQLite would go on with the file that it has open, and nobody would ever read it.
+            raise StoreError(
+                f"cannot write to the database {self._path}: while torcd had it open it was "
+                "removed, or another file was put in its place; put it back before you start "
+                "torcd again",
+                path=str(self._path),
+                problem="removed or replaced",
+            )
+        writing.write(connection, records, happenings, environments, boot_id)
 
     async def unfinished(self) -> list[WorkflowKey]:
         """Workflows that are running or paused, oldest first."""
@@ -152,6 +175,15 @@ class Store:
             return await self._reader.call(function)
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise store_error(self._path, "read", error) from error
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Which file has that name; None: none has."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 async def migrate(path: Path) -> Migrated:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import anyio
@@ -236,3 +236,25 @@ async def test_a_closed_store_leaves_one_file_and_the_lock(path: Path) -> None:
 
 def names_in(directory: Path) -> list[str]:
     return sorted(file.name for file in directory.iterdir())
+
+
+def take_away(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+
+
+def replace(path: Path) -> None:
+    take_away(path)
+    path.touch()
+
+
+@pytest.mark.parametrize("spoil", [take_away, replace])
+async def test_nothing_is_written_to_a_database_that_nobody_will_find_again(
+    store: Store, path: Path, spoil: Callable[[Path], None]
+) -> None:
+    await commit(store, create())
+    spoil(path)
+    with pytest.raises(StoreError, match="removed, or another file"):
+        await commit(store, create(100))
+    path.with_name("elsewhere").rename(path)
+    await commit(store, create(100))
+    assert [row.key for row in await store.workflows()] == [1, 100]
