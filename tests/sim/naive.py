@@ -34,9 +34,9 @@ def makers(workflow: Workflow, key: int) -> list[Job]:
 
 def producers(workflow: Workflow, job: Job) -> Iterator[tuple[int | None, JobKey]]:
     """Each job it waits for, with the file or value it waits for it because of."""
-    for key in job.depends_on:
+    for key in workflow.depends_on(job):
         yield None, key
-    for subject in (*job.input_files, *job.input_user_data):
+    for subject in (*workflow.input_files(job), *workflow.input_user_data(job)):
         for maker in makers(workflow, subject):
             yield subject, maker.key
 
@@ -54,11 +54,11 @@ def inputs_are_there(
                 return False
         elif subject not in early or key not in store.makers(DataKey(subject or 0)):
             return False
-    for data in job.input_user_data:
+    for data in workflow.input_user_data(job):
         statuses = {store.status(maker.key) for maker in makers(workflow, data)}
         if statuses <= {JobStatus.DISABLED} and not store.values.get(data):
             return False
-    return not any(not makers(workflow, f) and f in absent_files for f in job.input_files)
+    return not any(not makers(workflow, f) and f in absent_files for f in workflow.input_files(job))
 
 
 class History:
@@ -165,7 +165,10 @@ class History:
             found and all(maker.key in self.ever_disabled for maker in found)
             for found in (
                 makers(self.workflow, subject)
-                for subject in (*job.input_files, *job.input_user_data)
+                for subject in (
+                    *self.workflow.input_files(job),
+                    *self.workflow.input_user_data(job),
+                )
             )
         )
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from tests.grouping import grouped
 from torcd.model import (
     Action,
     ActionTrigger,
@@ -112,7 +113,11 @@ def random_plan(pick: Pick, first_key: int) -> Plan:
         absent_files=absent_files,
         outcomes=outcomes,
     )
-    return _with_actions(pick, plan) if chance(2) else plan
+    if chance(2):
+        plan = _with_actions(pick, plan)
+    # Which lists are groups goes by the keys: it takes no part in what is random.
+    workflow = grouped(plan.workflow, lambda members: sum(members) % 2 == 0)
+    return msgspec.structs.replace(plan, workflow=workflow)
 
 
 def _resources(chance: Callable[[int], bool], pick: Pick) -> Resources | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.grouping import grouped
 from torcd import graph
 from torcd.model import DataKey, File, FileKey, Job, JobKey, UserData, Workflow, WorkflowKey
 
@@ -189,3 +190,38 @@ def test_a_ring_of_a_hundred_thousand_jobs_is_found_without_recursion() -> None:
     w = workflow([{"after": [(n - 1) % length]} for n in range(length)])
     (cycle,) = graph.find_cycles(w, graph.gates(w))
     assert len(cycle) == length
+
+
+# Groups
+
+
+@given(WORKFLOWS)
+def test_a_group_in_place_of_a_list_changes_nothing(w: Workflow) -> None:
+    other = grouped(w)
+    gates, others = graph.gates(w), graph.gates(other)
+    assert graph.topological_order(other, others) == graph.topological_order(w, gates)
+    cycles, other_cycles = graph.find_cycles(w, gates), graph.find_cycles(other, others)
+    firsts = [(cycle[0].producer, len(cycle)) for cycle in cycles]
+    assert [(cycle[0].producer, len(cycle)) for cycle in other_cycles] == firsts
+    for cycle in other_cycles:
+        for link in cycle:
+            assert link.gate.members == ()
+            assert link.producer in link.gate.producers
+            waited_for = link.gate if link.group is None else link.group
+            assert link.consumer in waited_for.consumers
+
+
+def test_a_group_is_a_gate_behind_those_of_its_members() -> None:
+    w = grouped(workflow([{}, {}, {"after": [0, 1]}, {"after": [0, 1]}]))
+    first, second, group = graph.gates(w)
+    assert (first.consumers, second.consumers) == ((), ())
+    assert (group.kind, group.producers, group.members) == ("group", (), (1, 2))
+    assert group.consumers == (3, 4)
+
+
+def test_a_thousand_before_and_a_thousand_after_a_group_are_thousands_and_no_million() -> None:
+    before: list[dict[str, list[int]]] = [{} for _ in range(1000)]
+    w = grouped(workflow([*before, *({"after": list(range(1000))} for _ in range(1000))]))
+    gates = graph.gates(w)
+    assert sum(len(g.producers) + len(g.members) + len(g.consumers) for g in gates) == 3000
+    assert len(graph.topological_order(w, gates)) == 2000

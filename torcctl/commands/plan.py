@@ -50,9 +50,13 @@ def planned(workflow: Workflow) -> list[PlannedJob]:
     """The jobs in the order of their stages, and within one as in the spec."""
     gates = graph.gates(workflow)
     producers: dict[JobKey, dict[JobKey, None]] = {job.key: {} for job in workflow.jobs}
+    made_by: dict[int, dict[JobKey, None]] = {}
     for gate in gates:
+        made_by[gate.subject] = dict.fromkeys(gate.producers)
+        for member in gate.members:
+            made_by[gate.subject].update(made_by[member])
         for consumer in gate.consumers:
-            producers[consumer].update(dict.fromkeys(gate.producers))
+            producers[consumer].update(made_by[gate.subject])
     stages: dict[JobKey, int] = {}
     for key in graph.topological_order(workflow, gates):
         stages[key] = 1 + max((stages[producer] for producer in producers[key]), default=0)

@@ -87,12 +87,16 @@ def file_appeared(memory: Memory, event: FileAppeared) -> list[Command]:
 
 
 def _refuse_missing_inputs(node: WorkflowNode, event: SubmitRequested) -> None:
-    needed = {
-        gate.subject: job.job.name
-        for job in reversed(node.jobs.values())
-        for gate in job.awaits
-        if gate.is_input
-    }
+    needed: dict[int, str] = {}
+    seen: set[int] = set()
+    for job in node.jobs.values():
+        for awaited in job.awaits:
+            if awaited.subject in seen:
+                continue
+            seen.add(awaited.subject)
+            for gate in awaited.members or (awaited,):
+                if gate.is_input:
+                    needed.setdefault(gate.subject, job.job.name)
     missing = [
         f'{wording.file(node, file.key)}, which job "{needed[file.key]}" needs'
         for file in node.workflow.files

@@ -20,6 +20,7 @@ from torcd.spec.names import Namespace, check_name
 from torcd.spec.parameters import Reader
 from torcd.spec.placeholders import Placeholder
 from torcd.spec.problems import Finding, Path, Severity, quoted
+from torcd.spec.regexes import Regexes
 from torcd.spec.schema import Entry, FileSpec, JobSpec, Reference, UserDataSpec, WorkflowSpec
 from torcd.spec.unrolling import Item, Unrolled, said_once
 
@@ -61,7 +62,7 @@ def expansion(
     expander = _Expander(spec, unrolled, directory, default_name, first_key)
     workflow = expander.workflow()
     findings = [f for f in expander.findings if f.namespace not in unrolled.with_names_missing]
-    in_circles = cycles.findings(workflow, unrolled.jobs.origins)
+    in_circles = cycles.findings(workflow, unrolled.jobs.origins, expander.by_name)
     return Expansion(workflow, [*unrolled.findings, *findings, *in_circles])
 
 
@@ -128,6 +129,12 @@ class _Expander:
             for n, file in enumerate(chain.from_iterable(files))
         }
         """What stands for a file or a user_data on a command line: its path, or its key."""
+        self._regexes = Regexes(
+            {"job": self._jobs, "file": self._files, "user_data": self._user_data}
+        )
+        self._first_group = first_data + user_data.count
+        self.by_name: dict[int, int] = {}
+        """See `Resolved`."""
         self._replacements.update((key, str(key)) for key in self._user_data.keys.values())
 
     def workflow(self) -> model.Workflow:
@@ -142,6 +149,9 @@ class _Expander:
             self._add(("jobs",), "there are no jobs", 'write jobs: [{command: "…"}]')
         for namespace in (self._jobs, self._files, self._user_data):
             self.findings += namespace.findings()
+        resolved = self._regexes.resolve(self._all(unrolled.jobs, self._job), self._first_group)
+        self.findings += resolved.findings
+        self.by_name = resolved.by_name
         return model.Workflow(
             key=self._key,
             name=self._name,
@@ -149,7 +159,8 @@ class _Expander:
             user=spec.user,
             env=spec.env or {},
             directory=str(self._directory),
-            jobs=self._all(unrolled.jobs, self._job),
+            jobs=resolved.jobs,
+            groups=resolved.groups,
             files=self._all(unrolled.files, self._file),
             user_data=self._all(unrolled.user_data, self._item),
         )
@@ -218,6 +229,7 @@ class _Expander:
                 self._add((*at, "cwd"), "the directory is empty")
             self._check_text(job.cwd, (*at, "cwd"))
         command = self._command(job, at, inputs)
+        self._regexes.add(n, origin, job)
         return model.Job(
             key=model.JobKey(self._jobs.first_key + n),
             name=self._jobs.names[n],

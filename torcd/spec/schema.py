@@ -31,6 +31,8 @@ _PARAMETER_MODE = (
 )
 _USE_PARAMETERS = "Names of the workflow's parameters that it has as well. Default: none."
 
+_REGEXES = "Regular expressions (Python's), each for all {} in whose names it is found anywhere. "
+
 Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
 
@@ -83,20 +85,40 @@ class JobSpec(
         tuple[str, ...] | None,
         Meta(description="Names of jobs that must finish first. Default: none."),
     ] = None
+    depends_on_regexes: Annotated[
+        tuple[str, ...] | None,
+        Meta(description=_REGEXES.format("jobs") + "It waits for all of them. Default: none."),
+    ] = None
     blocked_by: Annotated[
         tuple[str, ...] | None, Meta(description="The old name of depends_on.")
     ] = None
     input_files: Annotated[
         tuple[Reference, ...] | None, Meta(description="Files it reads. Default: none.")
     ] = None
+    input_file_regexes: Annotated[
+        tuple[str, ...] | None,
+        Meta(description=_REGEXES.format("files") + "It reads them. Default: none."),
+    ] = None
     output_files: Annotated[
         tuple[Reference, ...] | None, Meta(description="Files it makes. Default: none.")
+    ] = None
+    output_file_regexes: Annotated[
+        tuple[str, ...] | None,
+        Meta(description=_REGEXES.format("files") + "It makes them. Default: none."),
     ] = None
     input_user_data: Annotated[
         tuple[Reference, ...] | None, Meta(description="Values it fetches. Default: none.")
     ] = None
+    input_user_data_regexes: Annotated[
+        tuple[str, ...] | None,
+        Meta(description=_REGEXES.format("user_data") + "It fetches them. Default: none."),
+    ] = None
     output_user_data: Annotated[
         tuple[Reference, ...] | None, Meta(description="Values it stores. Default: none.")
+    ] = None
+    output_user_data_regexes: Annotated[
+        tuple[str, ...] | None,
+        Meta(description=_REGEXES.format("user_data") + "It stores them. Default: none."),
     ] = None
     cancel_on_blocking_job_failure: Annotated[
         bool | None,
@@ -234,11 +256,6 @@ NOT_YET: dict[type, frozenset[str]] = {
     ),
     JobSpec: frozenset(
         {
-            "depends_on_regexes",
-            "input_file_regexes",
-            "output_file_regexes",
-            "input_user_data_regexes",
-            "output_user_data_regexes",
             "resource_requirements",
             "failure_handler",
             "scheduler",

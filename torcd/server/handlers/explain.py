@@ -27,7 +27,7 @@ async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Expl
         await context.controller.settled()
         job = node.jobs[find_jobs(node, [parameters.job])[0]]
         summary, remedy = _explain(node, job)
-        missing = [gate for gate in job.awaits if gate.missing]
+        missing = [gate for gate in _gates(job) if gate.missing]
         makers = _unfinished_makers(node, missing)
         return m.Explanation(
             job=Describer(node).job(job),
@@ -37,11 +37,18 @@ async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Expl
         )
 
 
+def _gates(job: JobNode) -> list[GateNode]:
+    """What it waits for, one by one."""
+    return [gate for awaited in job.awaits for gate in awaited.members or (awaited,)]
+
+
 def _explain(node: WorkflowNode, job: JobNode) -> tuple[str, str | None]:
     state = job.state
     match state:
         case Blocked():
-            return f"it waits for {job.waits} of {len(job.awaits)} things", _unblock(node, job)
+            gates = _gates(job)
+            closed = sum(1 for gate in gates if gate.missing)
+            return f"it waits for {closed} of {len(gates)} things", _unblock(node, job)
         case Ready():
             return _explain_ready(node)
         case Pending() | Running() if state.stop is not None:
@@ -77,7 +84,7 @@ def _explain_ready(node: WorkflowNode) -> tuple[str, str | None]:
 
 
 def _unblock(node: WorkflowNode, job: JobNode) -> str | None:
-    for gate in job.awaits:
+    for gate in _gates(job):
         if gate.missing and gate.is_input:
             if gate.kind == "file":
                 return "make the missing file"

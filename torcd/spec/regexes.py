@@ -1,0 +1,155 @@
+"""The `…_regexes` fields of jobs: what each has found, and what jobs share of it.
+
+A regex stands for the names it is found in. Where several jobs have found the same things, they
+get one group between them (`model.Group`) in place of a list each; what a single job has found, and
+what jobs make, goes into the job's own lists.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from torcd import model
+from torcd.spec.matching import Names, Problem
+from torcd.spec.names import Namespace
+from torcd.spec.problems import Finding, Path, quoted
+from torcd.spec.schema import JobSpec
+from torcd.spec.unrolling import said_once
+
+MAX_FOUND = 5_000_000
+"""Names in the lists of all jobs and groups together that regexes may have found."""
+
+_MIN_SAVED = 64
+"""Pairs of a job and a thing; fewer are not worth a group."""
+
+Listing = Literal[
+    "depends_on", "input_files", "output_files", "input_user_data", "output_user_data"
+]
+
+FIELDS: dict[str, tuple[model.Kind, Listing]] = {
+    "depends_on_regexes": ("job", "depends_on"),
+    "input_file_regexes": ("file", "input_files"),
+    "output_file_regexes": ("file", "output_files"),
+    "input_user_data_regexes": ("user_data", "input_user_data"),
+    "output_user_data_regexes": ("user_data", "output_user_data"),
+}
+"""What the names in it are of, and the list that it adds to."""
+
+
+class _Use(msgspec.Struct, frozen=True, gc=False):
+    job: int
+    """Its place among all jobs."""
+    origin: int
+    """The place of what it was made from."""
+    field: str
+    regexes: tuple[str, ...]
+
+
+class _Found(msgspec.Struct):
+    """A set of names, and how many jobs wait for all of it."""
+
+    kind: model.Kind
+    keys: tuple[int, ...]
+    waiting: int = 0
+    group: model.GroupKey | None = None
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    jobs: tuple[model.Job, ...]
+    groups: tuple[model.Group, ...]
+    findings: list[Finding]
+    by_name: dict[int, int]
+    """Of each job that has depends_on_regexes: how many of its depends_on it names itself; they
+    come first."""
+
+
+class Regexes:
+    """Takes down what jobs say, and resolves it when all names are known."""
+
+    def __init__(self, namespaces: Mapping[model.Kind, Namespace]) -> None:
+        self._namespaces = namespaces
+        self._uses: list[_Use] = []
+        self._found: dict[tuple[model.Kind, tuple[str, ...]], _Found] = {}
+
+    def add(self, n: int, origin: int, job: JobSpec) -> None:
+        for field in FIELDS:
+            regexes: tuple[str, ...] | None = getattr(job, field)
+            if regexes:
+                self._uses.append(_Use(n, origin, field, regexes))
+
+    def resolve(self, jobs: Sequence[model.Job], first_group: int) -> Resolved:
+        """The jobs with what their regexes have found, and the groups, with keys from
+        `first_group` on."""
+        if not self._uses:
+            return Resolved(tuple(jobs), (), [], {})
+        findings = self._search()
+        for use in self._uses:
+            if not FIELDS[use.field][1].startswith("output"):
+                self._of(use).waiting += 1
+        groups: list[model.Group] = []
+        for found in self._found.values():
+            if found.waiting > 1 and found.waiting * len(found.keys) >= _MIN_SAVED:
+                found.group = model.GroupKey(first_group + len(groups))
+                groups.append(model.Group(key=found.group, kind=found.kind, members=found.keys))
+        total = sum(len(group.members) for group in groups)
+        total += sum(len(found.keys) for found in map(self._of, self._uses) if not found.group)
+        if total > MAX_FOUND:
+            first = self._uses[0]
+            message = f"the regexes of all jobs find {total} names, and may find {MAX_FOUND}"
+            hint = "let one job wait for many, and the others for that one"
+            findings.append(Finding(("jobs", first.origin, first.field), message, hint))
+            return Resolved(tuple(jobs), (), findings, {})
+        by_name: dict[int, int] = {}
+        made = list(jobs)
+        for use in self._uses:
+            job = made[use.job]
+            if use.field == "depends_on_regexes":
+                by_name[job.key] = len(job.depends_on)
+            made[use.job] = self._with_found(job, use)
+        return Resolved(tuple(made), tuple(groups), findings, by_name)
+
+    def _with_found(self, job: model.Job, use: _Use) -> model.Job:
+        found = self._of(use)
+        listing = FIELDS[use.field][1]
+        if found.group is not None and not listing.startswith("output"):
+            return msgspec.structs.replace(job, awaits=(*job.awaits, found.group))
+        own: tuple[int, ...] = getattr(job, listing)
+        together = tuple(dict.fromkeys((*own, *found.keys))) if own else found.keys
+        return msgspec.structs.replace(job, **{listing: together})
+
+    def _of(self, use: _Use) -> _Found:
+        return self._found[FIELDS[use.field][0], use.regexes]
+
+    def _search(self) -> list[Finding]:
+        """Fill in what each set of regexes has found. Equal sets are one."""
+        answers = {}
+        for kind, namespace in self._namespaces.items():
+            asked = [
+                regex for use in self._uses if FIELDS[use.field][0] == kind for regex in use.regexes
+            ]
+            if asked:
+                answers[kind] = Names(namespace.names).search(asked)
+        equal: dict[tuple[model.Kind, tuple[int, ...]], _Found] = {}
+        findings: list[Finding] = []
+        for use in self._uses:
+            kind = FIELDS[use.field][0]
+            namespace = self._namespaces[kind]
+            places: set[int] = set()
+            for n, regex in enumerate(use.regexes):
+                answer = answers[kind][regex]
+                path: Path = ("jobs", use.origin, use.field, n)
+                if isinstance(answer, Problem):
+                    findings.append(Finding(path, f"{quoted(regex)}: {answer.message}"))
+                elif answer:
+                    places.update(answer)
+                else:
+                    message = f"{quoted(regex)} is found in no name of a {namespace.kind}"
+                    findings.append(
+                        Finding(path, message, None, "warning", namespace=namespace.section)
+                    )
+            if (kind, use.regexes) not in self._found:
+                keys = tuple([namespace.first_key + place for place in sorted(places)])
+                found = equal.setdefault((kind, keys), _Found(kind, keys))
+                self._found[kind, use.regexes] = found
+        return said_once(findings)
