@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "status": "Show how a workflow stands.",
         "jobs": "List the jobs of a workflow.",
         "results": "List attempts: how each ended and what it used.",
+        "actions": "List the actions of a workflow.",
         "files": "List the files of a workflow.",
         "events": "List or follow what happens.",
         "logs": "Print what a job wrote.",

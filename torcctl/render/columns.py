@@ -92,6 +92,17 @@ RESULTS: list[Column[m.Result]] = [
     Column("MESSAGE", lambda r: r.message, folds=True),
 ]
 
+COMMANDS: list[Column[tuple[m.ActionInfo, m.ActionCommand]]] = [
+    Column("ACTION", lambda c: c[0].number, right=True),
+    Column("TRIGGER", lambda c: c[0].trigger),
+    Column("COMMAND", lambda c: c[1].number, right=True),
+    Column("STATUS", lambda c: c[1].status.value, style=lambda c: style_of(c[1].status)),
+    Column("CODE", lambda c: c[1].return_code, right=True),
+    Column("TOOK", lambda c: duration(seconds_between(c[1].started_at, c[1].ended_at)), right=True),
+    Column("WHY", lambda c: c[1].message, folds=True),
+    Column("TEXT", lambda c: c[1].command, folds=True, cut_on_terminal=60),
+]
+
 FILES: list[Column[m.FileInfo]] = [
     Column("KEY", lambda f: f.key, right=True),
     Column("NAME", lambda f: f.name, folds=True),
@@ -156,6 +167,8 @@ JOINED: list[Column[m.Joined]] = [
 def event_line(event: m.Event) -> list[str | int | None]:
     """An event as the fields of a line: number, time, what, of whom, and the rest."""
     about = event.user_data_name or event.job_name or f"workflow {event.workflow_key}"
+    if event.action is not None:
+        about += f", action {event.action}, command {event.command}"
     rest = [
         event.status,
         f"revision {event.revision}" if event.revision is not None else None,

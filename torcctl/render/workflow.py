@@ -15,6 +15,7 @@ def workflow_text(w: m.WorkflowInfo) -> str:
             ("description", w.description),
             ("status", f"{w.status.value}, stopping" if w.stopping else w.status.value),
             ("jobs", counts(w)),
+            ("actions", ", ".join(f"{n} {status}" for status, n in (w.actions or {}).items())),
             ("run", w.run_id),
             ("at once", w.max_parallel_jobs),
             ("directory", w.directory),

@@ -94,6 +94,8 @@ class WorkflowInfo(msgspec.Struct, frozen=True, kw_only=True):
     submitted_at: str
     started_at: str | None
     ended_at: str | None
+    actions: dict[str, int] | None = None
+    """How many of its actions are in which state; null in lists of workflows, which do not look."""
 
 
 class ListWorkflows(Request["WorkflowsReply"], frozen=True, forbid_unknown_fields=True):
@@ -254,6 +256,49 @@ class ResultsReply(msgspec.Struct, frozen=True):
     items: list[Result]
 
 
+class ActionCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command of an action. `number` counts from 1. One that has not begun has no log."""
+
+    number: int
+    command: str
+    status: JobStatus
+    return_code: int | None
+    reason: Reason | None
+    message: str | None
+    started_at: str | None
+    ended_at: str | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    stdout: str | None
+    stderr: str | None
+
+
+class ActionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An action as it stands in the newest run. `number` is its position in the spec, from 1;
+    `jobs` names its set. It is `blocked` until its trigger comes about, `ready` until it begins,
+    and then what its newest command is; `canceled` too when it can no longer begin."""
+
+    number: int
+    trigger: str
+    jobs: list[str]
+    status: JobStatus
+    stopping: bool
+    run_id: int
+    commands: list[ActionCommand]
+
+
+class ListActions(Request["ActionsReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The actions of a workflow, in the order of the spec, and what became of their commands."""
+
+    workflow_key: str | None = None
+
+
+class ActionsReply(msgspec.Struct, frozen=True):
+    """The answer to ListActions."""
+
+    items: list[ActionInfo]
+
+
 class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A declared file and what is on disk of it now. `producers` and `consumers` are names of
     jobs."""
@@ -336,7 +381,7 @@ class JoinReply(msgspec.Struct, frozen=True):
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened, numbered without gaps. `kind` is one of `workflow_submitted`,
-    `workflow_changed`, `job_changed`, `value_stored`."""
+    `workflow_changed`, `job_changed`, `value_stored`, `action_changed`."""
 
     number: int
     at: str
@@ -346,6 +391,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     job_name: str | None = None
     user_data_key: str | None = None
     user_data_name: str | None = None
+    action: int | None = None
+    """Which one, and which command of it, both from 1."""
+    command: int | None = None
     status: str | None = None
     run_id: int | None = None
     attempt_id: int | None = None

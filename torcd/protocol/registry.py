@@ -72,6 +72,7 @@ MANAGER = Interface(
         _safe(m.ListJobs, m.JobsReply),
         _safe(m.Explain, m.Explanation),
         _safe(m.ListResults, m.ResultsReply),
+        _safe(m.ListActions, m.ActionsReply),
         _safe(m.ListFiles, m.FilesReply),
         _safe(m.ListJoins, m.JoinsReply),
         _safe(m.Join, m.JoinReply),

@@ -8,6 +8,7 @@ from torcd.protocol import manager as m
 from torcd.protocol import service as s
 from torcd.protocol import user_data as u
 from torcd.server.handlers import (
+    actions,
     collections,
     control,
     daemon,
@@ -44,6 +45,7 @@ HANDLERS: dict[type[msgspec.Struct], Callable[..., Awaitable[msgspec.Struct]]] =
     m.ListJobs: jobs.list_jobs,
     m.Explain: explain.explain,
     m.ListResults: results.list_results,
+    m.ListActions: actions.list_actions,
     m.ListFiles: files.list_files,
     m.ListJoins: collections.list_joins,
     m.Join: collections.join,

@@ -53,6 +53,8 @@ async def _event(context: Context, happening: Happening) -> m.Event:
         job_name=None if job_key is None else node.jobs[job_key].job.name,
         user_data_key=None if data_key is None else str(data_key),
         user_data_name=None if data_key is None else node.data[data_key].data.name,
+        action=happening.action,
+        command=happening.command,
         status=happening.status,
         run_id=happening.run_id,
         attempt_id=happening.attempt_id,

@@ -76,6 +76,11 @@ def _ended(state: Ended) -> str:
 def _explain_ready(node: WorkflowNode) -> tuple[str, str | None]:
     if node.status is WorkflowStatus.PAUSED:
         return "everything it needs is there, but its workflow is paused", "torcctl resume"
+    if node.actions is not None and node.actions.hold_jobs:
+        return (
+            "everything it needs is there; it waits for the on_workflow_start commands to end",
+            "torcctl actions",
+        )
     return (
         "everything it needs is there; it waits for its turn: "
         f"{node.in_flight} jobs are running or about to, and {node.max_parallel_jobs} may at once",

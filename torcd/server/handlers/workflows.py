@@ -1,12 +1,14 @@
 """Workflows as they stand."""
 
 import anyio
+import msgspec
 
 from torcd.model import JobStatus, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339, rfc3339
 from torcd.server.calls import Call
 from torcd.server.context import Context
+from torcd.server.handlers.actions import count_by_status
 from torcd.store.rows import WorkflowRow
 
 FOLLOW_INTERVAL_SECONDS = 0.05
@@ -41,11 +43,12 @@ async def follow_workflow(
 
 async def describe(context: Context, key: WorkflowKey) -> m.WorkflowReply:
     """A workflow as it is on disk now. Raises UnknownWorkflow."""
-    async with context.controller.workflow(key):
+    async with context.controller.workflow(key) as node:
         await context.controller.settled()
         row = await context.controller.store.workflow(key)
         assert row is not None
-        return m.WorkflowReply(_info(context, row))
+        info = _info(context, row)
+        return m.WorkflowReply(msgspec.structs.replace(info, actions=count_by_status(node)))
 
 
 def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
