@@ -344,7 +344,7 @@ def test_actions_are_listed_by_command_and_whole_as_json(
     assert [" ".join(line.split()) for line in lines] == [
         "ACTION TRIGGER COMMAND STATUS CODE TOOK WHY TEXT",
         "1 on_workflow_complete 1 failed 3 1.5s exited with status 3 tar",
-        "1 on_workflow_complete 2 canceled rm",
+        "1 on_workflow_complete 2 canceled - - - rm",
     ]
     shown = torcctl("actions", "--json").json()
     assert shown["items"][0]["commands"][0]["stderr"] == "/logs/7/action-1.1.1.err"
