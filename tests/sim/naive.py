@@ -5,6 +5,7 @@ and says of each job how it must have ended, by a definition that recurs over wh
 It does not say when anything is decided; `inputs_are_there` says when a job may be chosen.
 """
 
+import math
 from collections.abc import Iterator, Set
 
 from torcd.model import (
@@ -14,6 +15,7 @@ from torcd.model import (
     Job,
     JobKey,
     JobStatus,
+    Timestamp,
     Workflow,
     WorkflowStatus,
 )
@@ -75,6 +77,12 @@ class History:
         self.fates: dict[JobKey, tuple[int, e.AttemptExited | e.AttemptLost | str]] = {}
         """When and how its attempt ended; a text is why it could not be started."""
         self.taken_back_at: dict[JobKey, int] = {}
+        self.timed_out_at: dict[JobKey, int] = {}
+        """When it was found to have run for too long; not of those canceled before."""
+        self.in_time: set[JobKey] = set()
+        """Those that ended by themselves before that, though it became known later."""
+        self.started: dict[JobKey, Timestamp] = {}
+        """Of what runs, as far as this daemon has heard."""
         job_of: dict[AttemptKey, JobKey] = {}
         for at, (event, commands) in enumerate(log):
             for command in commands:
@@ -94,6 +102,14 @@ class History:
                 self.ever_disabled |= set(event.jobs)
             case e.EnableRequested(workflow_key=self.workflow.key):
                 self.disabled -= set(event.jobs)
+            case e.WorkflowLoaded() if event.workflow.key == self.workflow.key:
+                self.started = {}
+            case e.AttemptStarted() if event.attempt_key in job_of:
+                self.started.setdefault(job_of[event.attempt_key], event.at)
+            case e.TimePassed():
+                for key in self.started:
+                    if key not in self.canceled_at and self._limit(key) <= event.at:
+                        self.timed_out_at.setdefault(key, at)
             case e.StoreRequested(workflow_key=self.workflow.key):
                 self.stored_at.setdefault(event.data_key, at)
             case e.AttemptExited() | e.AttemptLost() | e.AttemptNotStarted():
@@ -101,6 +117,12 @@ class History:
                 job = job_of.pop(event.attempt_key, None)
                 if job is None:
                     return
+                started = self.started.get(job)
+                if started is not None and isinstance(event, e.AttemptExited):
+                    is_own = event.return_code not in (-9, -15)
+                    if is_own and started <= event.at < self._limit(job):
+                        self.in_time.add(job)
+                self.started.pop(job, None)
                 if isinstance(event, e.AttemptExited) and event.return_code == 0:
                     for key, _ in event.outputs.values:
                         self.stored_at.setdefault(key, at)
@@ -110,6 +132,13 @@ class History:
                     self.fates[job] = at, event.problem
                 else:
                     self.taken_back_at[job] = at
+
+    def _limit(self, key: JobKey) -> float:
+        """When a job that runs has run for long enough."""
+        asks = self.jobs[key].resources
+        if asks is None or asks.runtime_seconds is None:
+            return math.inf
+        return self.started[key] + asks.runtime_seconds * 1_000_000
 
     def status(self, key: JobKey) -> JobStatus:
         job = self.jobs[key]
@@ -135,7 +164,10 @@ class History:
         assert all(
             subject in early or producer in self.ever_disabled for subject, producer in culprits
         ), f"{job.name} ran, though what it needs ended badly"
-        if self.canceled_at.get(key, at) < at:
+        if self.timed_out_at.get(key, at) < at:
+            if key not in self.in_time:
+                return JobStatus.TERMINATED
+        elif self.canceled_at.get(key, at) < at:
             return JobStatus.CANCELED
         return self._verdict(job, at, fate)
 

@@ -39,6 +39,7 @@ STEPS_OF_THE_WORLD = (
     "job_stores",
     "end",
     "kill",
+    "time_passes",
 )
 
 

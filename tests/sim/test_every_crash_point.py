@@ -28,6 +28,7 @@ def history(seed: int, wish: Wish | None, wish_at: int, fault: Fault, fault_at: 
         world.commit,
         world.decide,
         world.kill,
+        world.time_passes,
         world.end,
     )
     at = 0
@@ -47,7 +48,7 @@ def history(seed: int, wish: Wish | None, wish_at: int, fault: Fault, fault_at: 
 
 @pytest.mark.parametrize("fault", [DaemonDies(), ExecutorDies(), PowerFails()], ids=repr)
 @pytest.mark.parametrize("wish", [None, Pause(), CancelWorkflow()], ids=repr)
-@pytest.mark.parametrize("seed", [9, 24, 29, 34, 36, 62])
+@pytest.mark.parametrize("seed", [9, 29, 30, 34, 62, 112])
 def test_it_may_break_between_any_two_steps(seed: int, wish: Wish | None, fault: Fault) -> None:
     at = 0
     while history(seed, wish, 14, fault, at):

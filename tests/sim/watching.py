@@ -149,14 +149,14 @@ def check_shares(world: "World") -> None:
 
 
 def check_stop(world: "World", key: AttemptKey) -> None:
-    """Only what somebody canceled is killed."""
+    """Only what somebody canceled or what has run for too long is killed."""
     attempt = world.view.attempts.get(key) or world.view.commands[key]
     workflow = world.workflow(attempt.workflow_key)
     history = naive.History(workflow, world.log + world.decided)
     if isinstance(attempt, AddCommand):
         assert history.is_canceled, "the command of an action is killed"
         return
-    assert attempt.job_key in history.canceled_at, "killed, and nobody asked for it"
+    assert attempt.job_key in history.canceled_at | history.timed_out_at, "killed, and nobody asked"
 
 
 def check_the_end(world: "World") -> None:

@@ -128,6 +128,7 @@ def _resources(chance: Callable[[int], bool], pick: Pick) -> Resources | None:
         num_cpus=(1, 1, 2, 3, 9)[pick(5)],
         memory_bytes=(None, 300, 700, 5_000)[pick(4)],
         num_gpus=(0, 0, 1, 2, 4)[pick(5)],
+        runtime_seconds=(None, 0.001, 0.02, 0.1)[pick(4)],
     )
 
 

@@ -34,6 +34,7 @@ from torcd.scheduler.commands import (
     StartAttempt,
     StartCommand,
     StopAttempt,
+    WakeAt,
     WatchFile,
 )
 from torcd.scheduler.invariants import violations
@@ -56,7 +57,7 @@ class Answer(msgspec.Struct, frozen=True):
     saved: SaveValue
 
 
-ToDo = Order | WatchFile | Answer
+ToDo = Order | WatchFile | WakeAt | Answer
 
 
 class World:
@@ -80,6 +81,8 @@ class World:
         self.last_told: dict[JobKey | None, Happening] = {}
         """By this daemon, of each job."""
         self.answered: list[SaveValue] = []
+        self.timer: Timestamp | None = None
+        """When the daemon is to be woken."""
 
     def tick(self) -> Timestamp:
         self.now = Timestamp(self.now + 1_000)
@@ -107,7 +110,8 @@ class World:
             self.log.append((event, commands))
             for command in commands:
                 if isinstance(
-                    command, StartAttempt | StartCommand | StopAttempt | RevokeAttempt | WatchFile
+                    command,
+                    StartAttempt | StartCommand | StopAttempt | RevokeAttempt | WatchFile | WakeAt,
                 ):
                     self.to_do.append(command)
             if isinstance(event, e.AttemptExited | e.AttemptNotStarted | e.AttemptLost):
@@ -125,6 +129,8 @@ class World:
             return False
         todo = self.to_do.popleft()
         match todo:
+            case WakeAt():
+                self.timer = todo.at
             case WatchFile():
                 self.watched.add((todo.workflow_key, todo.file_key))
                 if todo.file_key not in self.absent:
@@ -169,10 +175,23 @@ class World:
         self.requests, self.decided, self.executor.reports = [], [], []
         self.watched, self.asking, self.last_told = set(), set(), {}
         self.to_do.clear()
+        self.timer = None
         for _ in range(pick(len(self.executor.mailbox) + 1)):
             self.executor.mailbox.pop()
         if before is not None:
             watching.check_that_loading_is_resuming(self, before)
+        return True
+
+    def time_passes(self, pick: Pick) -> bool:
+        """Until a runtime limit is reached; sometimes the timer is early."""
+        if self.scheduler is None or self.timer is None:
+            return False
+        if pick(8) == 7:
+            self.requests.append(e.TimePassed(self.tick()))
+            return True
+        self.now = Timestamp(max(self.now, self.timer))
+        self.timer = None
+        self.requests.append(e.TimePassed(self.tick()))
         return True
 
     # The executor's and the jobs' steps

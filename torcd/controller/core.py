@@ -32,6 +32,7 @@ from torcd.controller.launching import INPUTS, Launcher
 from torcd.controller.layout import Layout
 from torcd.controller.preparing import Preparer
 from torcd.controller.shelf import Shelf
+from torcd.controller.timer import Timer
 from torcd.executors import base
 from torcd.feed import Feed
 from torcd.model import AttemptKey, FileKey, Happening, Timestamp, WorkflowKey
@@ -111,6 +112,7 @@ class Controller:
         self._watcher = InputWatcher(self._file_appeared, log)
         self._harvester = Harvester(scheduler, self._layout, settings.max_value_bytes, self._put)
         self._preparer = Preparer(scheduler, store, self._layout, executor.start, self._not_started)
+        self._timer = Timer(lambda at: self._put(e.TimePassed(at)))
         self._inbox: deque[tuple[e.Event | None, _Request | None]] = deque()
         """None for an event: somebody only wants to know when all before it is on disk."""
         self._early: list[base.Report] | None = []
@@ -133,6 +135,7 @@ class Controller:
             tasks.start_soon(self._watcher.run)
             tasks.start_soon(self._harvester.run)
             tasks.start_soon(self._preparer.run)
+            tasks.start_soon(self._timer.run)
             for key in await self.store.unfinished():
                 self._put(await self._shelf.read(key))
             self._put(e.LoadingEnded(self.now()))
@@ -280,6 +283,8 @@ class Controller:
                 case c.RevokeAttempt():
                     if not self._was_not_ordered(action.attempt_key):
                         self._executor.revoke(action.attempt_key)
+                case c.WakeAt():
+                    self._timer.set(action.at)
                 case c.WatchFile():
                     self._watcher.watch(action.workflow_key, action.file_key, action.path)
         if batch.over:

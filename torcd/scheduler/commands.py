@@ -162,6 +162,13 @@ class StopAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     supports_termination: bool
 
 
+class WakeAt(msgspec.Struct, frozen=True, gc=False):
+    """Say `TimePassed` then. The newest holds."""
+
+    at: Timestamp | None
+    """None: there is nothing to wait for."""
+
+
 class WatchFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tell when it appears (it may have)."""
 
@@ -180,6 +187,6 @@ Record = (
     | RemoveAttempt
     | SaveValue
 )
-Action = StartAttempt | StartCommand | RevokeAttempt | StopAttempt | WatchFile
+Action = StartAttempt | StartCommand | RevokeAttempt | StopAttempt | WatchFile | WakeAt
 Command = Record | Action | Happening
 """A `Happening` is to be kept with the records and told when they are on disk."""

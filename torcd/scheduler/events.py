@@ -195,6 +195,12 @@ class EnableRequested(msgspec.Struct, frozen=True, kw_only=True):
     at: Timestamp
 
 
+class TimePassed(msgspec.Struct, frozen=True):
+    """The moment asked for with `WakeAt` has come."""
+
+    at: Timestamp
+
+
 class DrainRequested(msgspec.Struct, frozen=True):
     """Start nothing more, of no workflow: the daemon is to end when what runs has ended. Nothing
     of this is written down; the next daemon goes on."""
@@ -217,5 +223,6 @@ Event = (
     | ResumeRequested
     | DisableRequested
     | EnableRequested
+    | TimePassed
     | DrainRequested
 )

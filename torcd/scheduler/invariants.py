@@ -6,7 +6,7 @@ Everything is counted again from the jobs' states, in one pass over jobs and gat
 from collections.abc import Iterator
 
 from torcd.model import ENDED_BADLY, AttemptKey, JobKey, JobStatus, WorkflowStatus
-from torcd.scheduler import choosing
+from torcd.scheduler import choosing, limits
 from torcd.scheduler.action_invariants import actions_of, commands_of
 from torcd.scheduler.machine import Scheduler
 from torcd.scheduler.state import (
@@ -43,6 +43,7 @@ def violations(scheduler: Scheduler) -> list[str]:
         found += (f"workflow {key}, {problem}" for problem in _gates(node))
     found += _shares(scheduler, active)
     found += _line(scheduler)
+    found += _limits(scheduler, active)
     if active != {attempt: scheduler.active_attempt(attempt) for attempt in _held(scheduler)}:
         found.append("the index of active attempts is not that of the jobs")
     if commands_of(scheduler.workflows.values()) != dict(scheduler.action_attempts):
@@ -154,6 +155,23 @@ def _line(scheduler: Scheduler) -> Iterator[str]:
             yield f"workflow {key}: held up is {held_up is not None}, and it is in line or is not"
         if is_own and (held_up is None or held_up.share != line.claim):
             yield f"workflow {key}: its claim is not for what it waits for"
+
+
+def _limits(
+    scheduler: Scheduler, active: dict[AttemptKey, tuple[WorkflowNode, JobNode]]
+) -> Iterator[str]:
+    """Whatever runs and has a limit will be stopped in time."""
+    memory = scheduler._memory
+    bound = []
+    for key, (_, job) in active.items():
+        if isinstance(job.state, Running) and job.state.stop is None:
+            at = limits.deadline(job, job.state.started_at)
+            if at is not None:
+                bound.append((at, key))
+    if not set(bound) <= set(memory.deadlines):
+        yield "a runtime limit is not watched"
+    if memory.wake_at != min((at for at, _ in bound), default=None):
+        yield f"is to be woken at {memory.wake_at}, and the limits are {bound}"
 
 
 def _job(job: JobNode) -> Iterator[str]:

@@ -8,13 +8,14 @@ anything has changed.
 Behind it: `arriving` (workflows come), `reporting` (attempts go) and `requesting` (people and jobs
 ask) check an event and say what it means; `turn` has the rules by which that spreads through a
 workflow; `choosing` says who is next, by the account that `sharing` keeps, and `line`
-in which workflow; `outbox` puts what was decided into commands.
+in which workflow; `limits` stops what has run for long enough; `outbox` puts what was decided into
+commands.
 """
 
 from collections.abc import Iterable, Mapping
 
 from torcd.model import AttemptKey, Capacity, WorkflowKey
-from torcd.scheduler import arriving, line, reporting, requesting
+from torcd.scheduler import arriving, limits, line, reporting, requesting
 from torcd.scheduler import events as e
 from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.commands import Command
@@ -46,6 +47,8 @@ class Scheduler:
         commands = self._decide(memory, event)
         if memory.line.is_due:
             commands += line.serve(memory, event.at)
+        if memory.deadlines or memory.wake_at is not None:
+            commands += limits.next_wake(memory)
         return commands
 
     def _decide(self, memory: Memory, event: e.Event) -> list[Command]:
@@ -78,6 +81,8 @@ class Scheduler:
                 return arriving.load(memory, event)
             case e.LoadingEnded():
                 return arriving.loading_ended(memory)
+            case e.TimePassed():
+                return limits.time_passed(memory, event)
             case e.FileAppeared():
                 return arriving.file_appeared(memory, event)
 

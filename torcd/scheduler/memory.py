@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from torcd import errors
-from torcd.model import AttemptKey, Capacity, JobKey, WorkflowKey
+from torcd.model import AttemptKey, Capacity, JobKey, Timestamp, WorkflowKey
 from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.sharing import NOTHING, Ledger, Share
 from torcd.scheduler.state import JobNode, WorkflowNode
@@ -49,6 +49,7 @@ class Memory:
     __slots__ = (
         "action_attempts",
         "attempts",
+        "deadlines",
         "is_draining",
         "is_loading",
         "ledger",
@@ -56,6 +57,7 @@ class Memory:
         "next_attempt_key",
         "next_happening",
         "next_key",
+        "wake_at",
         "workflows",
     )
 
@@ -80,6 +82,11 @@ class Memory:
         """Nothing more is to start."""
         self.is_loading = is_loading
         """Not all that runs is known yet: nobody gets a share."""
+        self.deadlines: list[tuple[Timestamp, AttemptKey]] = []
+        """A heap: when the runtime limits of attempts are reached. It may hold some that are
+        over."""
+        self.wake_at: Timestamp | None = None
+        """When it wants to be told that time has passed."""
         self.ledger = Ledger(capacity)
         self.line = Line()
 

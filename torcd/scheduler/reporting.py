@@ -5,7 +5,7 @@ says again what is known, changes nothing.
 """
 
 from torcd.model import JobStatus, Reason
-from torcd.scheduler import action_reports, choosing, wording
+from torcd.scheduler import action_reports, choosing, limits, wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     AttemptExited,
@@ -26,7 +26,10 @@ def started(memory: Memory, event: AttemptStarted) -> list[Command]:
     if not isinstance(job.state, Pending):
         return []
     turn = Turn(memory, node, event.at)
-    turn.started(job, Running(event.attempt_key, event.at, _stop_that_holds(job)))
+    running = Running(event.attempt_key, event.at, _stop_that_holds(job))
+    turn.started(job, running)
+    if job.queue.share is not None:
+        limits.watch(memory, job, running)
     return turn.end()
 
 
@@ -37,6 +40,8 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     node, job = found
     turn = Turn(memory, node, event.at)
     stop = _stop_that_holds(job)
+    if stop is not None and stop.reason is Reason.TIMEOUT and limits.ended_in_time(job, event):
+        stop = None
     started_at = event.at
     if isinstance(job.state, Running):
         started_at = job.state.started_at
@@ -101,7 +106,7 @@ _Verdict = tuple[JobStatus, Reason | None, str | None]
 
 def _stopped(stop: Stop) -> _Verdict:
     """Whatever its return code: it was told to end."""
-    return JobStatus.CANCELED, stop.reason, stop.message
+    return stop.status, stop.reason, stop.message
 
 
 def _verdict(node: WorkflowNode, job: JobNode, event: AttemptExited) -> _Verdict:

@@ -60,6 +60,11 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     message: str
 
     @property
+    def status(self) -> JobStatus:
+        """What it is when it has ended."""
+        return JobStatus.TERMINATED if self.reason is Reason.TIMEOUT else JobStatus.CANCELED
+
+    @property
     def ends_the_started(self) -> bool:
         """Whether it holds for an attempt that has started. Because of a dependency only one that
         has not is taken back; what runs, runs on."""

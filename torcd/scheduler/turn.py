@@ -304,7 +304,7 @@ class Turn:
         self._to_spread.append(job)
 
     def _canceled(self, stop: Stop) -> Ended:
-        return Ended(JobStatus.CANCELED, stop.reason, stop.message, None, None, self.at)
+        return Ended(stop.status, stop.reason, stop.message, None, None, self.at)
 
     def _make_ready(self, job: JobNode) -> None:
         self._enter(job, READY)

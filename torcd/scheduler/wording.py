@@ -61,6 +61,18 @@ def verdict(return_code: int) -> tuple[JobStatus, Reason | None, str | None]:
     return JobStatus.COMPLETED, None, None
 
 
+def duration(seconds: float) -> str:
+    """`1 h 30 min`, `2.5 s`."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    parts = [f"{hours} h"] if hours else []
+    if minutes:
+        parts.append(f"{minutes} min")
+    if rest or not parts:
+        parts.append(f"{rest:g} s")
+    return " ".join(parts)
+
+
 def signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name

@@ -1,0 +1,87 @@
+"""Runtime limits: a job that has run for as long as it may is stopped, and ends `terminated`.
+
+The scheduler has no clock. It says when it wants to be told that time has passed (`WakeAt`), only
+when that moment changes, and not at all while nothing that runs has a limit. After a restart the
+executor says again when each attempt started, so its limit is counted from then.
+
+A job may end by itself while the news of it, or the order to stop it, is on its way. What counts
+is when it ended: before the limit, and not by a signal with which we stop jobs, it is judged by its
+own end. Otherwise, once it was told to stop it is `terminated`, whatever its return code. One that
+ended by itself a moment after its limit, before anybody told it to stop, is judged by its own end.
+"""
+
+import signal
+from heapq import heapify, heappop, heappush
+
+from torcd.model import AttemptKey, Reason, Timestamp
+from torcd.scheduler import wording
+from torcd.scheduler.commands import Command, WakeAt
+from torcd.scheduler.events import AttemptExited, TimePassed
+from torcd.scheduler.memory import Memory
+from torcd.scheduler.state import JobNode, Running, Stop
+from torcd.scheduler.turn import Turn
+
+_STOPPING_SIGNALS = (-signal.SIGTERM, -signal.SIGKILL)
+
+_MAX_IDLE = 64
+"""Deadlines kept of attempts that are over, beyond as many as there are attempts."""
+
+
+def deadline(job: JobNode, started_at: Timestamp) -> Timestamp | None:
+    resources = job.job.resources
+    if resources is None or resources.runtime_seconds is None:
+        return None
+    return Timestamp(started_at + round(resources.runtime_seconds * 1_000_000))
+
+
+def watch(memory: Memory, job: JobNode, running: Running) -> None:
+    """It has started; see to it that it does not run for longer than it may."""
+    at = deadline(job, running.started_at)
+    if at is not None:
+        heappush(memory.deadlines, (at, running.attempt_key))
+
+
+def time_passed(memory: Memory, event: TimePassed) -> list[Command]:
+    memory.wake_at = None  # that was it; if it was too early, it is asked for again
+    commands: list[Command] = []
+    while memory.deadlines and memory.deadlines[0][0] <= event.at:
+        key = heappop(memory.deadlines)[1]
+        if not _is_bound(memory, key):
+            continue
+        node, job = memory.attempts[key]
+        assert job.job.resources is not None
+        limit = wording.duration(job.job.resources.runtime_seconds or 0.0)
+        turn = Turn(memory, node, event.at)
+        turn.cancel([job], Stop(Reason.TIMEOUT, f"stopped at its runtime limit of {limit}"))
+        commands += turn.end()
+    return commands
+
+
+def next_wake(memory: Memory) -> list[Command]:
+    """When to be woken, if that has changed."""
+    deadlines = memory.deadlines
+    if len(deadlines) > 2 * len(memory.attempts) + _MAX_IDLE:
+        deadlines[:] = [entry for entry in deadlines if _is_bound(memory, entry[1])]
+        heapify(deadlines)
+    while deadlines and not _is_bound(memory, deadlines[0][1]):
+        heappop(deadlines)
+    earliest = deadlines[0][0] if deadlines else None
+    if earliest == memory.wake_at:
+        return []
+    memory.wake_at = earliest
+    return [WakeAt(earliest)]
+
+
+def ended_in_time(job: JobNode, event: AttemptExited) -> bool:
+    """Of one that was told to stop because of its limit: whether it had ended by itself before."""
+    state = job.state
+    if not isinstance(state, Running) or event.return_code in _STOPPING_SIGNALS:
+        return False
+    at = deadline(job, state.started_at)
+    return at is not None and state.started_at <= event.at < at
+
+
+def _is_bound(memory: Memory, key: AttemptKey) -> bool:
+    """Whether it runs, and has not been told to stop."""
+    found = memory.attempts.get(key)
+    return found is not None and isinstance(found[1].state, Running) and not found[1].is_stopping
