@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -115,3 +117,35 @@ def test_what_large_answers_took_is_given_back(daemon: Daemon) -> None:
     for reader in readers:
         reader.close()
     wait_until(daemon, lambda: resident_bytes(daemon) < 110 * MIB)
+
+
+def test_more_connections_than_there_are_descriptors_for_take_none_from_the_daemon(
+    tmp_path: Path,
+) -> None:
+    daemon = Daemon(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (400, limits[1]))
+    try:
+        daemon.start()  # it inherits the limit
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    crowd = []
+    try:
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGSTOP)  # they all wait when it looks
+        for _ in range(800):
+            crowd.append(connect(daemon))
+        daemon.process.send_signal(signal.SIGCONT)
+        refused = crowd[-1].recv(1000)
+        assert b"too many connections" in refused
+        for sock in crowd:
+            sock.close()
+        wait_until(daemon, lambda: descriptors(daemon) < 100)
+        log = daemon.log.read_text()
+        assert "Traceback" not in log
+        assert log.count("\n") < 100
+        daemon.check()
+    finally:
+        for sock in crowd:
+            sock.close()
+        daemon.close()

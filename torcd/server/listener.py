@@ -15,6 +15,7 @@ import anyio
 from torcd import errors
 from torcd.protocol.framing import MAX_ENVELOPE_BYTES
 from torcd.server.calls import Dispatcher
+from torcd.server.complaints import Complaints
 from torcd.server.hangups import Hangups
 from torcd.server.session import Session
 
@@ -29,6 +30,11 @@ BACKLOG = 4096
 what most kernels allow at most."""
 
 
+ACCEPTED_AT_ONCE = 32
+"""Connections taken before any of them is looked at, and closed if there are too many: they must
+not take the last descriptors."""
+
+
 class Door:
     """Accepts connections for as long as `open` lasts."""
 
@@ -36,6 +42,7 @@ class Door:
         self._dispatcher = dispatcher
         self._max_message_bytes = max_value_bytes + MAX_ENVELOPE_BYTES
         self._log = log
+        self._complaints = Complaints(log)
         self._sessions: set[Session] = set()
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._max_connections = max(1, min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS))
@@ -54,11 +61,13 @@ class Door:
                         self._admit,
                         self._sessions.discard,
                         hangups,
+                        self._complaints,
                         self._log,
                     ),
                     sock=listener,
-                    backlog=BACKLOG,
+                    backlog=ACCEPTED_AT_ONCE,
                 )
+                listener.listen(BACKLOG)  # asyncio has made the kernel's as short as its own
                 try:
                     yield
                 finally:
@@ -68,10 +77,10 @@ class Door:
     def _admit(self, session: Session, uid: int) -> str | None:
         """None, or why not."""
         if uid not in (os.getuid(), 0):
-            self._log.warning("connection refused", uid=uid)
+            self._complaints.warn("connection refused", uid=uid)
             return f"this is the daemon of user {os.getuid()}; you are user {uid}"
         if len(self._sessions) >= self._max_connections:
-            self._log.warning("too many connections", limit=self._max_connections)
+            self._complaints.warn("too many connections", limit=self._max_connections)
             return f"too many connections: {self._max_connections} are open"
         self._sessions.add(session)
         return None

@@ -31,6 +31,7 @@ from torcd import errors
 from torcd.protocol import envelope
 from torcd.protocol.framing import Splitter
 from torcd.server.calls import Call, Dispatcher
+from torcd.server.complaints import Complaints
 from torcd.server.hangups import Hangups
 
 MESSAGE_DEADLINE_SECONDS = 10.0
@@ -57,6 +58,7 @@ class Session(asyncio.BufferedProtocol):
         admit: Callable[["Session", int], str | None],
         gone: Callable[["Session"], None],
         hangups: Hangups,
+        complaints: Complaints,
         log: Any,
     ) -> None:
         self._dispatcher = dispatcher
@@ -65,6 +67,7 @@ class Session(asyncio.BufferedProtocol):
         self._admit = admit
         self._gone = gone
         self._hangups = hangups
+        self._complaints = complaints
         self._log = log
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -232,7 +235,7 @@ class Session(asyncio.BufferedProtocol):
             self._deadline = None
 
     def _cut_off(self, problem: str) -> None:
-        self._log.warning("connection closed", problem=problem[:200], uid=self.peer_uid)
+        self._complaints.warn("connection closed", problem=problem[:200], uid=self.peer_uid)
         assert self._transport is not None
         self._transport.abort()
 
