@@ -20,7 +20,7 @@ from torcd.scheduler import events as e
 from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.commands import Command
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.sharing import BOUNDLESS
+from torcd.scheduler.sharing import BOUNDLESS, Share
 from torcd.scheduler.state import JobNode, WorkflowNode
 
 
@@ -115,6 +115,21 @@ class Scheduler:
     def action_attempts(self) -> Mapping[AttemptKey, tuple[WorkflowNode, ActionNode]]:
         """Those of actions' commands that are pending or running: to look at."""
         return self._memory.action_attempts
+
+    @property
+    def left_over(self) -> Share:
+        """Of the capacity; less than nothing where attempts of an earlier daemon have more."""
+        ledger = self._memory.ledger
+        return Share(ledger.cpus, ledger.memory_bytes, len(ledger.free_gpus))
+
+    def has_room_for(self, share: Share) -> bool:
+        """Whether so much is left over."""
+        return self._memory.ledger.fits(share)
+
+    @property
+    def claimant(self) -> WorkflowNode | None:
+        """The workflow that room is left for, because a job of it was passed over for long."""
+        return self._memory.line.claimant
 
     @property
     def is_draining(self) -> bool:

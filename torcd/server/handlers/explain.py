@@ -2,6 +2,7 @@
 
 from torcd.model import ENDED_BADLY, DataKey, FileKey, JobStatus, WorkflowStatus
 from torcd.protocol import manager as m
+from torcd.scheduler import Scheduler
 from torcd.scheduler.state import (
     Blocked,
     Disabled,
@@ -13,6 +14,7 @@ from torcd.scheduler.state import (
     Running,
     WorkflowNode,
 )
+from torcd.server import asking
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
 from torcd.server.handlers.jobs import Describer
@@ -26,7 +28,7 @@ async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Expl
     async with context.controller.workflow(key) as node:
         await context.controller.settled()
         job = node.jobs[find_jobs(node, [parameters.job])[0]]
-        summary, remedy = _explain(node, job)
+        summary, remedy = _explain(context.controller.scheduler, node, job)
         missing = [gate for gate in _gates(job) if gate.missing]
         makers = _unfinished_makers(node, missing)
         return m.Explanation(
@@ -42,7 +44,7 @@ def _gates(job: JobNode) -> list[GateNode]:
     return [gate for awaited in job.awaits for gate in awaited.members or (awaited,)]
 
 
-def _explain(node: WorkflowNode, job: JobNode) -> tuple[str, str | None]:
+def _explain(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> tuple[str, str | None]:
     state = job.state
     match state:
         case Blocked():
@@ -50,7 +52,7 @@ def _explain(node: WorkflowNode, job: JobNode) -> tuple[str, str | None]:
             closed = sum(1 for gate in gates if gate.missing)
             return f"it waits for {closed} of {len(gates)} things", _unblock(node, job)
         case Ready():
-            return _explain_ready(node)
+            return _explain_ready(scheduler, node, job)
         case Pending() | Running() if state.stop is not None:
             return f"it is on its way out: {state.stop.message}", None
         case Pending():
@@ -73,9 +75,14 @@ def _ended(state: Ended) -> str:
     return f"it was {message}" if message.startswith(word) else f"it {word}: {message}"
 
 
-def _explain_ready(node: WorkflowNode) -> tuple[str, str | None]:
+def _explain_ready(
+    scheduler: Scheduler, node: WorkflowNode, job: JobNode
+) -> tuple[str, str | None]:
     if node.status is WorkflowStatus.PAUSED:
         return "everything it needs is there, but its workflow is paused", "torcctl resume"
+    share = asking.why_it_waits(scheduler, node, job)
+    if share is not None:
+        return f"its inputs are there; {share}", "asking for less, or waiting"
     if node.actions is not None and node.actions.hold_jobs:
         return (
             "everything it needs is there; it waits for the on_workflow_start commands to end",

@@ -11,6 +11,7 @@ from torcd.controller.presence import absent_inputs
 from torcd.model import DataKey, Workflow
 from torcd.protocol import manager as m
 from torcd.scheduler.events import SubmitRequested
+from torcd.server import asking
 from torcd.server.calls import Call
 from torcd.server.context import Context
 from torcd.value import Value
@@ -52,7 +53,12 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
                 at=context.controller.now(),
             )
         )
-    return m.Submitted(key=str(workflow.key), name=workflow.name, jobs=len(workflow.jobs))
+    return m.Submitted(
+        key=str(workflow.key),
+        name=workflow.name,
+        jobs=len(workflow.jobs),
+        warnings=asking.warnings(workflow, context.controller.scheduler.capacity),
+    )
 
 
 def _expand(
