@@ -10,7 +10,7 @@ from torcd.protocol import manager as m
 from torcd.scheduler.state import JobNode, WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context
-from torcd.server.handlers.data import records
+from torcd.server.handlers.records import records
 from torcd.server.handlers.results import list_results
 
 JOINS = {

@@ -1,6 +1,7 @@
 """user_data: store, fetch, list, history, watch."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import anyio
 import msgspec
@@ -15,7 +16,7 @@ from torcd.scheduler.events import StoreRequested
 from torcd.scheduler.state import DataNode, JobNode, WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_data, is_key
-from torcd.store.rows import RevisionRow
+from torcd.server.handlers.records import record, records
 
 LARGE_BYTES = 256 * 1024
 """A value from this size on is checked in a worker thread, so that others are served meanwhile."""
@@ -23,78 +24,53 @@ LARGE_BYTES = 256 * 1024
 
 async def store(context: Context, parameters: u.Store, call: Call) -> u.RecordReply:
     controller = context.controller
-    attempt_key: AttemptKey | None = None
-    if parameters.token is not None:
-        node, job, attempt_key = controller.attempt(parameters.token)
-        data_key = _declared(node, job, parameters.name, parameters.key, "output")
-        return await _store(context, node, data_key, parameters, attempt_key)
-    key = await context.workflow_key(parameters.workflow_key)
-    async with controller.workflow(key) as node:
-        data_key = find_data(node, parameters.name, parameters.key)
-        return await _store(context, node, data_key, parameters, None)
+    asker = await _asker(context, parameters)
+    async with controller.workflow(asker.workflow_key) as node:
+        data_key = asker.find(node, parameters, role="output")
+        data = node.data[data_key]
+        parsed = await _parse(context, bytes(parameters.data), data.data.name)
+        stored_by = None if asker.job is None else _stored_by(node, asker.job)
+        at = controller.now()
+        commands = await controller.request(
+            StoreRequested(
+                workflow_key=node.key,
+                data_key=data_key,
+                value=parsed,
+                attempt_key=asker.attempt_key,
+                at=at,
+            )
+        )
+        saved = next(command for command in commands if isinstance(command, SaveValue))
+        return u.RecordReply(
+            u.Record(
+                key=str(data_key),
+                name=data.data.name,
+                workflow_key=str(node.key),
+                is_ephemeral=data.data.is_ephemeral,
+                data=parameters.data,
+                revision=saved.revision,
+                sha256=parsed.sha256,
+                stored_at=maybe_rfc3339(at),
+                stored_by=stored_by,
+            )
+        )
 
 
-async def _store(
-    context: Context,
-    node: WorkflowNode,
-    data_key: DataKey,
-    parameters: u.Store,
-    attempt_key: AttemptKey | None,
-) -> u.RecordReply:
-    controller = context.controller
-    data = node.data[data_key]
-    text = bytes(parameters.data)
-    limit = controller.settings.max_value_bytes
+async def _parse(context: Context, text: bytes, name: str) -> value.Value:
+    limit = context.controller.settings.max_value_bytes
     if len(text) > LARGE_BYTES:
-        parsed = await to_thread.run_sync(
-            lambda: value.parse(text, name=data.data.name, max_bytes=limit)
-        )
-    else:
-        parsed = value.parse(text, name=data.data.name, max_bytes=limit)
-    at = controller.now()
-    commands = await controller.request(
-        StoreRequested(
-            workflow_key=node.key,
-            data_key=data_key,
-            value=parsed,
-            attempt_key=attempt_key,
-            at=at,
-        )
-    )
-    saved = next(command for command in commands if isinstance(command, SaveValue))
-    stored_by = None
-    if attempt_key is not None:
-        found = controller.scheduler.active_attempt(attempt_key)
-        stored_by = None if found is None else _stored_by(*found)
-    return u.RecordReply(
-        u.Record(
-            key=str(data_key),
-            name=data.data.name,
-            workflow_key=str(node.key),
-            is_ephemeral=data.data.is_ephemeral,
-            data=parameters.data,
-            revision=saved.revision,
-            sha256=parsed.sha256,
-            stored_at=maybe_rfc3339(at),
-            stored_by=stored_by,
-        )
-    )
+        return await to_thread.run_sync(lambda: value.parse(text, name=name, max_bytes=limit))
+    return value.parse(text, name=name, max_bytes=limit)
 
 
 async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordReply:
     controller = context.controller
-    if parameters.token is not None:
-        node, job, _ = controller.attempt(parameters.token)
-        key = node.key
-        data_key = _declared(node, job, parameters.name, parameters.key, "input or output")
-    else:
-        key = await context.workflow_key(parameters.workflow_key)
-    async with controller.workflow(key) as node:
-        if parameters.token is None:
-            data_key = find_data(node, parameters.name, parameters.key)
+    asker = await _asker(context, parameters)
+    async with controller.workflow(asker.workflow_key) as node:
+        data_key = asker.find(node, parameters)
         data = node.data[data_key]
         if not data.revision and parameters.wait:
-            await _wait_for_value(context, key, data, parameters.timeout_seconds)
+            await _wait_for_value(context, node.key, data, parameters.timeout_seconds)
         await controller.settled()
         row = await controller.store.value(data_key, parameters.revision)
         if row is None and parameters.revision is not None:
@@ -128,13 +104,9 @@ async def _wait_for_value(
 
 async def list_records(context: Context, parameters: u.List, call: Call) -> u.RecordsReply:
     controller = context.controller
-    job: JobNode | None = None
-    if parameters.token is not None:
-        node, job, _ = controller.attempt(parameters.token)
-        key = node.key
-    else:
-        key = await context.workflow_key(parameters.workflow_key)
-    async with controller.workflow(key) as node:
+    asker = await _asker(context, parameters)
+    async with controller.workflow(asker.workflow_key) as node:
+        job = asker.job
         if parameters.job_key is not None:
             job = _own_job(node, parameters, job)
         keys = _related(node, job, parameters)
@@ -159,8 +131,7 @@ def _related(node: WorkflowNode, job: JobNode | None, parameters: u.List) -> Ite
     if parameters.relation is None:
         if job is None:
             return list(node.data)
-        fetched = node.workflow.input_user_data(job.job)
-        return dict.fromkeys((*fetched, *job.job.output_user_data))
+        return _declared(node, job)
     if job is None:
         raise errors.InvalidParameter(
             "relation is about a job: give a token or a job_key", parameter="relation"
@@ -172,15 +143,9 @@ def _related(node: WorkflowNode, job: JobNode | None, parameters: u.List) -> Ite
 
 async def history(context: Context, parameters: u.History, call: Call) -> u.RecordsReply:
     controller = context.controller
-    if parameters.token is not None:
-        node, job, _ = controller.attempt(parameters.token)
-        key = node.key
-        data_key = _declared(node, job, parameters.name, parameters.key, "input or output")
-    else:
-        key = await context.workflow_key(parameters.workflow_key)
-    async with controller.workflow(key) as node:
-        if parameters.token is None:
-            data_key = find_data(node, parameters.name, parameters.key)
+    asker = await _asker(context, parameters)
+    async with controller.workflow(asker.workflow_key) as node:
+        data_key = asker.find(node, parameters)
         await controller.settled()
         rows = await controller.store.revisions(data_key)
         return u.RecordsReply([record(node, node.data[data_key], row) for row in rows])
@@ -188,22 +153,15 @@ async def history(context: Context, parameters: u.History, call: Call) -> u.Reco
 
 async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordReply:
     controller = context.controller
-    job: JobNode | None = None
-    if parameters.token is not None:
-        node, job, _ = controller.attempt(parameters.token)
-        key = node.key
-    else:
-        key = await context.workflow_key(parameters.workflow_key)
-    async with controller.workflow(key) as node:
-        if job is not None and (parameters.name or parameters.key):
-            wanted = {_declared(node, job, parameters.name, parameters.key, "input or output")}
-        elif parameters.name or parameters.key:
-            wanted = {find_data(node, parameters.name, parameters.key)}
-        elif job is not None:
-            wanted = {*node.workflow.input_user_data(job.job), *job.job.output_user_data}
+    asker = await _asker(context, parameters)
+    async with controller.workflow(asker.workflow_key) as node:
+        if parameters.name is not None or parameters.key is not None:
+            wanted = {asker.find(node, parameters)}
+        elif asker.job is not None:
+            wanted = set(_declared(node, asker.job))
         else:
             wanted = set(node.data)
-        with controller.feed.subscribe(key) as subscription:
+        with controller.feed.subscribe(node.key) as subscription:
             await controller.settled()
             seen: dict[DataKey, int] = {}
             for present in await records(context, node, [k for k in node.data if k in wanted]):
@@ -221,43 +179,54 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
                         await call.send(u.RecordReply(record(node, node.data[data_key], row)))
 
 
-async def records(context: Context, node: WorkflowNode, keys: Iterable[DataKey]) -> list[u.Record]:
-    """The present record of each."""
-    found = []
-    for key in keys:
-        data = node.data[key]
-        row = await context.controller.store.value(key) if data.revision else None
-        found.append(record(node, data, row))
-    return found
+class _Asker(msgspec.Struct, frozen=True):
+    """Who asks: a job, by its token, or a person (`job` None)."""
+
+    workflow_key: WorkflowKey
+    job: JobNode | None
+    attempt_key: AttemptKey | None
+
+    def find(
+        self,
+        node: WorkflowNode,
+        parameters: u.Store | u.Fetch | u.History | u.Watch,
+        *,
+        role: Literal["output", "input or output"] = "input or output",
+    ) -> DataKey:
+        """The user_data that is named. Raises NotFound, and NotDeclared for a job that did not
+        declare it as that."""
+        if self.job is None:
+            return find_data(node, parameters.name, parameters.key)
+        try:
+            found = find_data(node, parameters.name, parameters.key)
+        except errors.NotFound:
+            found = None
+        output = self.job.job.output_user_data
+        if found is None or found not in (
+            output if role == "output" else _declared(node, self.job)
+        ):
+            text = (parameters.name or parameters.key or "")[:100]
+            raise errors.NotDeclared(
+                f'job "{self.job.job.name}" does not declare {text!r} as {role} user_data in its '
+                "spec",
+                name=text,
+            )
+        return found
 
 
-def record(node: WorkflowNode, data: DataNode, row: RevisionRow | None) -> u.Record:
-    if row is None:
-        return u.Record(
-            key=str(data.data.key),
-            name=data.data.name,
-            workflow_key=str(node.key),
-            is_ephemeral=data.data.is_ephemeral,
-        )
-    stored_by = None
-    if row.attempt_key is not None and row.job_key is not None:
-        stored_by = u.StoredBy(
-            job_key=str(row.job_key),
-            job_name=row.job_name or "",
-            run_id=row.run_id,
-            attempt_id=row.attempt_id or 0,
-        )
-    return u.Record(
-        key=str(data.data.key),
-        name=data.data.name,
-        workflow_key=str(node.key),
-        is_ephemeral=data.data.is_ephemeral,
-        data=msgspec.Raw(row.value),
-        revision=row.revision,
-        sha256=row.sha256,
-        stored_at=maybe_rfc3339(row.stored_at),
-        stored_by=stored_by,
-    )
+async def _asker(
+    context: Context, parameters: u.Store | u.Fetch | u.List | u.History | u.Watch
+) -> _Asker:
+    """Raises Denied for a token that is void, and UnknownWorkflow."""
+    if parameters.token is None:
+        return _Asker(await context.workflow_key(parameters.workflow_key), None, None)
+    node, job, attempt_key = context.controller.attempt(parameters.token)
+    return _Asker(node.key, job, attempt_key)
+
+
+def _declared(node: WorkflowNode, job: JobNode) -> dict[DataKey, None]:
+    """What a job may touch, each once."""
+    return dict.fromkeys((*node.workflow.input_user_data(job.job), *job.job.output_user_data))
 
 
 def _stored_by(node: WorkflowNode, job: JobNode) -> u.StoredBy:
@@ -267,23 +236,3 @@ def _stored_by(node: WorkflowNode, job: JobNode) -> u.StoredBy:
         run_id=node.run_id,
         attempt_id=job.attempt_id,
     )
-
-
-def _declared(
-    node: WorkflowNode, job: JobNode, name: str | None, key: str | None, role: str
-) -> DataKey:
-    """What a job names, if it declared it as that. Raises NotDeclared."""
-    try:
-        found = find_data(node, name, key)
-    except errors.NotFound:
-        found = None
-    allowed = set(job.job.output_user_data)
-    if role != "output":
-        allowed |= set(node.workflow.input_user_data(job.job))
-    if found is None or found not in allowed:
-        text = (name or key or "")[:100]
-        raise errors.NotDeclared(
-            f'job "{job.job.name}" does not declare {text!r} as {role} user_data in its spec',
-            name=text,
-        )
-    return found

@@ -79,3 +79,9 @@ class Describer:
             cwd=job.cwd or self._node.workflow.directory,
             stdio=job.stdio,
         )
+
+
+def changed(node: WorkflowNode, keys: set[JobKey]) -> m.Changed:
+    """What a request changed, in the order of the spec."""
+    names = [job.job.name for key, job in node.jobs.items() if key in keys]
+    return m.Changed(workflow_key=str(node.key), jobs=names)

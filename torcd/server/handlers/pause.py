@@ -1,0 +1,14 @@
+"""Start no more jobs of a workflow."""
+
+from torcd.protocol import manager as m
+from torcd.scheduler.events import PauseRequested
+from torcd.server.calls import Call
+from torcd.server.context import Context
+from torcd.server.handlers.workflows import describe
+
+
+async def pause(context: Context, parameters: m.Pause, call: Call) -> m.WorkflowReply:
+    key = await context.workflow_key(parameters.workflow_key)
+    async with context.controller.workflow(key):
+        await context.controller.request(PauseRequested(key, context.controller.now()))
+        return await describe(context, key)
