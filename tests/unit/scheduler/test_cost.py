@@ -14,7 +14,7 @@ from torcd.scheduler import events as e
 from torcd.scheduler.commands import Action, Command, Record
 from torcd.scheduler.sharing import BOUNDLESS
 
-from .specs import JobSpec, job, parsed, workflow
+from .specs import ActionSpec, JobSpec, job, parsed, workflow
 
 
 def submitted(
@@ -197,3 +197,14 @@ def test_a_job_that_runs_well_takes_three_records_and_three_announcements():
     per_job = [sum(isinstance(c, kind) for c in made) / 50 for kind in (Record, Action, Happening)]
     # An attempt's intent and end, and the job's end; one order; pending, running and over.
     assert per_job == [3, 1, 3]
+
+
+def test_an_end_costs_the_same_however_large_the_sets_of_actions_are() -> None:
+    def cost(n_jobs: int) -> int:
+        jobs = {f"j{i}": job() for i in range(n_jobs)}
+        actions = [ActionSpec("on_jobs_complete", " ".join(jobs))]
+        scheduler = Scheduler()
+        scheduler.handle(request(workflow(jobs, actions=actions), n_jobs))
+        return lines(lambda: scheduler.handle(exited(1)))
+
+    assert cost(2_000) == cost(20)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.store_world import (
@@ -17,7 +18,17 @@ from tests.store_world import (
     save_value,
     save_workflow,
 )
-from torcd.model import DataKey, Happening, JobKey, JobStatus, Reason, WorkflowKey, WorkflowStatus
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    Happening,
+    JobKey,
+    JobStatus,
+    Reason,
+    WorkflowKey,
+    WorkflowStatus,
+)
+from torcd.scheduler.commands import AddCommand
 from torcd.store import Store, writing
 from torcd.store.rows import AttemptRow, RevisionRow, WorkflowRow
 
@@ -150,6 +161,21 @@ async def test_attempts_come_by_job_run_and_number(store: Store) -> None:
 
 
 # User data
+
+
+async def test_commands_of_actions_are_told_apart_from_attempts_of_jobs(store: Store) -> None:
+    command = AddCommand(attempt_key=AttemptKey(8), workflow_key=W, run_id=1, action=2, command=1)
+    older = msgspec.structs.replace(command, attempt_key=AttemptKey(6), run_id=0)
+    await commit(store, create(1), older, add_attempt(7, 2), command, save_attempt(7))
+    stopped = save_attempt(
+        8, JobStatus.RUNNING, reason=Reason.CANCELED, return_code=None, ended_at=None
+    )
+    await commit(store, stopped)
+    assert [row.key for row in await store.attempts(W)] == [7]
+    [row] = await store.action_commands(W, run_id=1)
+    assert (row.key, row.action, row.command, row.run_id) == (8, 2, 1, 1)
+    assert (row.status, row.reason, row.ended_at) == (JobStatus.RUNNING, Reason.CANCELED, None)
+    assert [row.key for row in await store.action_commands(W)] == [6, 8]
 
 
 async def test_a_value_comes_with_who_stored_it(store: Store) -> None:
