@@ -81,7 +81,7 @@ def test_what_became_of_a_workflow_is_there_to_be_seen(daemon: Daemon) -> None:
     assert explained["job"]["status"] == "canceled"
 
     (workflow,) = daemon.json("ls")["items"]
-    assert workflow == daemon.json("status")
+    assert workflow == daemon.json("status") | {"actions": None}  # lists do not look at them
 
     events = daemon.json("events")["items"]
     numbers = [event["number"] for event in events]
