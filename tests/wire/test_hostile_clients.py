@@ -1,5 +1,6 @@
 """Clients that want to hurt: they cost others nothing, and the daemon no more than its bounds."""
 
+import contextlib
 import json
 import os
 import resource
@@ -149,3 +150,19 @@ def test_more_connections_than_there_are_descriptors_for_take_none_from_the_daem
         for sock in crowd:
             sock.close()
         daemon.close()
+
+
+def test_many_who_send_halves_of_large_messages_do_not_fill_the_memory(daemon: Daemon) -> None:
+    daemon.submit(SPEC)
+    begun = b'{"method":"io.torcd.UserData.Store","parameters":{"name":"large","data":"'
+    crowd = [connect(daemon) for _ in range(60)]
+    for sock in crowd:
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(begun + b"x" * LARGE_BYTES)
+    assert b"warden_pid" in ask(daemon, STATUS)
+    assert resident_bytes(daemon) < 500 * MIB  # and not 900
+    for sock in crowd:
+        sock.close()
+    wait_until(daemon, lambda: resident_bytes(daemon) < 110 * MIB)
+    answer = ask(daemon, begun + b'x"}}\0')
+    assert b'"revision":1' in answer

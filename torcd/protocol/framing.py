@@ -26,6 +26,11 @@ class Splitter:
     def is_mid_message(self) -> bool:
         return bool(self._partial)
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """What is held of a message that is not whole."""
+        return len(self._partial)
+
     def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The messages that `data` completes, without their NUL.
 

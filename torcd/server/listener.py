@@ -17,6 +17,7 @@ from torcd.protocol.framing import MAX_ENVELOPE_BYTES
 from torcd.server.calls import Dispatcher
 from torcd.server.complaints import Complaints
 from torcd.server.hangups import Hangups
+from torcd.server.memory import Memory
 from torcd.server.session import Session
 
 MAX_CONNECTIONS = 1024
@@ -43,6 +44,7 @@ class Door:
         self._max_message_bytes = max_value_bytes + MAX_ENVELOPE_BYTES
         self._log = log
         self._complaints = Complaints(log)
+        self._memory = Memory(self._max_message_bytes)
         self._sessions: set[Session] = set()
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._max_connections = max(1, min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS))
@@ -61,6 +63,7 @@ class Door:
                         self._admit,
                         self._sessions.discard,
                         hangups,
+                        self._memory,
                         self._complaints,
                         self._log,
                     ),

@@ -33,6 +33,7 @@ from torcd.protocol.framing import Splitter
 from torcd.server.calls import Call, Dispatcher
 from torcd.server.complaints import Complaints
 from torcd.server.hangups import Hangups
+from torcd.server.memory import LITTLE_BYTES, Memory, Share
 
 MESSAGE_DEADLINE_SECONDS = 10.0
 
@@ -44,6 +45,8 @@ MAX_WAITING_BYTES = 256 * 1024
 
 RECEIVE_BUFFER_BYTES = 256 * 1024
 """One for all sessions: a large value takes few turns of the loop."""
+
+_TOO_MUCH = "all sessions together hold too much"
 
 _buffer = bytearray(RECEIVE_BUFFER_BYTES)
 _buffer_view = memoryview(_buffer)
@@ -58,6 +61,7 @@ class Session(asyncio.BufferedProtocol):
         admit: Callable[["Session", int], str | None],
         gone: Callable[["Session"], None],
         hangups: Hangups,
+        memory: Memory,
         complaints: Complaints,
         log: Any,
     ) -> None:
@@ -67,10 +71,15 @@ class Session(asyncio.BufferedProtocol):
         self._admit = admit
         self._gone = gone
         self._hangups = hangups
+        self._share = Share(memory)
         self._complaints = complaints
         self._log = log
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._current_bytes = 0
+        """Of the message that is answered now."""
+        self._answer_bytes = 0
+        """Of the answer that the client has not read yet."""
         self._arrived = anyio.Event()
         self._writable = anyio.Event()
         self._writable.set()
@@ -119,6 +128,9 @@ class Session(asyncio.BufferedProtocol):
                 self._is_reading = False
                 assert self._transport is not None
                 self._transport.pause_reading()
+        if not self._has_room():
+            self._cut_off(_TOO_MUCH)
+            return
         if not self._splitter.is_mid_message or not self._is_reading:
             self._clear_deadline()
         elif messages or self._deadline is None:
@@ -137,6 +149,7 @@ class Session(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._hangups.forget(self._descriptor)
+        self._share.give_back()
         self._clear_deadline()
         self._writable.set()
         self._scope.cancel()
@@ -151,6 +164,9 @@ class Session(asyncio.BufferedProtocol):
                 while (message := await self._next_message()) is not None:
                     if not await self._answer(message):
                         break
+                    self._current_bytes = 0
+                    if len(message) > LITTLE_BYTES:
+                        self._has_room()
         finally:
             self._transport.close()
 
@@ -162,6 +178,7 @@ class Session(asyncio.BufferedProtocol):
             await self._arrived.wait()
         message = self._waiting.popleft()
         self._waiting_bytes -= len(message)
+        self._current_bytes = len(message)
         if not self._is_reading and not self._is_full(
             MAX_WAITING_MESSAGES // 2, MAX_WAITING_BYTES // 2
         ):
@@ -217,9 +234,27 @@ class Session(asyncio.BufferedProtocol):
         assert self._transport is not None
         if self._transport.is_closing():
             return
+        is_large = len(message) > LITTLE_BYTES
+        if is_large:
+            self._answer_bytes = len(message)
+            if not self._has_room():
+                self._cut_off(_TOO_MUCH)
+                return
         self._transport.write(message)
         if not self._writable.is_set():
             await self._writable.wait()
+        if is_large:
+            self._answer_bytes = 0
+            self._has_room()
+
+    def _has_room(self) -> bool:
+        """For what it holds now."""
+        return self._share.hold(
+            self._splitter.unfinished_bytes
+            + self._waiting_bytes
+            + self._current_bytes
+            + self._answer_bytes
+        )
 
     # Deadlines and ends
 
