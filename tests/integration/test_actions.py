@@ -189,3 +189,26 @@ def test_a_job_that_waits_for_them_is_explained(daemon: Daemon, tmp_path: Path) 
     assert "on_workflow_start" in daemon.torcctl("explain", "a").stdout
     gate.open()
     assert over(daemon, "1").status is W.COMPLETED
+
+
+def test_stopping_the_daemon_waits_for_what_has_begun_and_the_next_one_goes_on(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path, "gate")
+    submit(
+        daemon,
+        tmp_path,
+        {"a": "echo a >> order"},
+        action("on_workflow_start", gate.command, "echo start >> order"),
+    )
+    wait_for(daemon, 1, "running")
+    assert daemon.process is not None
+    with daemon.client() as client:
+        client.call(m.Stop(jobs="wait"))
+    gate.open()
+    assert daemon.process.wait(timeout=30) == 0
+    assert (tmp_path / "order").read_text() == "start\n"
+    daemon.process = None
+    daemon.start()
+    assert over(daemon, "1").status is W.COMPLETED
+    assert (tmp_path / "order").read_text() == "start\na\n"

@@ -274,7 +274,7 @@ class ActionCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """An action as it stands in the newest run. `number` is its position in the spec, from 1;
+    """An action as it stands in the newest run. `number` counts those of the spec from 1;
     `jobs` names its set. It is `blocked` until its trigger comes about, `ready` until it begins,
     and then what its newest command is; `canceled` too when it can no longer begin."""
 
