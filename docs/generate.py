@@ -17,7 +17,7 @@ from msgspec import inspect as mi
 from torcctl import commands
 from torcctl.main import cli
 from torcd.protocol import interface, registry
-from torcd.spec import schema
+from torcd.spec import cluster, policies, schema
 
 DOCS = Path(__file__).parent
 
@@ -88,10 +88,17 @@ _STRUCTS: dict[type, str] = {
     schema.JobSpec: "job",
     schema.FileSpec: "file",
     schema.UserDataSpec: "user_data",
+    policies.ResourceRequirementsSpec: "resource_requirements",
+    policies.FailureHandlerSpec: "failure_handler",
+    policies.FailureRuleSpec: "rule",
+    policies.ActionSpec: "action",
+    cluster.SlurmSchedulerSpec: "slurm_scheduler",
+    cluster.ResourceMonitorSpec: "resource_monitor",
 }
 _SCALARS = "text or whole number or number or `true` or `false`"
 _MAPPINGS = {
     "text": "mapping of texts",
+    _SCALARS: "mapping of values",
     f"{_SCALARS} or list of values": "mapping of values or lists of them",
 }
 _LISTS = {
@@ -100,6 +107,11 @@ _LISTS = {
     "text or `{name, cli_arg}`": "list of names or `{name, cli_arg}`",
     "job": "list of jobs",
     "file": "list of files",
+    "failure_handler": "list of failure_handlers",
+    "rule": "list of rules",
+    "action": "list of actions",
+    "slurm_scheduler": "list of slurm_schedulers",
+    "whole number": "list of whole numbers",
 }
 
 
@@ -177,6 +189,10 @@ _PARTS: dict[str, Callable[[], str]] = {
     "job": lambda: _fields(schema.JobSpec),
     "file": lambda: _fields(schema.FileSpec),
     "user_data": lambda: _fields(schema.UserDataSpec),
+    "resource_requirements": lambda: _fields(policies.ResourceRequirementsSpec),
+    "failure_handler": lambda: _fields(policies.FailureHandlerSpec),
+    "rule": lambda: _fields(policies.FailureRuleSpec),
+    "action": lambda: _fields(policies.ActionSpec),
     "entry": lambda: _fields(schema.Entry),
     "commands": _commands,
     "io_torcd_UserData": lambda: _interface(registry.USER_DATA),

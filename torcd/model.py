@@ -141,6 +141,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: it does not ask, and only the limit of its workflow bounds it."""
     failure_handler: str | None = None
     """The name of one of the workflow's."""
+    scheduler: str | None = None
+    """The name of one of a cluster's; kept, and of no effect on one machine."""
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,6 +246,8 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actions: tuple[Action, ...] = ()
     failure_handlers: tuple[FailureHandler, ...] = ()
     jobs_sort_method: JobsSortMethod = "none"
+    without_effect: dict[str, msgspec.Raw] = {}
+    """Fields of the spec that are for clusters, kept as JSON."""
 
     @property
     def size(self) -> int:

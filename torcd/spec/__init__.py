@@ -9,15 +9,25 @@ parser; a format's own is imported when a file of that format is read.
 from torcd import model
 from torcd.spec import expansion as _expansion
 from torcd.spec.document import Document, default_name, read
+from torcd.spec.policies import (
+    ActionSpec,
+    FailureHandlerSpec,
+    FailureRuleSpec,
+    ResourceRequirementsSpec,
+)
 from torcd.spec.problems import Problem, invalid, most_important, problems
 from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec, WorkflowSpec
 
 __all__ = [
+    "ActionSpec",
     "Document",
     "Entry",
+    "FailureHandlerSpec",
+    "FailureRuleSpec",
     "FileSpec",
     "JobSpec",
     "Problem",
+    "ResourceRequirementsSpec",
     "UserDataSpec",
     "WorkflowSpec",
     "check",

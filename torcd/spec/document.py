@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from torcd.spec import formats, structure
+from torcd.spec import formats, machine, structure
 from torcd.spec.expansion import expansion
 from torcd.spec.problems import (
     Finding,
@@ -56,6 +56,7 @@ def read(text: bytes, *, file: str, format: str | None = None) -> Document:  # n
     decoded = structure.decode(tree)
     del tree  # It may be large, and is of no use any more.
     found = expansion(decoded.spec, directory="/", default_name=default_name(file)).findings
+    found += machine.findings(decoded.spec)
     if decoded.findings:
         found = [*decoded.findings, *_trusted(found, decoded.untrusted)]
     if not found:

@@ -19,6 +19,7 @@ from torcd.spec import commands, cycles
 from torcd.spec.names import Namespace, check_name
 from torcd.spec.parameters import Reader
 from torcd.spec.placeholders import Placeholder
+from torcd.spec.policy_expansion import Policies, schema_problem
 from torcd.spec.problems import Finding, Path, Severity, quoted
 from torcd.spec.regexes import Regexes
 from torcd.spec.schema import Entry, FileSpec, JobSpec, Reference, UserDataSpec, WorkflowSpec
@@ -132,6 +133,7 @@ class _Expander:
         self._regexes = Regexes(
             {"job": self._jobs, "file": self._files, "user_data": self._user_data}
         )
+        self._policies = Policies(spec)
         self._first_group = first_data + user_data.count
         self.by_name: dict[int, int] = {}
         """See `Resolved`."""
@@ -152,6 +154,9 @@ class _Expander:
         resolved = self._regexes.resolve(self._all(unrolled.jobs, self._job), self._first_group)
         self.findings += resolved.findings
         self.by_name = resolved.by_name
+        actions = self._policies.actions(self._jobs)
+        without_effect = self._policies.without_effect()
+        self.findings += said_once(self._policies.findings)
         return model.Workflow(
             key=self._key,
             name=self._name,
@@ -161,6 +166,10 @@ class _Expander:
             directory=str(self._directory),
             jobs=resolved.jobs,
             groups=resolved.groups,
+            actions=actions,
+            failure_handlers=self._policies.failure_handlers,
+            jobs_sort_method=spec.jobs_sort_method or "none",
+            without_effect=without_effect,
             files=self._all(unrolled.files, self._file),
             user_data=self._all(unrolled.user_data, self._item),
         )
@@ -191,7 +200,19 @@ class _Expander:
             data=self._data(item, ("user_data", origin, "data")),
             is_ephemeral=item.is_ephemeral or False,
             available=item.available or "on_completion",
+            schema=self._schema(item, ("user_data", origin, "schema")),
         )
+
+    def _schema(self, item: UserDataSpec, path: Path) -> msgspec.Raw | None:
+        if isinstance(item.schema, msgspec.UnsetType) or bytes(item.schema) == b"null":
+            return None
+        problem = schema_problem(bytes(item.schema))
+        if problem is not None:
+            self._add(path, f"this is no JSON Schema: {problem}")
+            return None
+        message = "this version of torcd keeps the schema, and does not check values against it yet"
+        self._add(path, message, severity="warning")
+        return msgspec.Raw(bytes(item.schema))
 
     def _data(self, item: UserDataSpec, path: Path) -> msgspec.Raw | None:
         if isinstance(item.data, msgspec.UnsetType):
@@ -245,6 +266,9 @@ class _Expander:
             env=job.env or {},
             cwd=None if job.cwd is None else str(self._directory / job.cwd),
             stdio=job.stdio or "separate",
+            resources=self._policies.resources(job, at),
+            failure_handler=self._policies.failure_handler(job, at),
+            scheduler=self._policies.scheduler(job, at),
         )
 
     def _command(self, job: JobSpec, at: Path, inputs: _Inputs) -> str | tuple[str, ...]:

@@ -11,6 +11,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from torcd.model import JobsSortMethod
+from torcd.spec.cluster import ResourceMonitorSpec, Scalar, SlurmSchedulerSpec
+from torcd.spec.policies import ActionSpec, FailureHandlerSpec, ResourceRequirementsSpec
+
 Name = Annotated[str, Meta(description="Not empty, without NUL or line breaks.")]
 Environment = Annotated[
     dict[str, str], Meta(description="Environment variables: names and their texts.")
@@ -32,6 +36,8 @@ _PARAMETER_MODE = (
 _USE_PARAMETERS = "Names of the workflow's parameters that it has as well. Default: none."
 
 _REGEXES = "Regular expressions (Python's), each for all {} in whose names it is found anywhere. "
+
+_NO_EFFECT = "Kept; of no effect on one machine."
 
 Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
@@ -145,6 +151,16 @@ class JobSpec(
         Literal["separate", "combined", "none"] | None,
         Meta(description="Output and error: a file each, one file, nowhere. Default: separate."),
     ] = None
+    resource_requirements: Annotated[
+        str | None,
+        Meta(description="The name of what it asks for. Default: nothing, and no limit."),
+    ] = None
+    failure_handler: Annotated[
+        str | None, Meta(description="The name of the rules for its failures. Default: none.")
+    ] = None
+    scheduler: Annotated[str | None, Meta(description="The name of a scheduler. " + _NO_EFFECT)] = (
+        None
+    )
     parameters: Annotated[
         Parameters | None,
         Meta(description=_PARAMETERS_OF_AN_ITEM.format("job") + "Default: none."),
@@ -199,6 +215,10 @@ class UserDataSpec(
             "moment the value is stored. Default: on_completion."
         ),
     ] = None
+    schema: Annotated[
+        Raw | UnsetType,
+        Meta(description="A JSON Schema (2020-12) that values have to fit. Default: any value."),
+    ] = UNSET
     parameters: Annotated[
         Parameters | None,
         Meta(description=_PARAMETERS_OF_AN_ITEM.format("user_data") + "Default: none."),
@@ -233,34 +253,56 @@ class WorkflowSpec(
     jobs: Annotated[tuple[JobSpec, ...] | None, Meta(description="At least one.")] = None
     files: Annotated[tuple[FileSpec, ...] | None, Meta(description="Default: none.")] = None
     user_data: Annotated[tuple[UserDataSpec, ...] | None, Meta(description="Default: none.")] = None
+    resource_requirements: Annotated[
+        tuple[ResourceRequirementsSpec, ...] | None, Meta(description="Default: none.")
+    ] = None
+    failure_handlers: Annotated[
+        tuple[FailureHandlerSpec, ...] | None, Meta(description="Default: none.")
+    ] = None
+    actions: Annotated[tuple[ActionSpec, ...] | None, Meta(description="Default: none.")] = None
+    jobs_sort_method: Annotated[
+        JobsSortMethod | None,
+        Meta(
+            description="Of jobs of one priority: the first in the spec goes first, or the one "
+            "that asks for most, by these in turn. Default: none."
+        ),
+    ] = None
+    resource_monitor: Annotated[ResourceMonitorSpec | None, Meta(description=_NO_EFFECT)] = None
+    slurm_schedulers: Annotated[
+        tuple[SlurmSchedulerSpec, ...] | None, Meta(description=_NO_EFFECT)
+    ] = None
+    slurm_defaults: Annotated[dict[str, Scalar] | None, Meta(description=_NO_EFFECT)] = None
+    schedulers: Annotated[Raw | UnsetType, Meta(description=f"Old torc's. {_NO_EFFECT}")] = UNSET
+    config: Annotated[Raw | UnsetType, Meta(description=f"Old torc's. {_NO_EFFECT}")] = UNSET
+    compute_node_expiration_buffer_seconds: Annotated[int | None, Meta(description=_NO_EFFECT)] = (
+        None
+    )
+    compute_node_ignore_workflow_completion: Annotated[
+        bool | None, Meta(description=_NO_EFFECT)
+    ] = None
+    compute_node_min_time_for_new_jobs_seconds: Annotated[
+        int | None, Meta(description=_NO_EFFECT)
+    ] = None
+    compute_node_wait_for_healthy_database_minutes: Annotated[
+        int | None, Meta(description=_NO_EFFECT)
+    ] = None
+    compute_node_wait_for_new_jobs_seconds: Annotated[int | None, Meta(description=_NO_EFFECT)] = (
+        None
+    )
+    use_pending_failed: Annotated[bool | None, Meta(description=_NO_EFFECT)] = None
 
 
-NOT_YET: dict[type, frozenset[str]] = {
-    WorkflowSpec: frozenset(
-        {
-            "resource_requirements",
-            "failure_handlers",
-            "actions",
-            "resource_monitor",
-            "jobs_sort_method",
-            "slurm_schedulers",
-            "slurm_defaults",
-            "schedulers",
-            "config",
-            "compute_node_expiration_buffer_seconds",
-            "compute_node_ignore_workflow_completion",
-            "compute_node_min_time_for_new_jobs_seconds",
-            "compute_node_wait_for_healthy_database_minutes",
-            "compute_node_wait_for_new_jobs_seconds",
-        }
-    ),
-    JobSpec: frozenset(
-        {
-            "resource_requirements",
-            "failure_handler",
-            "scheduler",
-        }
-    ),
-    UserDataSpec: frozenset({"schema"}),
-}
-"""Fields of the language that this version knows and cannot honour: refused by that name."""
+WITHOUT_EFFECT = (
+    "resource_monitor",
+    "slurm_schedulers",
+    "slurm_defaults",
+    "schedulers",
+    "config",
+    "compute_node_expiration_buffer_seconds",
+    "compute_node_ignore_workflow_completion",
+    "compute_node_min_time_for_new_jobs_seconds",
+    "compute_node_wait_for_healthy_database_minutes",
+    "compute_node_wait_for_new_jobs_seconds",
+    "use_pending_failed",
+)
+"""Fields of a workflow that are kept as they are."""

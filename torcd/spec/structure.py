@@ -17,7 +17,7 @@ from msgspec import inspect
 
 from torcd.spec import data
 from torcd.spec.problems import MAX_PROBLEMS, Finding, Path, nearest, quoted
-from torcd.spec.schema import NOT_YET, WorkflowSpec
+from torcd.spec.schema import WorkflowSpec
 
 _TYPE = inspect.type_info(WorkflowSpec)
 
@@ -46,21 +46,28 @@ def decode(tree: object) -> Decoded:
 
 
 def _encode_data(tree: object) -> list[Finding]:
-    """Replace each user_data's `data` by its JSON text, or leave it out where it is none."""
+    """Replace what may be any JSON by its text, or leave it out where it is none."""
     findings: list[Finding] = []
-    items = tree.get("user_data") if isinstance(tree, dict) else None
-    for n, item in enumerate(items if isinstance(items, list) else ()):
-        if not isinstance(item, dict) or "data" not in item:
-            continue
-        if item["data"] is None:
-            del item["data"]
-            continue
-        encoded = data.encode(item["data"], ("user_data", n, "data"))
+    if not isinstance(tree, dict):
+        return findings
+
+    def replace(item: object, field: str, path: Path) -> None:
+        if not isinstance(item, dict) or field not in item:
+            return
+        encoded = None if item[field] is None else data.encode(item[field], (*path, field))
         if isinstance(encoded, list):
-            findings += encoded
-            del item["data"]
+            findings.extend(encoded)
+        if isinstance(encoded, msgspec.Raw):
+            item[field] = encoded
         else:
-            item["data"] = encoded
+            del item[field]
+
+    replace(tree, "schedulers", ())
+    replace(tree, "config", ())
+    items = tree.get("user_data")
+    for n, item in enumerate(items if isinstance(items, list) else ()):
+        replace(item, "data", ("user_data", n))
+        replace(item, "schema", ("user_data", n))
     return findings
 
 
@@ -123,7 +130,6 @@ class _Walk:
         if not isinstance(value, dict):
             return self._wrong_type(expected, value, path)
         fields = {field.encode_name: field for field in expected.fields}
-        not_yet = NOT_YET.get(expected.cls, frozenset())
         cleaned: dict[str, object] = {}
         for key, item in value.items():
             name = key if isinstance(key, str) else data.written(key)
@@ -131,14 +137,10 @@ class _Walk:
             if key in fields:
                 if item is not None:
                     cleaned[key] = self.value(fields[key].type, item, place)
-            elif key in not_yet:
-                if item is not None:
-                    message = f"this version of torcd does not support `{key}` yet"
-                    self.findings.append(Finding(place, message))
             else:
                 hint = None
                 if len(self.findings) < MAX_PROBLEMS:
-                    hint = nearest(name, [*fields, *not_yet]) or _fields_hint(fields)
+                    hint = nearest(name, fields) or _fields_hint(fields)
                 self.findings.append(Finding(place, f"unknown field {quoted(name)}", hint))
         for name, field in fields.items():
             if field.required and name not in cleaned:
@@ -248,13 +250,13 @@ def _stand_in(expected: inspect.Type) -> object:
             return {f.encode_name: _stand_in(f.type) for f in expected.fields if f.required}
         case inspect.LiteralType():
             return expected.values[0]
+        case inspect.IntType() | inspect.FloatType():
+            return expected.ge or 0
         case _:
             least: dict[type, Callable[[], object]] = {
                 inspect.VarTupleType: list,
                 inspect.DictType: dict,
                 inspect.BoolType: bool,
-                inspect.IntType: int,
-                inspect.FloatType: float,
             }
             return least.get(type(expected), str)()
 

@@ -1,0 +1,217 @@
+"""Resources, failure handlers, actions, schemas, and the fields that are only kept."""
+
+import msgspec
+import pytest
+
+from torcd import model, spec
+from torcd.spec import (
+    ActionSpec,
+    FailureHandlerSpec,
+    FailureRuleSpec,
+    JobSpec,
+    ResourceRequirementsSpec,
+    UserDataSpec,
+    WorkflowSpec,
+)
+from torcd.spec.amounts import duration_seconds, memory_bytes
+
+
+def expand(*jobs: JobSpec, **fields: object) -> model.Workflow:
+    written = msgspec.structs.replace(WorkflowSpec(jobs=jobs), **fields)
+    arrived = msgspec.json.decode(msgspec.json.encode(written), type=WorkflowSpec)
+    return spec.expand(arrived, directory="/", default_name="w")
+
+
+def warnings(*jobs: JobSpec, **fields: object) -> list[tuple[str, str]]:
+    written = msgspec.structs.replace(WorkflowSpec(jobs=jobs), **fields)
+    found = spec.check(written)
+    assert {p.severity for p in found} <= {"warning"}
+    return [(p.path, p.message) for p in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("512k", 512 * 1024),
+        ("2g", 2 * 1024**3),
+        ("1.5M", 1536 * 1024),
+        ("3 GiB", 3 * 1024**3),
+        ("1tb", 1024**4),
+        ("100", 100),
+        ("", None),
+        ("0g", None),
+        ("-1g", None),
+        ("2x", None),
+        ("g", None),
+        ("1e9", None),
+    ],
+)
+def test_memory_is_read_in_units_of_1024(text: str, amount: int | None) -> None:
+    assert memory_bytes(text) == amount
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("PT30M", 1800),
+        ("PT2H", 7200),
+        ("P0DT1H", 3600),
+        ("P1DT12H", 129_600),
+        ("P2W", 1_209_600),
+        ("PT1H30M15.5S", 5415.5),
+        ("PT0,5S", 0.5),
+        ("PT0S", None),
+        ("P", None),
+        ("PT", None),
+        ("P1DT", None),
+        ("P1M", None),
+        ("P1Y", None),
+        ("1h", None),
+        ("PT1M1H", None),
+        ("PT-1H", None),
+        ("P999999999999W", None),
+    ],
+)
+def test_durations_are_those_of_iso_8601_of_a_fixed_length(
+    text: str, seconds: float | None
+) -> None:
+    assert duration_seconds(text) == seconds
+
+
+def test_a_job_asks_for_what_it_names_and_jobs_share_it() -> None:
+    small = ResourceRequirementsSpec(
+        name="small_2", num_cpus=2, memory="1g", num_gpus=1, runtime="PT1M"
+    )
+    first, second, third = expand(
+        JobSpec(name="a{i}", command="x", resource_requirements="small_{i}", parameters={"i": 2}),
+        JobSpec(command="x", resource_requirements="small_2"),
+        JobSpec(command="x"),
+        resource_requirements=(small,),
+    ).jobs
+    assert first.resources == model.Resources(
+        num_cpus=2, memory_bytes=1024**3, num_gpus=1, runtime_seconds=60
+    )
+    assert first.resources is second.resources
+    assert third.resources is None
+
+
+def test_failure_handlers_are_kept_and_said_not_to_act() -> None:
+    rules = (
+        FailureRuleSpec(exit_codes=(1, -9), recovery_script="fix", max_retries=0, backoff=0.5),
+        FailureRuleSpec(match_all_exit_codes=True, on=("oom",)),
+    )
+    fields = {"failure_handlers": (FailureHandlerSpec(name="again", rules=rules),)}
+    jobs = [JobSpec(command="x", failure_handler="again") for _ in range(3)]
+    workflow = expand(*jobs, **fields)
+    assert {job.failure_handler for job in workflow.jobs} == {"again"}
+    assert workflow.failure_handlers == (
+        model.FailureHandler(
+            name="again",
+            rules=(
+                model.FailureRule(
+                    exit_codes=(1, -9), recovery_script="fix", max_retries=0, backoff_seconds=0.5
+                ),
+                model.FailureRule(match_all_exit_codes=True, on=(model.Reason.OOM,)),
+            ),
+        ),
+    )
+    assert warnings(*jobs, **fields) == [
+        (
+            "jobs[0].failure_handler",
+            "this version of torcd keeps failure handlers, and does not retry jobs yet",
+        )
+    ]
+
+
+def test_actions_know_their_jobs_by_name_and_by_regex() -> None:
+    workflow = expand(
+        *(JobSpec(name=name, command="x") for name in ("a", "b1", "b2", "c")),
+        actions=(
+            ActionSpec(
+                trigger_type="on_workflow_start", action_type="run_commands", commands=("one",)
+            ),
+            ActionSpec(
+                trigger_type="on_jobs_complete",
+                action_type="run_commands",
+                commands=("two", "three"),
+                jobs=("c", "b1"),
+                job_name_regexes=("^b",),
+                persistent=True,
+            ),
+        ),
+    )
+    assert workflow.actions == (
+        model.Action(trigger="on_workflow_start", commands=("one",)),
+        model.Action(
+            trigger="on_jobs_complete",
+            commands=("two", "three"),
+            jobs=(model.JobKey(2), model.JobKey(3), model.JobKey(4)),
+            persistent=True,
+        ),
+    )
+
+
+def test_schedule_nodes_is_taken_and_named_as_without_effect() -> None:
+    action = ActionSpec(
+        trigger_type="on_jobs_ready",
+        action_type="schedule_nodes",
+        jobs=("a",),
+        scheduler="s",
+        scheduler_type="slurm",
+        num_allocations=2,
+    )
+    job = JobSpec(name="a", command="x")
+    assert expand(job, actions=(action,)).actions == ()
+    assert warnings(job, actions=(action,)) == [
+        ("actions[0].action_type", "schedule_nodes has no effect on one machine")
+    ]
+
+
+FOR_CLUSTERS = b"""
+jobs: [{name: a, command: x, scheduler: s}]
+slurm_schedulers: [{name: s, account: me, nodes: 2, walltime: "01:00:00"}]
+slurm_defaults: {qos: high, requeue: true, nice: 5, share: 0.5}
+resource_monitor: {enabled: true, granularity: time_series, sample_interval_seconds: 5}
+schedulers: {slurm_schedulers: [{name: x}]}
+config: {compute_node_resource_stats: {cpu: true}}
+compute_node_expiration_buffer_seconds: 60
+compute_node_ignore_workflow_completion: false
+compute_node_wait_for_healthy_database_minutes: 1
+compute_node_wait_for_new_jobs_seconds: 0
+use_pending_failed: true
+jobs_sort_method: gpus_runtime_memory
+"""
+
+
+def test_what_is_for_clusters_is_kept_and_named_once_each() -> None:
+    document = spec.read(FOR_CLUSTERS, file="w.yaml")
+    workflow = spec.expand(document.spec, directory="/", default_name="w")
+    kept = {name: msgspec.json.decode(text) for name, text in workflow.without_effect.items()}
+    assert kept["slurm_defaults"] == {"qos": "high", "requeue": True, "nice": 5, "share": 0.5}
+    assert kept["config"] == {"compute_node_resource_stats": {"cpu": True}}
+    assert kept["slurm_schedulers"][0]["walltime"] == "01:00:00"
+    assert workflow.jobs[0].scheduler == "s"
+    assert workflow.jobs_sort_method == "gpus_runtime_memory"
+    assert {p.path for p in document.warnings} == {*kept, "jobs[0].scheduler"}
+    assert all("effect" in p.message for p in document.warnings)
+
+
+def test_a_schema_is_kept_and_said_not_to_be_checked() -> None:
+    item = UserDataSpec(name="v", schema=msgspec.Raw(b'{"type": "integer"}'))
+    (data,) = expand(JobSpec(command="x"), user_data=(item,)).user_data
+    assert bytes(data.schema or b"") == b'{"type": "integer"}'
+    ((path, message),) = warnings(JobSpec(command="x"), user_data=(item,))
+    assert path == "user_data[0].schema"
+    assert "does not check values" in message
+
+
+def test_asking_for_more_than_this_machine_has_is_a_warning() -> None:
+    text = b"""{jobs: [{command: "x", resource_requirements: "r"}],
+    resource_requirements: [{name: "r", num_cpus: 99999, memory: "900p", num_gpus: 9999}]}"""
+    document = spec.read(text, file="w.json5")
+    assert [(p.path.rpartition(".")[2], p.severity) for p in document.warnings] == [
+        ("num_cpus", "warning"),
+        ("memory", "warning"),
+        ("num_gpus", "warning"),
+    ]
+    assert "asks for 99999 CPUs, and this machine has" in document.warnings[0].message
