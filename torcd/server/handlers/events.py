@@ -8,7 +8,7 @@ from torcd.server.calls import Call
 from torcd.server.context import Context
 
 PAGE = 1_000
-"""Events read from the database at a time when a follower catches up."""
+"""Events read from the database at a time."""
 
 
 async def list_events(context: Context, parameters: m.ListEvents, call: Call) -> m.EventsReply:
@@ -16,8 +16,15 @@ async def list_events(context: Context, parameters: m.ListEvents, call: Call) ->
     if parameters.workflow_key is not None:
         key = await context.workflow_key(parameters.workflow_key)
     await context.controller.settled()
-    found = await context.controller.store.happenings(parameters.since or 1, workflow_key=key)
-    return m.EventsReply([await _event(context, happening) for happening in found])
+    number = max(parameters.since or 1, 1) - 1
+    found: list[m.Event] = []
+    # Page by page, so that others are served meanwhile.
+    while page := await context.controller.store.happenings(
+        number + 1, workflow_key=key, limit=PAGE
+    ):
+        found += [await _event(context, happening) for happening in page]
+        number = page[-1].number
+    return m.EventsReply(found)
 
 
 async def follow_events(context: Context, parameters: m.FollowEvents, call: Call) -> m.EventReply:

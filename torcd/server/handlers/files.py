@@ -43,7 +43,15 @@ def _info(file: File, producers: list[str], consumers: list[str]) -> m.FileInfo:
         path=file.path,
         exists=facts is not None,
         size_bytes=None if facts is None else facts.st_size,
-        modified_at=None if facts is None else rfc3339(Timestamp(facts.st_mtime_ns // 1000)),
+        modified_at=None if facts is None else _modified_at(facts.st_mtime_ns),
         producers=producers,
         consumers=consumers,
     )
+
+
+def _modified_at(nanoseconds: int) -> str | None:
+    """None for a time that no calendar has; a file can be given any."""
+    try:
+        return rfc3339(Timestamp(nanoseconds // 1000))
+    except OverflowError:
+        return None

@@ -1,7 +1,7 @@
 """Attempts and what became of them."""
 
 from torcd.controller.layout import Layout
-from torcd.model import JobKey
+from torcd.model import JobKey, JobStatus, Timestamp
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339
 from torcd.scheduler.state import Running, WorkflowNode
@@ -20,21 +20,29 @@ async def list_results(context: Context, parameters: m.ListResults, call: Call) 
         if run_id is None and not parameters.all_runs:
             run_id = node.run_id
         await context.controller.settled()
+        # What runs is only known to memory: it is written down when it is over. As of before the
+        # rows are read, or an attempt that ends in between would be in neither.
+        running = {
+            job.state.attempt_key: job.state.started_at
+            for job in node.jobs.values()
+            if isinstance(job.state, Running)
+        }
         rows = await context.controller.store.attempts(key, run_id=run_id, job_keys=jobs)
         layout = Layout(context.state_dir)
-        results = [_result(node, layout, row) for row in rows]
+        results = [_result(node, layout, row, running.get(row.key)) for row in rows]
         return m.ResultsReply([result for result in results if result is not None])
 
 
-def _result(node: WorkflowNode, layout: Layout, row: AttemptRow) -> m.Result | None:
+def _result(
+    node: WorkflowNode, layout: Layout, row: AttemptRow, running_since: Timestamp | None
+) -> m.Result | None:
     """None for an attempt that has not started."""
     job = node.jobs[row.job_key]
     status, started_at = row.status, row.started_at
     if row.ended_at is None:
-        # What runs is only known to memory: it is written down when it is over.
-        if not isinstance(job.state, Running) or job.state.attempt_key != row.key:
+        if running_since is None:
             return None
-        status, started_at = job.state.status, job.state.started_at
+        status, started_at = JobStatus.RUNNING, running_since
     stdout, stderr = layout.log_paths(
         node.key, row.job_key, row.run_id, row.attempt_id, job.job.stdio
     )

@@ -18,9 +18,18 @@ FOLLOW_INTERVAL_SECONDS = 0.05
 async def list_workflows(
     context: Context, parameters: m.ListWorkflows, call: Call
 ) -> m.WorkflowsReply:
+    store = context.controller.store
+    rows = await store.workflows()
+    # Only then, so that what memory tells of them is on disk.
     await context.controller.settled()
-    rows = await context.controller.store.workflows()
-    return m.WorkflowsReply([_info(context, row) for row in rows])
+    in_memory = context.controller.scheduler.workflows
+    infos = []
+    for row in rows:
+        if row.jobs is None and row.key not in in_memory:
+            # It has ended meanwhile, and memory has let it go: now the row has it all.
+            row = await store.workflow(row.key) or row
+        infos.append(_info(context, row))
+    return m.WorkflowsReply(infos)
 
 
 async def get_workflow(context: Context, parameters: m.GetWorkflow, call: Call) -> m.WorkflowReply:
@@ -44,9 +53,10 @@ async def follow_workflow(
 async def describe(context: Context, key: WorkflowKey) -> m.WorkflowReply:
     """A workflow as it is on disk now. Raises UnknownWorkflow."""
     async with context.controller.workflow(key) as node:
-        await context.controller.settled()
         row = await context.controller.store.workflow(key)
         assert row is not None
+        # Only then, so that what memory tells of it is on disk.
+        await context.controller.settled()
         info = _info(context, row)
         return m.WorkflowReply(msgspec.structs.replace(info, actions=count_by_status(node)))
 
