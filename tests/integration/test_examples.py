@@ -218,6 +218,27 @@ def test_a_consumer_starts_while_its_producer_runs(user: User, examples: Path) -
     assert user.torcctl("logs", "server") == "hello, server\n"
 
 
+def test_actions_run_around_the_jobs_and_their_failure_changes_nothing(
+    user: User, examples: Path
+) -> None:
+    directory = examples / "features"
+    user.torcctl("run", "actions.yaml", cwd=directory)
+    assert (directory / "report.txt").read_text() == "1\n2\n3\n"
+    assert not (directory / "temp").exists()
+    assert (directory / "progress.txt").read_text().splitlines() == [
+        "started",
+        "ended: simulate_1 simulate_2 simulate_3",
+        "over",
+    ]
+    listed = json.loads(user.torcctl("actions", "--json"))["items"]
+    assert [action["status"] for action in listed] == [
+        "completed",
+        "completed",
+        "failed",
+        "completed",
+    ]
+
+
 # The demo
 
 
