@@ -137,6 +137,17 @@ def test_garbage_costs_only_its_sender(daemon: Daemon, garbage: bytes) -> None:
     assert "parameters" in ask(daemon, "io.torcd.Manager.GetStatus")
 
 
+@pytest.mark.parametrize("text", [b"NaN", b"-Infinity", b'"\\ud800"', b"[1,"])
+def test_a_value_that_is_no_json_is_told_so(daemon: Daemon, text: bytes) -> None:
+    key = daemon.submit(JOB)
+    call = b'{"method":"io.torcd.UserData.Store","parameters":{"name":"v","data":%s}}\0'
+    with connect(daemon) as sock:
+        sock.sendall(call % text)
+        assert receive(sock)["error"] == "io.torcd.UserData.InvalidValue"
+        assert receive(sock) is None
+    assert ask(daemon, "io.torcd.UserData.Fetch", name="v", workflow_key=key)["parameters"]
+
+
 def test_a_message_without_end_is_cut_off(daemon: Daemon) -> None:
     with connect(daemon) as sock, pytest.raises((BrokenPipeError, ConnectionResetError)):
         sock.sendall(b"x" * (40 << 20))

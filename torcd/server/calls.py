@@ -8,9 +8,13 @@ import msgspec
 
 from torcd import errors
 from torcd.protocol.registry import INTERFACES, Method, full_name
-from torcd.protocol.user_data import Fetch
+from torcd.protocol.user_data import Fetch, Store
 
 _FETCH = full_name(Fetch)
+_STORE = full_name(Store)
+
+_HEAD_BYTES = 1_000
+"""Where in a message its method is looked for when the message cannot be decoded."""
 
 Send = Callable[[msgspec.Struct], Awaitable[None]]
 
@@ -72,6 +76,14 @@ class Dispatcher:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _invalid(str(error)) from None
         return await handler.function(self._context, parameters, call)
+
+
+def not_understood(message: bytes, error: errors.InvalidMessage) -> errors.TorcError:
+    """What to answer to a message that is no call: most often one with a value that is no JSON."""
+    problem = f"{error}; messages are strict JSON in UTF-8 (no NaN, no half of a surrogate pair)"
+    if _STORE.encode() in message[:_HEAD_BYTES]:
+        return errors.InvalidValue(problem, name="", problem=str(error))
+    return errors.InvalidParameter(problem, parameter="")
 
 
 def _unknown(method: str) -> errors.ProtocolError:

@@ -30,7 +30,7 @@ from anyio.abc import TaskGroup
 from torcd import errors
 from torcd.protocol import envelope
 from torcd.protocol.framing import Splitter
-from torcd.server.calls import Call, Dispatcher
+from torcd.server.calls import Call, Dispatcher, not_understood
 from torcd.server.complaints import Complaints
 from torcd.server.hangups import Hangups
 from torcd.server.memory import LITTLE_BYTES, Memory, Share
@@ -202,7 +202,8 @@ class Session(asyncio.BufferedProtocol):
         try:
             raw = envelope.decode_call(message)
         except errors.InvalidMessage as error:
-            self._cut_off(str(error))
+            # It may be a value that is no JSON: say so, before nothing more is taken from them.
+            await self._write(envelope.encode_error(not_understood(message, error)))
             return False
         call = Call(raw.method, raw.parameters, bool(raw.more), self.peer_uid, self._send_part)
         try:
