@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 LANGUAGES = {"console", "sh", "text", "varlink"}
-SPEC_LANGUAGES = {"json5", "json", "yaml", "toml"}
+SPEC_LANGUAGES = {"json5", "json", "yaml", "toml", "kdl"}
 
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 

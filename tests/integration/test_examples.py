@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.daemon_process import BIN, processes_mentioning
@@ -20,7 +21,7 @@ from torcd import spec
 
 SPECS = sorted(
     str(file.relative_to(EXAMPLES))
-    for suffix in (".json5", ".yaml", ".toml", ".json")
+    for suffix in (".json5", ".yaml", ".toml", ".json", ".kdl")
     for file in EXAMPLES.rglob(f"*{suffix}")
     if file.name not in ("inputs.json", "word_count.json5")
 )
@@ -162,7 +163,7 @@ def _top_words(directory: Path) -> list[tuple[str, int]]:
 # Formats and features
 
 
-@pytest.mark.parametrize("suffix", ["json5", "yaml", "toml", "json"])
+@pytest.mark.parametrize("suffix", ["json5", "yaml", "toml", "json", "kdl"])
 def test_a_workflow_is_the_same_in_every_format(user: User, examples: Path, suffix: str) -> None:
     directory = examples / "formats"
     user.torcctl("run", f"greeting.{suffix}", cwd=directory)
@@ -170,10 +171,23 @@ def test_a_workflow_is_the_same_in_every_format(user: User, examples: Path, suff
     assert json.loads(user.torcctl("logs", "greet")) == ["world", "everybody"]
     assert user.torcctl("logs", "count") == "5\n"
 
-    def read(name: str) -> spec.WorkflowSpec:
-        return spec.read((directory / name).read_bytes(), file=name).spec
+    def read(name: str) -> bytes:
+        return msgspec.json.encode(spec.read((directory / name).read_bytes(), file=name).spec)
 
-    assert read(f"greeting.{suffix}") == read("greeting.json5")
+    assert read(f"greeting.{suffix}").replace(b", ", b",") == read("greeting.json5")
+
+
+def test_parameters_make_jobs_and_references_gather_them(user: User, examples: Path) -> None:
+    directory = examples / "features"
+    user.torcctl("run", "parameters.yaml", cwd=directory)
+    assert directory.joinpath("all_10.txt").read_text() == "".join(
+        f"size 10, seed {seed}\n" for seed in (1, 2, 3)
+    )
+
+
+def test_a_regex_is_a_barrier(user: User, examples: Path) -> None:
+    user.torcctl("run", "regexes.yaml", cwd=examples / "features")
+    assert {user.torcctl("logs", f"compare_{n:02d}") for n in (1, 20)} == {"20\n"}
 
 
 def test_commands_are_texts_or_lists(user: User, examples: Path) -> None:

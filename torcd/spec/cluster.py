@@ -47,4 +47,5 @@ class ResourceMonitorSpec(
         Meta(description="How much it keeps."),
     ] = None
     sample_interval_seconds: Annotated[int | None, Meta(description="How often it looks.")] = None
+    metrics: Annotated[tuple[str, ...] | None, Meta(description="What it keeps.")] = None
     generate_plots: Annotated[bool | None, Meta(description="Whether it draws.")] = None

@@ -77,6 +77,8 @@ def _prepare(value: object, path: Path, depth: int, findings: list[Finding]) -> 
             return [_prepare(v, (*path, n), depth + 1, findings) for n, v in enumerate(value)]
         case WrittenNumber():
             return msgspec.Raw(value.text.encode())
+        case msgspec.Raw():
+            return value  # JSON that was written as such; what is wrong with it is told later
         case float() if not math.isfinite(value):
             name = "NaN" if math.isnan(value) else "Infinity"
             findings.append(Finding(path, f"{name} is not JSON", "write null, or a text"))

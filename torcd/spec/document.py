@@ -76,8 +76,6 @@ def _format_of(file: str) -> str:
     if suffix in formats.SUFFIXES:
         return formats.SUFFIXES[suffix]
     known = ", ".join(formats.SUFFIXES)
-    if suffix == ".kdl":
-        raise formats.SpecSyntaxError("this version of torcd does not read KDL yet")
     what = f"the suffix {quoted(suffix)} is of no known format" if suffix else "it has no suffix"
     raise formats.SpecSyntaxError(what, hint=f"name it {known}, or say --spec-format")
 

@@ -1,8 +1,8 @@
 """Items with parameters become one item for each combination of values, in the order written.
 
-A job is the exception if the parameters are in nothing but its lists of references: one that says
-which combinations it waits for, and has a name without any, is one job that waits for all of them.
-That is what such a job says in torc's examples.
+A parameter that a named job has in nothing but its lists of references does not make it several:
+the job refers to what all values of it stand for. That is what such a job says in torc's examples,
+where `report_{dataset}` waits for `analyze_{dataset}_{kind}` of each kind.
 
 Names are put together first, since everything refers to them; the rest of an item is made when it
 is asked for, so that a million jobs are not kept twice.
@@ -10,7 +10,7 @@ is asked for, so that a million jobs are not kept twice.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import msgspec
 
@@ -53,6 +53,8 @@ class _Source(msgspec.Struct, Generic[Item]):
     combinations: Combinations | None = None
     makers: dict[str, Maker] = {}
     """Of the fields that parameters are in."""
+    gathered: list[list[tuple[int, ...]]] | None = None
+    """Of each copy the combinations that its references are for, where these are several."""
 
     def copies(self) -> Iterator[Item]:
         if self.combinations is None:
@@ -60,6 +62,14 @@ class _Source(msgspec.Struct, Generic[Item]):
             return
         makers = self.makers.items()
         plain = _without_parameters(self.item)
+        for several in self.gathered or ():
+            fields = {
+                field: _together(make, several) if field in _REFERENCES else make(several[0])
+                for field, make in makers
+            }
+            yield msgspec.structs.replace(plain, **fields)
+        if self.gathered is not None:
+            return
         for indexes in self.combinations.indexes():
             yield msgspec.structs.replace(plain, **{field: make(indexes) for field, make in makers})
 
@@ -67,6 +77,8 @@ class _Source(msgspec.Struct, Generic[Item]):
         if self.combinations is None or "name" not in self.makers:
             return [self.item.name] * self.count
         make = self.makers["name"]
+        if self.gathered is not None:
+            return [str(make(several[0])) for several in self.gathered]
         return [str(make(indexes)) for indexes in self.combinations.indexes()]
 
 
@@ -109,10 +121,12 @@ class Unrolled(Generic[Item]):
             return _Source(item)
         compiler = Compiler(combinations)
         makers: dict[str, Maker] = {}
-        used: set[int] = set()
+        used_in_references: set[int] = set()
+        used_outside: set[int] = set()
         for field in item.__struct_fields__:
             if field in _PARAMETERS:
                 continue
+            used = used_in_references if field in _REFERENCES else used_outside
             make = _maker(compiler, getattr(item, field), (*path, field), field in REGEXES, used)
             if make is not None:
                 makers[field] = make
@@ -120,13 +134,10 @@ class Unrolled(Generic[Item]):
             self.is_whole = False
             self.findings += compiler.findings
             return _Source(item)
-        only_refers = makers.keys() <= _REFERENCES and len(used) == len(combinations.names)
-        if only_refers and item.name:
-            together = {
-                field: _together(getattr(item, field), make, combinations)
-                for field, make in makers.items()
-            }
-            return _Source(msgspec.structs.replace(_without_parameters(item), **together))
+        all_are_used = len(used_in_references | used_outside) == len(combinations.names)
+        if item.name and all_are_used and not used_in_references <= used_outside:
+            gathered = _gathered(combinations, sorted(used_outside))
+            return _Source(item, len(gathered), combinations, makers, gathered)
         return _Source(item, combinations.count, combinations, makers)
 
 
@@ -149,13 +160,18 @@ def _without_parameters(item: Item) -> Item:
     return msgspec.structs.replace(item, parameters=None, parameter_mode=None, use_parameters=None)
 
 
-def _together(entries: Sequence[object], make: Maker, combinations: Combinations) -> object:
-    """The entries of a list for all combinations, each once."""
-    found: dict[object, None] = {}
-    copies = [make(indexes) for indexes in combinations.indexes()]
-    for n in range(len(entries)):
-        found.update((copy[n], None) for copy in copies)  # type: ignore[index]
-    return tuple(found)
+def _gathered(combinations: Combinations, places: Sequence[int]) -> list[list[tuple[int, ...]]]:
+    """The combinations, those together that agree in the parameters at these places."""
+    found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for indexes in combinations.indexes():
+        found.setdefault(tuple([indexes[place] for place in places]), []).append(indexes)
+    return list(found.values())
+
+
+def _together(make: Maker, several: Sequence[tuple[int, ...]]) -> object:
+    """The entries of a list for all these combinations, each once, in the order of the list."""
+    copies = cast("list[tuple[object, ...]]", [make(indexes) for indexes in several])
+    return tuple(dict.fromkeys(entry for entries in zip(*copies, strict=True) for entry in entries))
 
 
 def _maker(

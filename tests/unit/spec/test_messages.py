@@ -33,14 +33,13 @@ def test_the_facts_are_the_same_problems_as_the_message(path: Path) -> None:
         (
             "spec.txt",
             'spec.txt: the suffix ".txt" is of no known format '
-            "(name it .json5, .json, .yaml, .yml, .toml, or say --spec-format)",
+            "(name it .json5, .json, .yaml, .yml, .toml, .kdl, or say --spec-format)",
         ),
         (
             "spec",
             "spec: it has no suffix "
-            "(name it .json5, .json, .yaml, .yml, .toml, or say --spec-format)",
+            "(name it .json5, .json, .yaml, .yml, .toml, .kdl, or say --spec-format)",
         ),
-        ("spec.kdl", "spec.kdl: this version of torcd does not read KDL yet"),
     ],
 )
 def test_a_file_of_no_known_format_is_refused(file: str, message: str) -> None:

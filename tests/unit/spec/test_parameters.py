@@ -191,6 +191,18 @@ def test_a_job_whose_parameters_are_only_in_its_references_is_one_that_waits_for
     assert last.input_files == (6, 7)
 
 
+def test_a_parameter_that_is_only_in_references_is_gathered_for_each_of_the_others() -> None:
+    workflow = expand(
+        JobSpec(name="t_{a}_{b}", command="x", use_parameters=("a", "b")),
+        JobSpec(
+            name="r_{a}", command="y {a}", depends_on=("t_{a}_{b}",), use_parameters=("a", "b")
+        ),
+        parameters={"a": "1:2", "b": "[x,y]"},
+    )
+    assert names(workflow)[4:] == ["r_1", "r_2"]
+    assert [job.depends_on for job in workflow.jobs[4:]] == [(1, 2), (3, 4)]
+
+
 @settings(deadline=None)
 @given(
     st.dictionaries(

@@ -45,8 +45,9 @@ SUFFIXES = {
     ".yaml": "yaml",
     ".yml": "yaml",
     ".toml": "toml",
+    ".kdl": "kdl",
 }
-FORMATS = {"json5": "json5", "json": "json5", "yaml": "yaml", "toml": "toml"}
+FORMATS = {"json5": "json5", "json": "json5", "yaml": "yaml", "toml": "toml", "kdl": "kdl"}
 """What a format may be called, and the module that reads it."""
 
 

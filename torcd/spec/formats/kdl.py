@@ -1,0 +1,167 @@
+"""KDL, in the form of torc's examples: a node for each item, its name as the argument.
+
+    job "work" {
+        command "python work.py"
+        depends_on "first" "second"
+        input_file "table" cli_arg="--table"
+    }
+
+Fields are properties or nodes; several arguments, or a node again, make a list. What a node means
+goes by the field's type, so that a list of one is a list. Lists may be named in the singular. The
+text of `data`, `schema`, `config` and `schedulers` is JSON. ckdl parses; it tells no places.
+"""
+
+from collections.abc import Set
+
+import ckdl
+import msgspec
+from msgspec import inspect
+
+from torcd.spec.formats import DUPLICATE_KEY, TOO_DEEP, SpecSyntaxError
+from torcd.spec.problems import Path, Position
+from torcd.spec.schema import WorkflowSpec
+
+_MAX_DEPTH = 128
+
+_SINGULAR = {
+    "job": "jobs",
+    "file": "files",
+    "failure_handler": "failure_handlers",
+    "slurm_scheduler": "slurm_schedulers",
+    "action": "actions",
+    "depends_on_job": "depends_on",
+    "input_file": "input_files",
+    "output_file": "output_files",
+    "command": "commands",
+    "rule": "rules",
+    "job_name_regex": "job_name_regexes",
+    "depends_on_regex": "depends_on_regexes",
+}
+"""Taken for the field where a struct has that and not the other."""
+
+
+def load(text: str) -> object:
+    try:
+        document = ckdl.parse(text, version="detect")
+    except (ckdl.ParseError, ValueError, OverflowError) as problem:
+        raise SpecSyntaxError(f"not KDL: {problem}") from None
+    info = inspect.type_info(WorkflowSpec)
+    assert isinstance(info, inspect.StructType)
+    tree: dict[str, object] = {}
+    for node in document.nodes:
+        _add_field(tree, info, node)
+    return tree
+
+
+def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
+    return {}
+
+
+def _add_field(tree: dict[str, object], struct: inspect.StructType, node: ckdl.Node) -> None:
+    fields = {field.encode_name: field.type for field in struct.fields}
+    name = node.name
+    if name not in fields and _SINGULAR.get(name) in fields:
+        name = _SINGULAR[name]
+    expected = _plain(fields[name]) if name in fields else None
+    if isinstance(expected, inspect.VarTupleType):
+        items = tree.setdefault(name, [])
+        assert isinstance(items, list)
+        items += _items(expected, node)
+        return
+    if name in tree:
+        raise SpecSyntaxError(DUPLICATE_KEY.format(name))
+    match expected:
+        case inspect.RawType():
+            tree[name] = _json(node)
+        case inspect.StructType():
+            tree[name] = _struct(expected, node, named=False)
+        case _:
+            tree[name] = _value(node, 0)
+
+
+def _items(expected: inspect.VarTupleType, node: ckdl.Node) -> list[object]:
+    item = _plain(expected.item_type)
+    if isinstance(item, inspect.StructType):
+        return [_struct(item, node, named=True)]
+    values = [_scalar(value) for value in node.args]
+    if node.properties and len(values) == 1:
+        return [{"name": values[0], **_properties(node)}]
+    if not values or node.properties or node.children:
+        raise SpecSyntaxError(f"`{node.name}` has no value", hint=f'write {node.name} "…"')
+    return list(values)
+
+
+def _struct(expected: inspect.StructType, node: ckdl.Node, *, named: bool) -> dict[str, object]:
+    tree: dict[str, object] = {}
+    has_name = any(field.encode_name == "name" for field in expected.fields)
+    if node.args and not (named and has_name and len(node.args) == 1):
+        hint = "fields are nodes within its braces, or properties"
+        raise SpecSyntaxError(f"`{node.name}` has more arguments than a name", hint=hint)
+    if node.args:
+        tree["name"] = _scalar(node.args[0])
+    for name, value in _properties(node).items():
+        if name in tree:
+            raise SpecSyntaxError(DUPLICATE_KEY.format(name))
+        fields = {field.encode_name: _plain(field.type) for field in expected.fields}
+        is_list = isinstance(fields.get(name), inspect.VarTupleType)
+        is_json = isinstance(fields.get(name), inspect.RawType) and isinstance(value, str)
+        tree[name] = [value] if is_list else _raw(value) if is_json else value
+    for child in node.children:
+        _add_field(tree, expected, child)
+    return tree
+
+
+def _json(node: ckdl.Node) -> object:
+    if len(node.args) == 1 and not node.children and not node.properties:
+        value = _scalar(node.args[0])
+        return _raw(value) if isinstance(value, str) else value
+    return _value(node, 0)
+
+
+def _raw(text: object) -> msgspec.Raw:
+    return msgspec.Raw(str(text).encode(errors="replace"))
+
+
+def _value(node: ckdl.Node, depth: int) -> object:
+    """Of a node without a struct of its own: a mapping, a list, or one value."""
+    if depth > _MAX_DEPTH:
+        raise SpecSyntaxError(TOO_DEEP)
+    if node.children or node.properties:
+        if node.args:
+            raise SpecSyntaxError(f"`{node.name}` has both a value and fields")
+        mapping = _properties(node)
+        for child in node.children:
+            if child.name in mapping:
+                raise SpecSyntaxError(DUPLICATE_KEY.format(child.name))
+            mapping[child.name] = _value(child, depth + 1)
+        return mapping
+    values = [_scalar(value) for value in node.args]
+    if not values:
+        raise SpecSyntaxError(f"`{node.name}` has no value", hint=f'write {node.name} "…"')
+    return values[0] if len(values) == 1 else values
+
+
+def _properties(node: ckdl.Node) -> dict[str, object]:
+    return {name: _scalar(value) for name, value in node.properties.items()}
+
+
+def _scalar(value: object) -> object:
+    return value.value if isinstance(value, ckdl.Value) else value
+
+
+def _plain(expected: inspect.Type) -> inspect.Type:
+    """Without its description, and without null."""
+    while True:
+        if isinstance(expected, inspect.Metadata):
+            expected = expected.type
+        elif isinstance(expected, inspect.UnionType):
+            members = [
+                member
+                for member in expected.types
+                if not isinstance(member, inspect.NoneType | inspect.CustomType)
+            ]
+            if len(members) != 1:
+                return expected
+            expected = members[0]
+        else:
+            return expected
