@@ -162,10 +162,20 @@ def value(connection: sqlite3.Connection, key: DataKey, revision: int | None) ->
     return None if row is None else msgspec.convert(row, RevisionRow)
 
 
-def revisions(connection: sqlite3.Connection, key: DataKey) -> list[RevisionRow]:
-    rows = connection.execute(_HISTORY, (key,)).fetchall()
+def revisions(
+    connection: sqlite3.Connection, key: DataKey, max_bytes: int | None
+) -> list[RevisionRow] | None:
+    """All, oldest first; None if their values together have more than `max_bytes`."""
+    found = []
+    size = 0
+    for row in connection.execute(_HISTORY, (key,)):
+        revision = msgspec.convert(row, RevisionRow)
+        size += len(revision.value)
+        if max_bytes is not None and size > max_bytes:
+            return None
+        found.append(revision)
     # Not ORDER BY: SQLite would copy all the values into its sorter.
-    return sorted(msgspec.convert(rows, list[RevisionRow]), key=lambda row: row.revision)
+    return sorted(found, key=lambda row: row.revision)
 
 
 # Happenings

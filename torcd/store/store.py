@@ -160,7 +160,13 @@ class Store:
 
     async def revisions(self, key: DataKey) -> list[RevisionRow]:
         """All, oldest first."""
-        return await self._read(lambda connection: reading.revisions(connection, key))
+        return await self.revisions_within(key, None) or []
+
+    async def revisions_within(
+        self, key: DataKey, max_bytes: int | None
+    ) -> list[RevisionRow] | None:
+        """The same; None if their values together have more than `max_bytes`."""
+        return await self._read(lambda connection: reading.revisions(connection, key, max_bytes))
 
     async def happenings(
         self, since: int, *, workflow_key: WorkflowKey | None = None, limit: int | None = None

@@ -5,13 +5,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from tests.unit.controller.still_life import NO_CALL, StillLife, still_life
+from torcd import errors
 from torcd.executors.base import Exited, Started
 from torcd.model import AttemptKey, File, FileKey, JobStatus, Timestamp, WorkflowKey
 from torcd.protocol import manager as m
-from torcd.server.handlers import events, files
+from torcd.protocol import user_data as u
+from torcd.server.handlers import collections, data, events, files, records
 from torcd.server.handlers.results import list_results
 from torcd.server.handlers.workflows import describe, list_workflows
 
@@ -126,3 +129,47 @@ def test_a_file_of_a_time_that_no_calendar_has_is_listed(monkeypatch: pytest.Mon
     monkeypatch.setattr(files, "os", SimpleNamespace(stat=lambda path: facts))
     info = files._info(File(key=FileKey(1), name="f", path="/f"), [], [])
     assert (info.exists, info.modified_at) == (True, None)
+
+
+async def test_values_that_are_too_much_for_one_answer_are_refused_and_can_be_had_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_VALUES_BYTES", 10)
+    monkeypatch.setattr(collections, "MAX_VALUES_BYTES", 10)
+    async with still_life(tmp_path) as world:
+        await world.submit(
+            b'{"user_data": [{"name": "a", "data": "1234"}, {"name": "b", "data": "1234"}],'
+            b' "jobs": [{"command": "true", "input_user_data": ["a"]},'
+            b' {"command": "true", "input_user_data": ["a"]}]}'
+        )
+        context = world.context
+        with pytest.raises(errors.TooLarge, match="fetch them one by one"):
+            await data.list_records(context, u.List(), NO_CALL)
+        with pytest.raises(errors.TooLarge, match="fetch them one by one"):
+            await collections.join(context, m.Join(name="job-consumes-data"), NO_CALL)
+        assert len((await data.history(context, u.History(name="a"), NO_CALL)).items) == 1
+        await data.store(context, u.Store(data=msgspec.Raw(b'"5678"'), name="a"), NO_CALL)
+        with pytest.raises(errors.TooLarge, match="fetch them one by one"):
+            await data.history(context, u.History(name="a"), NO_CALL)
+        fetched = await data.fetch(context, u.Fetch(name="a", revision=1), NO_CALL)
+        assert fetched.record.data == msgspec.Raw(b'"1234"')
+
+
+async def test_more_pairs_than_fit_into_an_answer_are_had_job_by_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collections, "MAX_PAIRS", 3)
+    async with still_life(tmp_path) as world:
+        await world.submit(
+            b'{"jobs": [{"name": "a", "command": "true"}, {"name": "b", "command": "true"},'
+            b' {"name": "c", "command": "true", "depends_on": ["a", "b"]},'
+            b' {"name": "d", "command": "true", "depends_on": ["a", "b"]}]}'
+        )
+        with pytest.raises(errors.InvalidParameter, match="give the key of one job"):
+            await collections.join(world.context, m.Join(name="job-blocks"), NO_CALL)
+        asked = m.Join(name="job-blocks", key="2")
+        reply = await collections.join(world.context, asked, NO_CALL)
+        assert [(pair.source.name, pair.target.name) for pair in reply.items] == [
+            ("a", "c"),
+            ("a", "d"),
+        ]

@@ -10,7 +10,7 @@ from torcd.protocol import manager as m
 from torcd.scheduler.state import JobNode, WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context
-from torcd.server.handlers.records import records
+from torcd.server.handlers.records import MAX_VALUES_BYTES, records, too_large
 from torcd.server.handlers.results import list_results
 
 JOINS = {
@@ -21,6 +21,10 @@ JOINS = {
     "job-produces-file": "jobs and the files they make",
     "job-results": "jobs and the results of their attempts in the newest run",
 }
+
+
+MAX_PAIRS = 1_000_000
+"""In one answer: where all of many jobs wait for all of many others, there are more than fit."""
 
 
 async def list_joins(context: Context, parameters: m.ListJoins, call: Call) -> m.JoinsReply:
@@ -53,8 +57,12 @@ async def _data(
     keys_of: Callable[[JobNode], tuple[DataKey, ...]],
 ) -> list[m.Joined]:
     joined = []
+    size = 0
     for job in jobs:
         for record in await records(context, node, keys_of(job)):
+            size += 0 if record.data is msgspec.UNSET else memoryview(record.data).nbytes
+            if size > MAX_VALUES_BYTES:
+                raise too_large(record.name)
             target = m.JoinNode(
                 key=record.key,
                 name=record.name,
@@ -74,11 +82,16 @@ async def _stores(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> 
 
 
 async def _blocks(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
-    return [
-        m.Joined(source=_job(job), target=_job(consumer))
-        for job in jobs
-        for consumer in dict.fromkeys(c for gate in job.feeds for c in gate.all_consumers)
-    ]
+    joined: list[m.Joined] = []
+    for job in jobs:
+        source = _job(job)
+        consumers = dict.fromkeys(c for gate in job.feeds for c in gate.consumers)
+        if len(joined) + len(consumers) > MAX_PAIRS:
+            raise errors.InvalidParameter(
+                f"there are more than {MAX_PAIRS} pairs: give the key of one job", parameter="key"
+            )
+        joined += [m.Joined(source=source, target=_job(consumer)) for consumer in consumers]
+    return joined
 
 
 async def _needs(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:

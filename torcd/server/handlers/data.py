@@ -16,7 +16,7 @@ from torcd.scheduler.events import StoreRequested
 from torcd.scheduler.state import DataNode, JobNode, WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_data, is_key
-from torcd.server.handlers.records import record, records
+from torcd.server.handlers import records
 
 LARGE_BYTES = 256 * 1024
 """A value from this size on is checked in a worker thread, so that others are served meanwhile."""
@@ -84,7 +84,7 @@ async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordRe
                 f'user_data "{data.data.name}" has no value yet; ask with wait to wait for it',
                 name=data.data.name,
             )
-        return u.RecordReply(record(node, data, row))
+        return u.RecordReply(records.record(node, data, row))
 
 
 async def _wait_for_value(
@@ -111,7 +111,7 @@ async def list_records(context: Context, parameters: u.List, call: Call) -> u.Re
             job = _own_job(node, parameters, job)
         keys = _related(node, job, parameters)
         await controller.settled()
-        return u.RecordsReply(await records(context, node, keys))
+        return u.RecordsReply(await records.records(context, node, keys))
 
 
 def _own_job(node: WorkflowNode, parameters: u.List, own: JobNode | None) -> JobNode:
@@ -147,8 +147,7 @@ async def history(context: Context, parameters: u.History, call: Call) -> u.Reco
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters)
         await controller.settled()
-        rows = await controller.store.revisions(data_key)
-        return u.RecordsReply([record(node, node.data[data_key], row) for row in rows])
+        return u.RecordsReply(await records.history(context, node, data_key))
 
 
 async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordReply:
@@ -164,7 +163,8 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
         with controller.feed.subscribe(node.key) as subscription:
             await controller.settled()
             seen: dict[DataKey, int] = {}
-            for present in await records(context, node, [k for k in node.data if k in wanted]):
+            for key in [k for k in node.data if k in wanted]:
+                (present,) = await records.records(context, node, [key])
                 seen[DataKey(int(present.key))] = present.revision
                 await call.send(u.RecordReply(present))
             while True:
@@ -176,7 +176,8 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
                         continue
                     row = await controller.store.value(data_key, happening.revision)
                     if row is not None:
-                        await call.send(u.RecordReply(record(node, node.data[data_key], row)))
+                        stored = records.record(node, node.data[data_key], row)
+                        await call.send(u.RecordReply(stored))
 
 
 class _Asker(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from torcd import errors
 from torcd.model import DataKey
 from torcd.protocol import user_data as u
 from torcd.protocol.times import maybe_rfc3339
@@ -11,15 +12,40 @@ from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.server.context import Context
 from torcd.store.rows import RevisionRow
 
+MAX_VALUES_BYTES = 128 << 20
+"""Of all values in one answer, which has to be in memory whole, and twice while it is made."""
+
 
 async def records(context: Context, node: WorkflowNode, keys: Iterable[DataKey]) -> list[u.Record]:
-    """The present record of each."""
+    """The present record of each. Raises TooLarge."""
     found = []
+    size = 0
     for key in keys:
         data = node.data[key]
         row = await context.controller.store.value(key) if data.revision else None
+        size += 0 if row is None else len(row.value)
+        if size > MAX_VALUES_BYTES:
+            raise too_large(data.data.name)
         found.append(record(node, data, row))
     return found
+
+
+async def history(context: Context, node: WorkflowNode, key: DataKey) -> list[u.Record]:
+    """All revisions, oldest first. Raises TooLarge."""
+    data = node.data[key]
+    rows = await context.controller.store.revisions_within(key, MAX_VALUES_BYTES)
+    if rows is None:
+        raise too_large(data.data.name)
+    return [record(node, data, row) for row in rows]
+
+
+def too_large(name: str) -> errors.TooLarge:
+    return errors.TooLarge(
+        f"the values together have more than {MAX_VALUES_BYTES} bytes, from {name!r} on; "
+        "fetch them one by one",
+        name=name,
+        limit_bytes=MAX_VALUES_BYTES,
+    )
 
 
 def record(node: WorkflowNode, data: DataNode, row: RevisionRow | None) -> u.Record:
