@@ -85,7 +85,7 @@ async def _blocks(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> 
     joined: list[m.Joined] = []
     for job in jobs:
         source = _job(job)
-        consumers = dict.fromkeys(c for gate in job.feeds for c in gate.consumers)
+        consumers = dict.fromkeys(c for gate in job.feeds for c in gate.all_consumers)
         if len(joined) + len(consumers) > MAX_PAIRS:
             raise errors.InvalidParameter(
                 f"there are more than {MAX_PAIRS} pairs: give the key of one job", parameter="key"
