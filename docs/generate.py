@@ -17,7 +17,7 @@ from msgspec import inspect as mi
 from torcctl import commands
 from torcctl.main import cli
 from torcd.protocol import interface, registry
-from torcd.spec import cluster, policies, schema
+from torcd.spec import cluster, json_schema, policies, schema
 
 DOCS = Path(__file__).parent
 
@@ -203,3 +203,5 @@ _PARTS: dict[str, Callable[[], str]] = {
 if __name__ == "__main__":
     for page in pages():
         page.write_text(generated(page.read_text()))
+    schema_file = DOCS.parent / "configs" / "torc-workflow.schema.json"
+    schema_file.write_text(json_schema.text())
