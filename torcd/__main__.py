@@ -38,6 +38,8 @@ def _run(config: Config) -> int:
     logger = log.set_up(config.log_level, config.log_format)
     _give_large_memory_back()
     gc.freeze()  # what is loaded now stays: no use looking through it ever again
+    # Nearly all that a busy daemon makes is gone again by itself; looking for cycles costs more.
+    gc.set_threshold(100_000, 50, 100)
     try:
         anyio.run(serve, config, logger)
     except BaseExceptionGroup as group:

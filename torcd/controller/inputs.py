@@ -19,6 +19,7 @@ from typing import Any
 
 from asyncinotify import Inotify, Mask, Watch
 
+from torcd import errors
 from torcd.model import FileKey, WorkflowKey
 
 Appeared = Callable[[WorkflowKey, FileKey], None]
@@ -50,7 +51,7 @@ class InputWatcher:
         """Directories that are there and could not be watched."""
 
     async def run(self) -> None:
-        with Inotify() as inotify:
+        with _inotify() as inotify:
             self._inotify = inotify
             for path in list(self._wanted):
                 self._look(path)
@@ -139,6 +140,16 @@ def _real_directory(path: str) -> str:
         return os.path.realpath(directory)
     except OSError:
         return directory
+
+
+def _inotify() -> Inotify:
+    try:
+        return Inotify()
+    except OSError as error:
+        raise errors.ExecutorError(
+            f"cannot watch for files: {error.strerror}; the kernel allows each user some instances "
+            "of inotify, see sysctl fs.inotify.max_user_instances"
+        ) from error
 
 
 def _concerns(path: str, directory: str, name: str) -> bool:

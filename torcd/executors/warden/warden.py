@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 SYNC_BATCH = 512
 """Reports in one line when a daemon is told everything: a line stays below some 100 KiB."""
 
-BUSY_SECONDS = 0.002
-"""How long reports may wait while orders wait too: several short jobs are told in one line."""
+BUSY_SECONDS = 0.008
+"""How long reports may wait while orders wait too: several short jobs are told in one line, and
+share a commit. It is well below what jobs are handed over ahead for, so no place stays empty."""
 
 
 class Warden:
