@@ -17,11 +17,13 @@ def measure(seconds: int) -> None:
             assert daemon.run({"jobs": [{"command": "true"}]}).returncode == 0
             with daemon.client() as client:
                 status = client.call(m.GetStatus())
-            pids = [status.pid] + ([status.warden_pid] if status.warden_pid else [])
-            memory = {pid: _resident_mib(pid) for pid in pids}
-            before = _switches(pids)
-            time.sleep(seconds)
-            wakeups = _switches(pids) - before
+                pids = [status.pid] + ([status.warden_pid] if status.warden_pid else [])
+                memory = {pid: _resident_mib(pid) for pid in pids}
+                time.sleep(1)
+                before = _switches(pids)
+                # The client stays: that it goes would be a wakeup, but not one of the daemon's own.
+                time.sleep(seconds)
+                wakeups = _switches(pids) - before
         finally:
             daemon.close()
     each = ", ".join(f"{mib:.1f}" for mib in memory.values())
