@@ -8,8 +8,6 @@ override those. Light on purpose: job scripts import this.
 import os
 
 SYSTEM_SOCKET = "/run/torcd/torcd.sock"
-SYSTEM_STATE_DIR = "/var/lib/torcd"
-SYSTEM_CONFIG = "/etc/torcd/torcd.toml"
 
 
 def state_dir() -> str:
