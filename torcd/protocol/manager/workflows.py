@@ -1,0 +1,120 @@
+"""Workflows: submitted, listed, followed, and told what to do with their jobs."""
+
+import msgspec
+
+from torcd.model import WorkflowStatus
+from torcd.protocol.request import Request
+
+
+class Submit(Request["Submitted"], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Create a workflow and start it. All or nothing; answers when it is on disk for good."""
+
+    workflow: msgspec.Raw
+    """The spec, as an object of the fields of the spec language."""
+    directory: str
+    """Absolute: where its relative paths are taken from."""
+    default_name: str | None = None
+    """Its name where the spec gives none."""
+    environment: dict[str, str] | None = None
+    """What its jobs inherit."""
+    user: str | None = None
+    max_parallel_jobs: int | None = None
+    """How many of its jobs run at once; absent: as many as the daemon has CPUs."""
+    wait_for_inputs: bool | None = None
+    """Required files and values that nobody makes are waited for instead of refused."""
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """`key` is the workflow's, `jobs` how many it has."""
+
+    key: str
+    name: str
+    jobs: int
+    warnings: list[str] = []
+
+
+class WorkflowInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """`jobs` counts every state, zeros too."""
+
+    key: str
+    name: str
+    status: WorkflowStatus
+    run_id: int
+    jobs: dict[str, int]
+    description: str | None
+    user: str | None
+    directory: str
+    max_parallel_jobs: int
+    stopping: bool
+    """It was canceled, and some of its jobs are still on their way out."""
+    submitted_at: str
+    started_at: str | None
+    ended_at: str | None
+    actions: dict[str, int] | None = None
+    """How many of its actions are in which state; null in lists of workflows, which do not look."""
+
+
+class ListWorkflows(Request["WorkflowsReply"], frozen=True, forbid_unknown_fields=True):
+    """All workflows, oldest first."""
+
+
+class WorkflowsReply(msgspec.Struct, frozen=True):
+    items: list[WorkflowInfo]
+
+
+class GetWorkflow(Request["WorkflowReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One workflow as it stands."""
+
+    workflow_key: str | None = None
+
+
+class WorkflowReply(msgspec.Struct, frozen=True):
+    workflow: WorkflowInfo
+
+
+class FollowWorkflow(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The workflow as it stands, then again whenever it has changed (changes close together come
+    as one), until it is over. Needs `more`."""
+
+    workflow_key: str | None = None
+
+
+class Cancel(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Cancel jobs and all that depend on them; no job named: the whole workflow. Answers when it
+    is accepted; what runs is `stopping` until it is gone."""
+
+    workflow_key: str | None = None
+    jobs: list[str] | None = None
+
+
+class Pause(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Start no more of its jobs. What runs, runs on."""
+
+    workflow_key: str | None = None
+
+
+class Resume(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Start its jobs again."""
+
+    workflow_key: str | None = None
+
+
+class Disable(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Take jobs out that have not started: they count as done."""
+
+    jobs: list[str]
+    workflow_key: str | None = None
+
+
+class Enable(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Put disabled jobs back to where their dependencies say."""
+
+    jobs: list[str]
+    workflow_key: str | None = None
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request changed: the names of the jobs, in the order of the spec."""
+
+    workflow_key: str
+    jobs: list[str]
