@@ -39,6 +39,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The largest user_data value."""
     termination_grace_seconds: NotNegative = 10.0
     """Between SIGTERM and SIGKILL, for jobs that support termination."""
+    retention_days: NotNegative | None = None
+    """Workflows that have been over for so many days are deleted, with their results and logs, but
+    for those that are archived; absent: never."""
     leave_children: bool = False
     """Whether processes that a job leaves behind when it ends well live on."""
     environment_denylist: tuple[str, ...] = (

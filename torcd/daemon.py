@@ -169,5 +169,6 @@ def _settings(config: Config) -> Settings:
         shell=shell,
         max_value_bytes=config.max_value_bytes,
         termination_grace_seconds=config.termination_grace_seconds,
+        retention_days=config.retention_days,
         boot_id=read_boot_id(),
     )

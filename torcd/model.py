@@ -277,7 +277,12 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 HappeningKind = Literal[
-    "workflow_submitted", "workflow_changed", "job_changed", "value_stored", "action_changed"
+    "workflow_submitted",
+    "workflow_changed",
+    "workflow_deleted",
+    "job_changed",
+    "value_stored",
+    "action_changed",
 ]
 
 
@@ -285,7 +290,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """Something that happened to a workflow: what the feed tells, and what is kept of it."""
 
     number: int
-    """Counted from 1 without gaps."""
+    """Counted from 1 without gaps; those of a workflow that is deleted go with it."""
     at: Timestamp
     kind: HappeningKind
     workflow_key: WorkflowKey

@@ -34,6 +34,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "resume": "Start the jobs of a paused workflow again.",
         "disable": "Take jobs out that have not started.",
         "enable": "Put disabled jobs back.",
+        "archive": "Put a workflow that is over out of sight.",
+        "unarchive": "Put an archived workflow back.",
+        "delete": "Delete a workflow with its results, values and logs.",
     },
     "Pass data": {
         "data": "Read and store user_data.",

@@ -53,7 +53,7 @@ WORKFLOWS: list[Column[m.WorkflowInfo]] = [
     Column("NAME", lambda w: w.name, folds=True),
     Column(
         "STATUS",
-        lambda w: _status(w.status, stopping=w.stopping),
+        lambda w: _status(w.status, stopping=w.stopping) + (", archived" if w.archived else ""),
         style=lambda w: style_of(w.status),
     ),
     Column("RUN", lambda w: w.run_id, right=True),

@@ -32,6 +32,7 @@ from torcd.controller.launching import INPUTS, Launcher
 from torcd.controller.layout import Layout
 from torcd.controller.preparing import Preparer
 from torcd.controller.shelf import Shelf
+from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
 from torcd.executors import base
 from torcd.feed import Feed
@@ -54,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shell: str
     max_value_bytes: int
     termination_grace_seconds: float
+    retention_days: float | None = None
+    """Of workflows that are over; None: they are kept."""
     boot_id: str
 
 
@@ -112,6 +115,13 @@ class Controller:
         self._watcher = InputWatcher(self._file_appeared, log)
         self._harvester = Harvester(scheduler, self._layout, settings.max_value_bytes, self._put)
         self._preparer = Preparer(scheduler, store, self._layout, executor.start, self._not_started)
+        self._sweeper = Sweeper(
+            store,
+            self._layout,
+            self.delete,
+            log,
+            retention_days=settings.retention_days,
+        )
         self._timer = Timer(lambda at: self._put(e.TimePassed(at)))
         self._inbox: deque[tuple[e.Event | None, _Request | None]] = deque()
         """None for an event: somebody only wants to know when all before it is on disk."""
@@ -141,6 +151,7 @@ class Controller:
             self._put(e.LoadingEnded(self.now()))
             tasks.start_soon(self._loop)
             await self.settled()
+            tasks.start_soon(self._sweeper.run)
             early, self._early = self._early or [], None
             self._reports(early)
             task_status.started()
@@ -294,6 +305,9 @@ class Controller:
             if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
                 self._watcher.forget(record.workflow_key)
                 self._shelf.is_over(record.workflow_key)
+                self._sweeper.workflow_ended()
+            elif isinstance(record, c.RemoveWorkflow):
+                self._sweeper.workflow_deleted()
 
     def _order(self, start: c.StartAttempt | c.StartCommand) -> base.AttemptOrder | None:
         """The order for it; None when it is not to be given, or not yet."""
@@ -331,6 +345,11 @@ class Controller:
     def workflow(self, key: WorkflowKey) -> AbstractAsyncContextManager[WorkflowNode]:
         """A workflow, in memory for as long as the block lasts. Raises UnknownWorkflow."""
         return self._shelf.workflow(key, self.request)
+
+    async def delete(self, key: WorkflowKey) -> None:
+        """Delete a workflow that is over. Raises UnknownWorkflow, and WrongState."""
+        async with self.workflow(key):
+            await self.request(e.DeleteRequested(key, self.now()))
 
     def keep_environment(self, key: WorkflowKey, environment: Mapping[str, str]) -> None:
         """What the jobs of a workflow about to be submitted inherit."""

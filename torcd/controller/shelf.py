@@ -60,6 +60,8 @@ class Shelf:
                 async with self._loading:
                     if key not in self._scheduler.workflows:
                         await load(await self.read(key))
+            if key not in self._scheduler.workflows:
+                raise unknown(key)  # it was deleted meanwhile
             yield self._scheduler.workflows[key]
         finally:
             self._pins[key] -= 1
@@ -70,7 +72,7 @@ class Shelf:
         """A workflow as the database has it. Raises UnknownWorkflow."""
         loaded = await self._store.load(key)
         if loaded is None:
-            raise errors.UnknownWorkflow(f"no workflow has the key {key}", workflow_key=str(key))
+            raise unknown(key)
         event = loaded.event
         if event.wait_for_inputs:
             absent = await to_thread.run_sync(absent_inputs, event.workflow)
@@ -109,3 +111,8 @@ class Shelf:
                 break
             jobs -= len(node.jobs)
             self._scheduler.forget(node.key)
+
+
+def unknown(key: WorkflowKey) -> errors.UnknownWorkflow:
+    """There is none, or none any more."""
+    return errors.UnknownWorkflow(f"no workflow has the key {key}", workflow_key=str(key))

@@ -41,6 +41,7 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     node = WorkflowNode(loaded.workflow, loaded.max_parallel_jobs, loaded.wait_for_inputs)
     node.status = loaded.status
     node.stopping = loaded.stopping
+    node.archived = loaded.archived
     node.run_id = loaded.run_id
     node.started_at = loaded.started_at
     node.ended_at = loaded.ended_at

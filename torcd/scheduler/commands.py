@@ -46,6 +46,14 @@ class SaveWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started_at: Timestamp | None
     ended_at: Timestamp | None
     at: Timestamp
+    archived: bool = False
+
+
+class RemoveWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """It is over, and nobody is to see it again."""
+
+    workflow_key: WorkflowKey
+    at: Timestamp
 
 
 class SaveJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -180,6 +188,7 @@ class WatchFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 Record = (
     CreateWorkflow
     | SaveWorkflow
+    | RemoveWorkflow
     | SaveJob
     | AddAttempt
     | AddCommand

@@ -92,6 +92,7 @@ class WorkflowLoaded(msgspec.Struct, frozen=True, kw_only=True):
     absent_files: frozenset[FileKey]
     """Of the files that no job makes: those that are not there. Only asked for when the workflow
     waits for its inputs."""
+    archived: bool = False
     at: Timestamp
 
 
@@ -195,6 +196,21 @@ class EnableRequested(msgspec.Struct, frozen=True, kw_only=True):
     at: Timestamp
 
 
+class ArchiveRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """Put a workflow that is over out of sight, or back."""
+
+    workflow_key: WorkflowKey
+    archived: bool
+    at: Timestamp
+
+
+class DeleteRequested(msgspec.Struct, frozen=True):
+    """Of a workflow that is over."""
+
+    workflow_key: WorkflowKey
+    at: Timestamp
+
+
 class TimePassed(msgspec.Struct, frozen=True):
     """The moment asked for with `WakeAt` has come."""
 
@@ -223,6 +239,8 @@ Event = (
     | ResumeRequested
     | DisableRequested
     | EnableRequested
+    | ArchiveRequested
+    | DeleteRequested
     | TimePassed
     | DrainRequested
 )

@@ -73,6 +73,10 @@ class Scheduler:
                 return requesting.disable(memory, event)
             case e.EnableRequested():
                 return requesting.enable(memory, event)
+            case e.ArchiveRequested():
+                return requesting.archive(memory, event)
+            case e.DeleteRequested():
+                return requesting.delete(memory, event)
             case e.DrainRequested():
                 return requesting.drain(memory, event)
             case e.SubmitRequested():

@@ -18,6 +18,7 @@ from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.commands import (
     AddAttempt,
     Command,
+    RemoveWorkflow,
     RevokeAttempt,
     SaveAttempt,
     SaveJob,
@@ -203,10 +204,15 @@ class Outbox:
                 run_id=node.run_id,
                 started_at=node.started_at,
                 ended_at=node.ended_at,
+                archived=node.archived,
                 at=self._at,
             )
         )
         self._tell("workflow_changed", status=node.status.value, stopping=node.stopping)
+
+    def remove_workflow(self) -> None:
+        self.add(RemoveWorkflow(workflow_key=self._node.key, at=self._at))
+        self._tell("workflow_deleted", status=self._node.status.value)
 
     def tell_submitted(self) -> None:
         self._tell("workflow_submitted", status=self._node.status.value)

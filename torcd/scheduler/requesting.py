@@ -5,7 +5,9 @@ from torcd.model import Reason, WorkflowStatus
 from torcd.scheduler import acting, wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
+    ArchiveRequested,
     CancelRequested,
+    DeleteRequested,
     DisableRequested,
     DrainRequested,
     EnableRequested,
@@ -133,3 +135,33 @@ def enable(memory: Memory, event: EnableRequested) -> list[Command]:
     turn = Turn(memory, node, event.at)
     turn.enable(jobs, event.absent_files)
     return turn.end()
+
+
+def archive(memory: Memory, event: ArchiveRequested) -> list[Command]:
+    node = memory.workflow(event.workflow_key)
+    if not node.is_over:
+        raise errors.WrongState(
+            f"workflow {node.key} is {node.status.value}: only one that is over can be archived",
+            status=node.status.value,
+        )
+    if node.archived == event.archived:
+        return []
+    turn = Turn(memory, node, event.at)
+    node.archived = event.archived
+    turn.outbox.save_workflow()
+    return turn.end()
+
+
+def delete(memory: Memory, event: DeleteRequested) -> list[Command]:
+    node = memory.workflow(event.workflow_key)
+    if not node.is_over:
+        raise errors.WrongState(
+            f"workflow {node.key} is {node.status.value}: cancel it first, or delete it with "
+            "--force",
+            status=node.status.value,
+        )
+    turn = Turn(memory, node, event.at)
+    turn.outbox.remove_workflow()
+    turn.close()
+    del memory.workflows[node.key]
+    return turn.outbox.commands

@@ -222,6 +222,7 @@ class WorkflowNode:
         "_data_keys",
         "_job_keys",
         "actions",
+        "archived",
         "asking",
         "counts",
         "data",
@@ -249,6 +250,8 @@ class WorkflowNode:
         self.status = WorkflowStatus.RUNNING
         self.stopping = False
         """It was canceled as a whole; it will be `canceled` when the last job has ended."""
+        self.archived = False
+        """It is out of sight, and refuses to run. Only one that is over is."""
         self.run_id = 1
         self.started_at: Timestamp | None = None
         self.ended_at: Timestamp | None = None

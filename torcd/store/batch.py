@@ -14,6 +14,7 @@ from torcd.scheduler.commands import (
     CreateWorkflow,
     Record,
     RemoveAttempt,
+    RemoveWorkflow,
     SaveAttempt,
     SaveJob,
     SaveValue,
@@ -34,6 +35,7 @@ class Batch:
         self.values: list[SaveValue] = []
         self.jobs: dict[JobKey, SaveJob] = {}
         self.workflows: dict[WorkflowKey, SaveWorkflow] = {}
+        self.deleted: list[RemoveWorkflow] = []
         self.next_key = 0
         self.next_attempt_key = 0
         """Both 0 when the counter has not moved."""
@@ -54,6 +56,8 @@ class Batch:
                 self.values.append(record)
             case SaveWorkflow():
                 self.workflows[record.workflow_key] = record
+            case RemoveWorkflow():
+                self.deleted.append(record)
             case RemoveAttempt():
                 self.saved.pop(record.attempt_key, None)
                 if self.added.pop(record.attempt_key, None) is None:

@@ -44,14 +44,15 @@ def load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> Loa
 def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> LoadedWorkflow | None:
     row = connection.execute(
         "SELECT w.name, description, user, directory, env, max_parallel_jobs, wait_for_inputs,"
-        " status, stopping, run_id, started_at, ended_at, variables, definition"
-        " FROM workflow w JOIN workflow_environment ON workflow_key = w.key WHERE w.key = ?",
+        " status, stopping, run_id, started_at, ended_at, archived_at, variables, definition"
+        " FROM workflow w JOIN workflow_environment ON workflow_key = w.key"
+        " WHERE w.key = ? AND deleted_at IS NULL",
         (key,),
     ).fetchone()
     if row is None:
         return None
     (name, description, user, directory, env, max_parallel_jobs, wait_for_inputs) = row[:7]
-    (word, stopping, run_id, started_at, ended_at, variables, definition) = row[7:]
+    (word, stopping, run_id, started_at, ended_at, archived_at, variables, definition) = row[7:]
     status = WorkflowStatus(word)
 
     newest: dict[JobKey, int] = {}
@@ -93,6 +94,7 @@ def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> Lo
             ),
             status=status,
             stopping=bool(stopping),
+            archived=archived_at is not None,
             run_id=run_id,
             max_parallel_jobs=max_parallel_jobs,
             wait_for_inputs=bool(wait_for_inputs),

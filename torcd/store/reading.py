@@ -6,7 +6,15 @@ from typing import Any
 
 import msgspec
 
-from torcd.model import DataKey, Happening, JobKey, JobStatus, WorkflowKey, WorkflowStatus
+from torcd.model import (
+    DataKey,
+    Happening,
+    JobKey,
+    JobStatus,
+    Timestamp,
+    WorkflowKey,
+    WorkflowStatus,
+)
 from torcd.store.rows import AttemptRow, CommandRow, Counters, RevisionRow, WorkflowRow
 
 _decode_counts = msgspec.json.Decoder(dict[JobStatus, int]).decode
@@ -30,7 +38,8 @@ def _can_be_there(number: int) -> bool:
 
 _WORKFLOW = (
     "SELECT key, name, description, user, directory, max_parallel_jobs, submitted_at, status,"
-    " stopping, run_id, started_at, ended_at, job_counts FROM workflow"
+    " stopping, run_id, started_at, ended_at, archived_at, job_counts FROM workflow"
+    " WHERE deleted_at IS NULL"
 )
 
 
@@ -42,8 +51,25 @@ def unfinished(connection: sqlite3.Connection) -> list[WorkflowKey]:
 
 
 def newest_workflow(connection: sqlite3.Connection) -> WorkflowKey | None:
-    (key,) = connection.execute("SELECT max(key) FROM workflow").fetchone()
+    (key,) = connection.execute(
+        "SELECT max(key) FROM workflow WHERE deleted_at IS NULL AND archived_at IS NULL"
+    ).fetchone()
     return None if key is None else WorkflowKey(key)
+
+
+_OVER = "ended_at IS NOT NULL AND archived_at IS NULL AND deleted_at IS NULL"
+
+
+def ended_before(connection: sqlite3.Connection, at: Timestamp) -> list[WorkflowKey]:
+    rows = connection.execute(
+        f"SELECT key FROM workflow WHERE {_OVER} AND ended_at < ? ORDER BY ended_at", (at,)
+    )
+    return [WorkflowKey(key) for (key,) in rows]
+
+
+def first_end(connection: sqlite3.Connection) -> Timestamp | None:
+    (at,) = connection.execute(f"SELECT min(ended_at) FROM workflow WHERE {_OVER}").fetchone()
+    return None if at is None else Timestamp(at)
 
 
 def workflows(connection: sqlite3.Connection) -> list[WorkflowRow]:
@@ -51,7 +77,7 @@ def workflows(connection: sqlite3.Connection) -> list[WorkflowRow]:
 
 
 def workflow(connection: sqlite3.Connection, key: WorkflowKey) -> WorkflowRow | None:
-    return next(_workflow_rows(connection.execute(_WORKFLOW + " WHERE key = ?", (key,))), None)
+    return next(_workflow_rows(connection.execute(_WORKFLOW + " AND key = ?", (key,))), None)
 
 
 def _workflow_rows(rows: Iterable[Any]) -> Iterator[WorkflowRow]:
@@ -68,6 +94,7 @@ def _workflow_rows(rows: Iterable[Any]) -> Iterator[WorkflowRow]:
         run_id,
         started_at,
         ended_at,
+        archived_at,
         counts,
     ) in rows:
         yield WorkflowRow(
@@ -83,6 +110,7 @@ def _workflow_rows(rows: Iterable[Any]) -> Iterator[WorkflowRow]:
             run_id=run_id,
             started_at=started_at,
             ended_at=ended_at,
+            archived=archived_at is not None,
             jobs=None if counts is None else _decode_counts(counts),
         )
 

@@ -18,7 +18,7 @@ from anyio import to_thread
 from torcd.errors import StoreError
 from torcd.model import DataKey, Happening, JobKey, Timestamp, WorkflowKey
 from torcd.scheduler.commands import Record
-from torcd.store import loading, reading, writing
+from torcd.store import loading, reading, sweeping, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
@@ -126,7 +126,27 @@ class Store:
         at = Timestamp(time.time_ns() // 1000)
         return await self._read(lambda connection: loading.load(connection, key, at))
 
+    async def deleted(self) -> list[WorkflowKey]:
+        """Workflows that were deleted and of which something is left."""
+        return await self._read(sweeping.marked)
+
+    async def sweep(self, key: WorkflowKey) -> bool:
+        """Remove some rows of a deleted workflow; True: nothing is left of it."""
+        try:
+            return await self._writer.call(lambda connection: sweeping.sweep(connection, key))
+        except sqlite3.Error as error:
+            raise store_error(self._path, "write to", error) from error
+
+    async def ended_before(self, at: Timestamp) -> list[WorkflowKey]:
+        """Workflows that ended before then and are not archived, oldest first."""
+        return await self._read(lambda connection: reading.ended_before(connection, at))
+
+    async def first_end(self) -> Timestamp | None:
+        """When the first of those that are over and not archived ended; None: there is none."""
+        return await self._read(reading.first_end)
+
     async def newest_workflow(self) -> WorkflowKey | None:
+        """None: there is none that is not archived."""
         return await self._read(reading.newest_workflow)
 
     async def workflows(self) -> list[WorkflowRow]:

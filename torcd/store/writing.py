@@ -47,6 +47,10 @@ def write(
         _write_jobs(connection, batch)
         _write_workflows(connection, batch.workflows.values())
         _count_jobs_of_those_over(connection, batch)
+        connection.executemany(
+            "UPDATE workflow SET deleted_at = ? WHERE key = ?",
+            [(deleted.at, deleted.workflow_key) for deleted in batch.deleted],
+        )
         _write_happenings(connection, happenings)
         connection.execute(
             "UPDATE meta SET next_key = max(next_key, ?),"
@@ -232,9 +236,17 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
 def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWorkflow]) -> None:
     connection.executemany(
         "UPDATE workflow SET status = ?, stopping = ?, run_id = ?, started_at = ?, ended_at = ?,"
-        " job_counts = NULL WHERE key = ?",
+        " archived_at = ?, job_counts = NULL WHERE key = ?",
         [
-            (w.status.value, w.stopping, w.run_id, w.started_at, w.ended_at, w.workflow_key)
+            (
+                w.status.value,
+                w.stopping,
+                w.run_id,
+                w.started_at,
+                w.ended_at,
+                w.at if w.archived else None,
+                w.workflow_key,
+            )
             for w in workflows
         ],
     )

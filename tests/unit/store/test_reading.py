@@ -67,6 +67,7 @@ async def test_workflows_are_listed_oldest_first_with_their_facts(store: Store) 
         run_id=1,
         started_at=1000,
         ended_at=None,
+        archived=False,
         jobs=None,
     )
     assert await store.workflow(W) == rows[0]

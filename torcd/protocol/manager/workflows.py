@@ -50,12 +50,17 @@ class WorkflowInfo(msgspec.Struct, frozen=True, kw_only=True):
     submitted_at: str
     started_at: str | None
     ended_at: str | None
+    archived: bool = False
     actions: dict[str, int] | None = None
     """How many of its actions are in which state; null in lists of workflows, which do not look."""
 
 
-class ListWorkflows(Request["WorkflowsReply"], frozen=True, forbid_unknown_fields=True):
-    """All workflows, oldest first."""
+class ListWorkflows(
+    Request["WorkflowsReply"], frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """All workflows, oldest first; those that are archived as well where `archived` is true."""
+
+    archived: bool | None = None
 
 
 class WorkflowsReply(msgspec.Struct, frozen=True):
@@ -111,6 +116,34 @@ class Enable(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_field
 
     jobs: list[str]
     workflow_key: str | None = None
+
+
+class Archive(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Put a workflow that is over out of sight: lists leave it out, and it refuses to run."""
+
+    workflow_key: str | None = None
+
+
+class Unarchive(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Put it back."""
+
+    workflow_key: str
+
+
+class Delete(Request["Deleted"], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Remove a workflow that is over, with its results, values, events and logs. With `force` one
+    that is not over is canceled first. Answers when nobody can see it any more, power cut or not;
+    its room on disk is given back afterwards."""
+
+    workflow_key: str | None = None
+    force: bool | None = None
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which workflow is gone."""
+
+    key: str
+    name: str
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,12 @@ from torcd.protocol import service as s
 from torcd.protocol import user_data as u
 from torcd.server.handlers import (
     actions,
+    archive,
     cancel,
     collections,
     daemon,
     data,
+    delete,
     disable,
     enable,
     events,
@@ -46,6 +48,9 @@ HANDLERS: dict[type[msgspec.Struct], Callable[..., Awaitable[msgspec.Struct]]] =
     m.Resume: resume.resume,
     m.Disable: disable.disable,
     m.Enable: enable.enable,
+    m.Archive: archive.archive,
+    m.Unarchive: archive.unarchive,
+    m.Delete: delete.delete,
     m.ListJobs: jobs.list_jobs,
     m.Explain: explain.explain,
     m.ListResults: results.list_results,

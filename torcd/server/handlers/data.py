@@ -8,6 +8,7 @@ import msgspec
 from anyio import to_thread
 
 from torcd import errors, value
+from torcd.controller.shelf import unknown
 from torcd.model import AttemptKey, DataKey, WorkflowKey
 from torcd.protocol import user_data as u
 from torcd.protocol.times import maybe_rfc3339
@@ -95,6 +96,8 @@ async def _wait_for_value(
             with anyio.fail_after(timeout_seconds):
                 while not data.revision:
                     await changes.wait()
+                    if key not in context.controller.scheduler.workflows:
+                        raise unknown(key)
         except TimeoutError:
             raise errors.TimedOut(
                 f'user_data "{data.data.name}" had no value within {timeout_seconds} s',
@@ -169,6 +172,8 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
                 await call.send(u.RecordReply(present))
             while True:
                 for happening in await subscription.next_batch():
+                    if happening.kind == "workflow_deleted":
+                        raise unknown(node.key)
                     data_key = happening.data_key
                     if data_key is None or data_key not in wanted:
                         continue

@@ -1,5 +1,6 @@
 """What happened, and what happens."""
 
+from torcd import errors
 from torcd.model import Happening, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol.times import rfc3339
@@ -12,9 +13,7 @@ PAGE = 1_000
 
 
 async def list_events(context: Context, parameters: m.ListEvents, call: Call) -> m.EventsReply:
-    key = None
-    if parameters.workflow_key is not None:
-        key = await context.workflow_key(parameters.workflow_key)
+    key = await _workflow_key(context, parameters.workflow_key)
     await context.controller.settled()
     number = max(parameters.since or 1, 1) - 1
     found: list[m.Event] = []
@@ -22,15 +21,13 @@ async def list_events(context: Context, parameters: m.ListEvents, call: Call) ->
     while page := await context.controller.store.happenings(
         number + 1, workflow_key=key, limit=PAGE
     ):
-        found += [await _event(context, happening) for happening in page]
+        found += [event for h in page if (event := await _event(context, h)) is not None]
         number = page[-1].number
     return m.EventsReply(found)
 
 
 async def follow_events(context: Context, parameters: m.FollowEvents, call: Call) -> m.EventReply:
-    key = None
-    if parameters.workflow_key is not None:
-        key = await context.workflow_key(parameters.workflow_key)
+    key = await _workflow_key(context, parameters.workflow_key)
     with context.controller.feed.subscribe(key) as subscription:
         await context.controller.settled()
         number = 0
@@ -40,16 +37,43 @@ async def follow_events(context: Context, parameters: m.FollowEvents, call: Call
                 number + 1, workflow_key=key, limit=PAGE
             ):
                 for happening in page:
-                    await call.send(m.EventReply(await _event(context, happening)))
+                    await _send(context, happening, call)
                 number = page[-1].number
         while True:
             for happening in await subscription.next_batch():
-                if happening.number > number:
-                    await call.send(m.EventReply(await _event(context, happening)))
+                if happening.number <= number:
+                    continue
+                if key is not None and happening.kind == "workflow_deleted":
+                    return m.EventReply(_told(happening, None))
+                await _send(context, happening, call)
 
 
-async def _event(context: Context, happening: Happening) -> m.Event:
-    node = await _node(context, happening.workflow_key)
+async def _workflow_key(context: Context, text: str | None) -> WorkflowKey | None:
+    """None: all of them are meant. Raises UnknownWorkflow."""
+    if text is None:
+        return None
+    key = await context.workflow_key(text)
+    async with context.controller.workflow(key):
+        return key
+
+
+async def _send(context: Context, happening: Happening, call: Call) -> None:
+    event = await _event(context, happening)
+    if event is not None:
+        await call.send(m.EventReply(event))
+
+
+async def _event(context: Context, happening: Happening) -> m.Event | None:
+    """None: its workflow was deleted meanwhile, and its jobs have no names any more."""
+    if happening.job_key is None and happening.data_key is None:
+        return _told(happening, None)
+    try:
+        return _told(happening, await _node(context, happening.workflow_key))
+    except errors.UnknownWorkflow:
+        return None
+
+
+def _told(happening: Happening, node: WorkflowNode | None) -> m.Event:
     job_key, data_key = happening.job_key, happening.data_key
     return m.Event(
         number=happening.number,
@@ -57,9 +81,11 @@ async def _event(context: Context, happening: Happening) -> m.Event:
         kind=happening.kind,
         workflow_key=str(happening.workflow_key),
         job_key=None if job_key is None else str(job_key),
-        job_name=None if job_key is None else node.jobs[job_key].job.name,
+        job_name=None if job_key is None or node is None else node.jobs[job_key].job.name,
         user_data_key=None if data_key is None else str(data_key),
-        user_data_name=None if data_key is None else node.data[data_key].data.name,
+        user_data_name=(
+            None if data_key is None or node is None else node.data[data_key].data.name
+        ),
         action=happening.action,
         command=happening.command,
         status=happening.status,

@@ -3,6 +3,7 @@
 import anyio
 import msgspec
 
+from torcd.controller.shelf import unknown
 from torcd.model import JobStatus, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339, rfc3339
@@ -25,6 +26,8 @@ async def list_workflows(
     in_memory = context.controller.scheduler.workflows
     infos = []
     for row in rows:
+        if row.archived and not parameters.archived:
+            continue
         if row.jobs is None and row.key not in in_memory:
             # It has ended meanwhile, and memory has let it go: now the row has it all.
             row = await store.workflow(row.key) or row
@@ -54,7 +57,8 @@ async def describe(context: Context, key: WorkflowKey) -> m.WorkflowReply:
     """A workflow as it is on disk now. Raises UnknownWorkflow."""
     async with context.controller.workflow(key) as node:
         row = await context.controller.store.workflow(key)
-        assert row is not None
+        if row is None:
+            raise unknown(key)
         # Only then, so that what memory tells of it is on disk.
         await context.controller.settled()
         info = _info(context, row)
@@ -65,8 +69,9 @@ def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
     node = context.controller.scheduler.workflows.get(row.key)
     counts = row.jobs or {}
     status, stopping, ended_at = row.status, row.stopping, row.ended_at
+    archived = row.archived
     if node is not None:
-        counts = node.counts
+        counts, archived = node.counts, node.archived
         status, stopping, ended_at = node.status, node.stopping, node.ended_at
     return m.WorkflowInfo(
         key=str(row.key),
@@ -82,4 +87,5 @@ def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
         submitted_at=rfc3339(row.submitted_at),
         started_at=maybe_rfc3339(row.started_at),
         ended_at=maybe_rfc3339(ended_at),
+        archived=archived,
     )
