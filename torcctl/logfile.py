@@ -15,6 +15,9 @@ from torcctl.specfile import CannotRead
 
 _CHUNK_BYTES = 256 * 1024
 
+CUT = b"\n[torcctl: the log was cut because of max_log_bytes; some of it is left out here]\n"
+"""Said to who follows a log that the daemon cuts meanwhile."""
+
 
 def chunks(path: str) -> Iterator[bytes]:
     """What is in the file. Raises CannotRead."""
@@ -53,6 +56,9 @@ def follow(path: str, wait_for_end: Callable[[], None]) -> Iterator[bytes]:
             poll.register(ended, select.POLLIN)
             over = False
             while True:
+                if os.fstat(file.fileno()).st_size < file.tell():
+                    file.seek(0, os.SEEK_END)
+                    yield CUT
                 while data := file.read(_CHUNK_BYTES):
                     yield data
                 if over:

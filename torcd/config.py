@@ -39,6 +39,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The largest user_data value."""
     termination_grace_seconds: NotNegative = 10.0
     """Between SIGTERM and SIGKILL, for jobs that support termination."""
+    max_log_bytes: Annotated[int, msgspec.Meta(ge=4096)] | None = None
+    """The most that a log of a job may have, about: its beginning and its end are kept; absent: it
+    may grow as it likes."""
     retention_days: NotNegative | None = None
     """Workflows that have been over for so many days are deleted, with their results and logs, but
     for those that are archived; absent: never."""

@@ -329,3 +329,18 @@ def _is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def test_the_log_of_a_job_is_bounded_while_it_runs(tmp_path: Path) -> None:
+    with running_daemon(tmp_path, "max_log_bytes = 8192") as daemon:
+        # It ends when its own log, of which it writes far more, has become small.
+        command = (
+            "seq 100000; log=$(readlink /proc/$$/fd/1);"
+            " until [ $(stat -c %s $log) -lt 8192 ]; do echo again; sleep 0.05; done; echo end"
+        )
+        key = daemon.submit({"jobs": [{"name": "chatty", "command": command}]})
+        assert daemon.torcctl("-k", key, "wait").returncode == 0
+        text = daemon.torcctl("-k", key, "logs", "chatty").stdout
+        assert text.startswith("1\n2\n")
+        assert "bytes left out here]" in text
+        assert text.endswith("again\nend\n")

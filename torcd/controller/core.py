@@ -30,6 +30,7 @@ from torcd.controller.harvest import Harvester, remove
 from torcd.controller.inputs import InputWatcher
 from torcd.controller.launching import INPUTS, Launcher
 from torcd.controller.layout import Layout
+from torcd.controller.log_bounds import LogBounds
 from torcd.controller.preparing import Preparer
 from torcd.controller.shelf import Shelf
 from torcd.controller.sweeping import Sweeper
@@ -57,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     termination_grace_seconds: float
     retention_days: float | None = None
     """Of workflows that are over; None: they are kept."""
+    max_log_bytes: int | None = None
+    """Of a log of a job; None: it may grow as it likes."""
     boot_id: str
 
 
@@ -122,6 +125,7 @@ class Controller:
             log,
             retention_days=settings.retention_days,
         )
+        self._log_bounds = LogBounds(settings.max_log_bytes, log)
         self._timer = Timer(lambda at: self._put(e.TimePassed(at)))
         self._inbox: deque[tuple[e.Event | None, _Request | None]] = deque()
         """None for an event: somebody only wants to know when all before it is on disk."""
@@ -146,6 +150,7 @@ class Controller:
             tasks.start_soon(self._harvester.run)
             tasks.start_soon(self._preparer.run)
             tasks.start_soon(self._timer.run)
+            tasks.start_soon(self._log_bounds.run)
             for key in await self.store.unfinished():
                 self._put(await self._shelf.read(key))
             self._put(e.LoadingEnded(self.now()))
@@ -299,6 +304,7 @@ class Controller:
                 case c.WatchFile():
                     self._watcher.watch(action.workflow_key, action.file_key, action.path)
         if batch.over:
+            self._log_bounds.forget(batch.over)
             self._executor.acknowledge(batch.over)
             remove([path for key in batch.over for path in self._layout.files_of(key)])
         for record in batch.records:
@@ -321,14 +327,17 @@ class Controller:
         try:
             if isinstance(start, c.StartCommand):
                 node = self.scheduler.workflows[start.workflow_key]
-                return self._launcher.command_order(start, node.workflow)
-            order = self._launcher.order(start, workflow)
+                order = self._launcher.command_order(start, node.workflow)
+            else:
+                order = self._launcher.order(start, workflow)
         except OSError as error:
             self._not_started(key, f"the directory for its logs cannot be made: {error}")
             return None
+        self._log_bounds.watch(order)
         # Where TORC_INPUTS is there already, an earlier daemon may have given the order: then only
         # the executor knows whether it has started.
         if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):
+            assert isinstance(start, c.StartAttempt)
             self._preparer.take(start, order)
             return None
         return order
