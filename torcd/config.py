@@ -39,12 +39,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The largest user_data value."""
     termination_grace_seconds: NotNegative = 10.0
     """Between SIGTERM and SIGKILL, for jobs that support termination."""
-    max_log_bytes: Annotated[int, msgspec.Meta(ge=4096)] | None = None
-    """The most that a log of a job may have, about: its beginning and its end are kept; absent: it
-    may grow as it likes."""
-    retention_days: NotNegative | None = None
+    max_log_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """The most that a log of a job may have, about: its beginning and its end are kept; 0: it may
+    grow as it likes."""
+    retention_days: NotNegative = 0.0
     """Workflows that have been over for so many days are deleted, with their results and logs, but
-    for those that are archived; absent: never."""
+    for those that are archived; 0: never."""
     leave_children: bool = False
     """Whether processes that a job leaves behind when it ends well live on."""
     environment_denylist: tuple[str, ...] = (

@@ -110,7 +110,7 @@ def test_workflows_go_when_they_have_been_over_for_long_enough(tmp_path: Path) -
         kept, gone = ran(daemon), ran(daemon)
         assert daemon.torcctl("-k", kept, "archive").returncode == 0
         daemon.stop()
-        daemon.config.write_text("retention_days = 0")
+        daemon.config.write_text("retention_days = 1e-9")
         daemon.start()
         _until_logged(daemon, "workflow_removed")
         assert [item["key"] for item in daemon.json("ls", "--archived")["items"]] == [kept]

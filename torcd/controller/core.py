@@ -56,10 +56,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shell: str
     max_value_bytes: int
     termination_grace_seconds: float
-    retention_days: float | None = None
-    """Of workflows that are over; None: they are kept."""
-    max_log_bytes: int | None = None
-    """Of a log of a job; None: it may grow as it likes."""
+    retention_days: float = 0.0
+    """Of workflows that are over; 0: they are kept."""
+    max_log_bytes: int = 0
+    """Of a log of a job; 0: it may grow as it likes."""
     boot_id: str
 
 

@@ -27,8 +27,8 @@ _EVENTS_BYTES = 1 << 16
 
 
 class LogBounds:
-    def __init__(self, max_bytes: int | None, log: Any) -> None:
-        """`max_bytes` None: they may grow as they like."""
+    def __init__(self, max_bytes: int, log: Any) -> None:
+        """`max_bytes` 0: they may grow as they like."""
         self._max_bytes = max_bytes
         self._log = log
         self._paths: dict[AttemptKey, set[str]] = {}
@@ -41,7 +41,7 @@ class LogBounds:
 
     def watch(self, order: AttemptOrder) -> None:
         """Before it starts; again for one that may have started long ago."""
-        if self._max_bytes is None or order.attempt_key in self._paths:
+        if not self._max_bytes or order.attempt_key in self._paths:
             return
         paths = {path for path in (order.stdout, order.stderr) if path is not None}
         self._paths[order.attempt_key] = paths
@@ -54,7 +54,7 @@ class LogBounds:
 
     def forget(self, attempts: Iterable[AttemptKey]) -> None:
         """They are over."""
-        if self._max_bytes is None:
+        if not self._max_bytes:
             return
         for key in attempts:
             paths = self._paths.pop(key, set())
@@ -69,7 +69,7 @@ class LogBounds:
             self._look.set()
 
     async def run(self) -> None:
-        if self._max_bytes is None:
+        if not self._max_bytes:
             return
         with Inotify() as inotify:
             self._inotify = inotify

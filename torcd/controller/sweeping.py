@@ -31,23 +31,21 @@ class Sweeper:
         delete: Callable[[WorkflowKey], Awaitable[object]],
         log: Any,
         *,
-        retention_days: float | None,
+        retention_days: float,
     ) -> None:
-        """`delete` has a workflow that is over deleted; `retention_days` None: keep all of them."""
+        """`delete` has a workflow that is over deleted; `retention_days` 0: keep all of them."""
         self._store = store
         self._layout = layout
         self._delete = delete
         self._log = log
-        self._retention = (
-            None if retention_days is None else int(retention_days * MICROSECONDS_IN_A_DAY)
-        )
+        self._retention = int(retention_days * MICROSECONDS_IN_A_DAY)
         self._woken = anyio.Event()
 
     def workflow_deleted(self) -> None:
         self._woken.set()
 
     def workflow_ended(self) -> None:
-        if self._retention is not None:
+        if self._retention:
             self._woken.set()
 
     async def run(self) -> None:
@@ -67,7 +65,7 @@ class Sweeper:
 
     async def _expire(self) -> float:
         """Delete what has been over for long enough; the seconds until there is more."""
-        if self._retention is None:
+        if not self._retention:
             return math.inf
         for key in await self._store.ended_before(Timestamp(_now() - self._retention)):
             self._log.info("workflow_expired", workflow=str(key))

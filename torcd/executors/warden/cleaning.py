@@ -192,6 +192,8 @@ class Cleaner:
             ]
             if not fresh:
                 break
+            # The oldest first: a shell would see its child killed, and exit with 137 by itself.
+            fresh.sort(key=lambda process: (process.born, process.pid))
             for process in fresh:
                 identity = (process.pid, process.born)
                 seen.add(identity)
