@@ -61,9 +61,15 @@ def contents(path: str) -> bytes:
         raise CannotRead(f"cannot read {path}: {e.strerror}", file=path) from None
 
 
-def read(path: str, spec_format: str | None) -> SpecFile:
-    """Raises CannotRead, and InvalidSpec with all problems."""
-    document = spec.read(contents(path), file=path, format=spec_format)
+def read(path: str, spec_format: str | None, *, compare_with_machine: bool = False) -> SpecFile:
+    """Raises CannotRead, and InvalidSpec with all problems.
+
+    `compare_with_machine` is for commands that do not submit: the daemon says of what is submitted
+    whether it asks for more than there is.
+    """
+    document = spec.read(
+        contents(path), file=path, format=spec_format, compare_with_machine=compare_with_machine
+    )
     directory = Path.cwd() if path == "-" else Path(path).absolute().parent
     if ".." in directory.parts:
         directory = directory.resolve()

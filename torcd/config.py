@@ -149,9 +149,16 @@ def _read(path: str, *, must_exist: bool) -> Config:
         config = msgspec.convert(found, Config)
     except msgspec.ValidationError as error:
         raise errors.ConfigError(f"{path}: {error}".replace("`$.", "`"), file=path) from None
-    try:
-        if config.memory is not None:
-            amount.memory_bytes(config.memory)
-    except ValueError as error:
-        raise errors.ConfigError(f"{path}: `memory`: {error}", file=path, key="memory") from None
+    if config.memory is not None:
+        _check_memory(path, config.memory)
     return config
+
+
+def _check_memory(path: str, text: str) -> None:
+    try:
+        if not amount.memory_bytes(text):
+            raise ValueError("is none at all: leave it out for what the machine has")
+    except ValueError as error:
+        shown = ascii(text[:60]).replace("'", '"')
+        message = f"{path}: `memory`: {shown} {error}"
+        raise errors.ConfigError(message, file=path, key="memory") from None

@@ -66,6 +66,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
         ('log_level = "loud"\n', "log_level"),
         ("cpus = 0\n", "cpus"),
         ("gpus = -1\n", "gpus"),
+        ('memory = "0"\n', 'memory`: "0" is none at all: leave it out'),
         ('memory = "much"\n', 'memory`: "much" is no amount of memory: write it like "512m"'),
         ("socket = \n", "not TOML"),
     ],

@@ -38,7 +38,7 @@ def command(invocation: Invocation, spec: str, spec_format: str | None) -> None:
     Jobs of one stage could run at the same time, after the stages before. Needs no daemon and
     creates nothing.
     """
-    file = specfile.read(spec, spec_format)
+    file = specfile.read(spec, spec_format, compare_with_machine=True)
     for problem in file.document.warnings:
         invocation.say(str(problem))
     workflow = expand(file.document.spec, directory=file.directory, default_name=file.default_name)

@@ -29,7 +29,7 @@ def command(invocation: Invocation, spec: str, spec_format: str | None) -> None:
     """
     items: list[dict[str, Any]]
     try:
-        file = specfile.read(spec, spec_format)
+        file = specfile.read(spec, spec_format, compare_with_machine=True)
     except InvalidSpec as e:
         valid = False
         items = [shape(item) for item in _problems(e)]

@@ -1,5 +1,6 @@
 """What jobs ask the machine for, in words."""
 
+from torcd.amount import memory_text
 from torcd.model import Capacity, Job, Workflow
 from torcd.scheduler import Scheduler
 from torcd.scheduler.sharing import Share
@@ -20,8 +21,8 @@ def warnings(workflow: Workflow, capacity: Capacity) -> list[str]:
             amount = f"for {_count(asks.num_cpus, 'CPU')}, and there are {capacity.cpus}"
             too_much.setdefault(amount, []).append(job)
         if (asks.memory_bytes or 0) > capacity.memory_bytes:
-            there = memory(capacity.memory_bytes)
-            amount = f"for {memory(asks.memory_bytes or 0)} of memory, and there are {there}"
+            there = memory_text(capacity.memory_bytes)
+            amount = f"for {memory_text(asks.memory_bytes or 0)} of memory, and there are {there}"
             too_much.setdefault(amount, []).append(job)
         if asks.num_gpus > capacity.gpus:
             amount = f"for {_count(asks.num_gpus, 'GPU')}, and there are {capacity.gpus}"
@@ -50,20 +51,12 @@ def why_it_waits(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> str 
     return None
 
 
-def memory(amount: int) -> str:
-    """`1.5 GiB`."""
-    for unit, size in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if amount >= size:
-            return f"{round(amount / size, 1):g} {unit}"
-    return f"{amount} bytes"
-
-
 def _share(share: Share, like: Share | None = None) -> str:
     """`like`: only of what that one has some; and with a verb."""
     asked = like or share
     parts = [_count(max(share.cpus, 0), "CPU")]
     if asked.memory_bytes:
-        parts.append(f"{memory(max(share.memory_bytes, 0))} of memory")
+        parts.append(f"{memory_text(max(share.memory_bytes, 0))} of memory")
     if asked.gpus:
         parts.append(_count(share.gpus, "GPU"))
     text = ", ".join(parts[:-1]) + (" and " if parts[1:] else "") + parts[-1]

@@ -34,11 +34,18 @@ def default_name(file: str) -> str:
     return "workflow" if file == STANDARD_INPUT else PurePosixPath(file).stem
 
 
-def read(text: bytes, *, file: str, format: str | None = None) -> Document:  # noqa: A002
+def read(
+    text: bytes,
+    *,
+    file: str,
+    format: str | None = None,  # noqa: A002
+    compare_with_machine: bool = False,
+) -> Document:
     """Read and check a spec.
 
     `file` is its name, `-` for standard input; its suffix tells the format unless `format` does
-    (a key of `formats.FORMATS`). Raises InvalidSpec with all problems.
+    (a key of `formats.FORMATS`). With `compare_with_machine`, what asks for more than this machine
+    has is warned about. Raises InvalidSpec with all problems.
     """
     try:
         chosen = formats.by_name(format or _format_of(file))
@@ -56,7 +63,8 @@ def read(text: bytes, *, file: str, format: str | None = None) -> Document:  # n
     decoded = structure.decode(tree)
     del tree  # It may be large, and is of no use any more.
     found = expansion(decoded.spec, directory="/", default_name=default_name(file)).findings
-    found += machine.findings(decoded.spec)
+    if compare_with_machine:
+        found += machine.findings(decoded.spec)
     if decoded.findings:
         found = [*decoded.findings, *_trusted(found, decoded.untrusted)]
     if not found:

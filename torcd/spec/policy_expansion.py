@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from torcd import model
-from torcd.spec.amounts import duration_seconds, memory_bytes
+from torcd import amount, model
+from torcd.spec.durations import duration_seconds
 from torcd.spec.matching import Names, Problem
 from torcd.spec.names import Namespace
 from torcd.spec.policies import ActionSpec, FailureRuleSpec, ResourceRequirementsSpec
@@ -154,10 +154,11 @@ class Policies:
         at: Path = ("resource_requirements", n)
         memory = runtime = None
         if item.memory is not None:
-            memory = memory_bytes(item.memory)
-            if memory is None:
-                message = f"{quoted(item.memory)} is no amount of memory"
-                self._add((*at, "memory"), message, 'write "512m", or "2g"')
+            try:
+                memory = amount.memory_bytes(item.memory) or None
+            except ValueError as error:
+                problem, _, hint = str(error).partition(": ")
+                self._add((*at, "memory"), f"{quoted(item.memory)} {problem}", hint)
         if item.runtime is not None:
             runtime = duration_seconds(item.runtime)
             if runtime is None:

@@ -32,6 +32,10 @@ def spec(tmp_path: Path) -> str:
     return str(path)
 
 
+GREEDY = """{jobs: [{command: "x", resource_requirements: "r"}],
+resource_requirements: [{name: "r", num_cpus: 99999}]}"""
+
+
 @pytest.fixture
 def bad(tmp_path: Path) -> str:
     path = tmp_path / "bad.yaml"
@@ -76,6 +80,22 @@ def test_plan_shows_stages_and_who_waits_for_whom(spec: str, torcctl: Run) -> No
     ]
     assert items[3]["waits_for"] == ["left", "right"]
     assert "last   left, right  echo 'a b'\n" in torcctl("plan", spec).out
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_asking_for_more_than_this_machine_has_is_a_warning(command: str, torcctl: Run) -> None:
+    outcome = torcctl(command, "-", stdin=GREEDY.encode())
+    assert outcome.code == 0
+    assert (outcome.out + outcome.err).count("asks for 99999 CPUs") == 1
+
+
+def test_what_is_submitted_is_compared_with_what_the_daemon_has_and_no_more(
+    torcctl: Run, daemon: CannedDaemon
+) -> None:
+    submitted = m.Submitted(key="7", name="w", jobs=1, warnings=['"job_1" asks for 99999 CPUs'])
+    daemon.answer(m.Submit, submitted)
+    outcome = torcctl("submit", "-", stdin=GREEDY.encode())
+    assert outcome.err == 'warning: "job_1" asks for 99999 CPUs\n'
 
 
 @pytest.mark.parametrize("command", ["validate", "plan", "submit", "run"])

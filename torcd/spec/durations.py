@@ -1,9 +1,6 @@
-"""Amounts as people write them: memory with a unit, durations in ISO 8601."""
+"""Durations as people write them, in ISO 8601."""
 
 import re
-
-_MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgtp]?)(?:i?b)?\Z", re.IGNORECASE | re.ASCII)
-_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 _NUMBER = r"(\d{1,12}(?:[.,]\d{1,6})?)"
 _DURATION = re.compile(
@@ -12,14 +9,6 @@ _DURATION = re.compile(
 )
 _SECONDS = (7 * 86_400, 86_400, 3_600, 60, 1)
 _MAX_SECONDS = 1_000 * 366 * 86_400
-
-
-def memory_bytes(text: str) -> int | None:
-    """ "2g" is 2 GiB; None if it is no amount of memory, or none at all."""
-    match = _MEMORY.match(text.strip())
-    if match is None:
-        return None
-    return int(float(match[1]) * 1024 ** _UNITS[match[2].lower()]) or None
 
 
 def duration_seconds(text: str) -> float | None:
