@@ -59,12 +59,18 @@ def main() -> None:
             begun = time.monotonic()
             _torcctl(directory, "validate", str(file))
             validated = time.monotonic()
+            _torcctl(directory, "plan", str(file))
+            planned = time.monotonic()
+            _torcctl(directory, "plan", "--json", str(file))
+            planned_as_json = time.monotonic()
             # Paused jobs would be better; one at a time is next to nothing.
             _torcctl(directory, "submit", "-j", "1", str(file))
             submitted = time.monotonic()
             _torcctl(directory, "cancel")
             print(
-                f"{name}: validate {validated - begun:.2f} s, submit {submitted - validated:.2f} s,"
+                f"{name}: validate {validated - begun:.2f} s, plan {planned - validated:.2f} s,"
+                f" as JSON {planned_as_json - planned:.2f} s,"
+                f" submit {submitted - planned_as_json:.2f} s,"
                 f" daemon {_memory_mib(daemon.pid) - before:+.0f} MiB"
             )
 

@@ -120,6 +120,11 @@ class Invocation:
         else:
             self.say(empty)
 
+    def print_further(self, columns: Sequence[table.Column[Row]], rows: Sequence[Row]) -> None:
+        """Another table below a list, for people: the JSON of the list has it already."""
+        if rows and not self.as_json:
+            write(b"\n" + self._table(columns, rows).encode(errors="backslashreplace"))
+
     def print_lines(self, items: Iterable[tuple[object, str]]) -> None:
         """A stream: each value as one line of JSON, or its line for people, at once."""
         for value, text in items:

@@ -9,6 +9,8 @@ parser; a format's own is imported when a file of that format is read.
 from torcd import model
 from torcd.spec import expansion as _expansion
 from torcd.spec.document import Document, default_name, read
+from torcd.spec.planned import Plan
+from torcd.spec.planning import plan as _plan
 from torcd.spec.policies import (
     ActionSpec,
     FailureHandlerSpec,
@@ -26,6 +28,7 @@ __all__ = [
     "FailureRuleSpec",
     "FileSpec",
     "JobSpec",
+    "Plan",
     "Problem",
     "ResourceRequirementsSpec",
     "UserDataSpec",
@@ -33,6 +36,7 @@ __all__ = [
     "check",
     "default_name",
     "expand",
+    "plan",
     "read",
 ]
 
@@ -56,15 +60,26 @@ def expand(
     `directory` is absolute: where relative paths are taken from. Raises InvalidSpec with all
     problems.
     """
-    expanded = _expansion.expansion(
-        spec,
-        directory=directory,
-        default_name=default_name,
-        first_key=first_key,
-        max_jobs=max_jobs,
-    )
+    return _right(
+        _expansion.expansion(
+            spec,
+            directory=directory,
+            default_name=default_name,
+            first_key=first_key,
+            max_jobs=max_jobs,
+        )
+    ).workflow
+
+
+def plan(spec: WorkflowSpec, *, directory: str, default_name: str) -> Plan:
+    """What it would run, in which order, and why each job waits. Raises as `expand` does."""
+    found = _right(_expansion.expansion(spec, directory=directory, default_name=default_name))
+    return _plan(found.workflow, found.matches)
+
+
+def _right(expanded: _expansion.Expansion) -> _expansion.Expansion:
     errors = [finding for finding in expanded.findings if finding.severity == "error"]
     if errors:
         worst = most_important(errors)
         raise invalid(problems(worst, file="", positions={}), more=len(errors) - len(worst))
-    return expanded.workflow
+    return expanded

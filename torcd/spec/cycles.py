@@ -1,9 +1,10 @@
 """Jobs that wait for one another, named in words."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from torcd import graph, model
+from torcd import graph, model, waiting
 from torcd.spec.problems import Finding, quoted
+from torcd.spec.regexes import Match
 
 _HINT = "a regex is searched for anywhere in a name; anchor it with ^ and $"
 
@@ -12,11 +13,11 @@ _SHOWN_AT_EACH_END = 10
 
 
 def findings(
-    workflow: model.Workflow, origins: Sequence[int], by_name: Mapping[int, int]
+    workflow: model.Workflow, origins: Sequence[int], matches: Sequence[Match]
 ) -> list[Finding]:
     """A finding for each knot of jobs that can never start.
 
-    `origins`: each job's place in the spec. `by_name`: see `regexes.Resolved`.
+    `origins`: each job's place in the spec. `matches`: what the regexes of jobs have found.
     """
     found = graph.find_cycles(workflow, graph.gates(workflow))
     if not found:
@@ -25,6 +26,11 @@ def findings(
     names.update((file.key, file.name) for file in workflow.files)
     names.update((item.key, item.name) for item in workflow.user_data)
     jobs = {job.key: job for job in workflow.jobs}
+    by_name = {
+        workflow.jobs[match.job].key: match.named
+        for match in matches
+        if match.field == "depends_on_regexes"
+    }
     places = {job.key: n for job, n in zip(workflow.jobs, origins, strict=True)}
 
     def is_by_regex(link: graph.Link) -> bool:
@@ -53,9 +59,10 @@ def _message(
 ) -> str:
     steps = [quoted(names[cycle[0].producer])]
     for link in cycle:
-        how = "by depends_on_regexes" if is_by_regex(link) else "by depends_on"
-        if link.gate.kind != "job":
-            how = f"through {link.gate.kind} {quoted(names[link.gate.subject])}"
+        kind = link.gate.kind
+        assert kind != "group"
+        by = "depends_on_regexes" if is_by_regex(link) else "depends_on"
+        how = waiting.why(kind, quoted(names[link.gate.subject]), by)
         steps.append(f"{quoted(names[link.consumer])} ({how})")
     left_out = len(steps) - 2 * _SHOWN_AT_EACH_END
     if left_out > 1:

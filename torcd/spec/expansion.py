@@ -21,7 +21,7 @@ from torcd.spec.parameters import Reader
 from torcd.spec.placeholders import Placeholder
 from torcd.spec.policy_expansion import Policies, schema_problem
 from torcd.spec.problems import Finding, Path, Severity, quoted
-from torcd.spec.regexes import Regexes
+from torcd.spec.regexes import Match, Regexes
 from torcd.spec.schema import Entry, FileSpec, JobSpec, Reference, UserDataSpec, WorkflowSpec
 from torcd.spec.unrolling import Item, Unrolled, said_once
 
@@ -36,6 +36,7 @@ class Expansion(msgspec.Struct, frozen=True):
     workflow: model.Workflow
     """Only to be used if none of the findings is an error."""
     findings: list[Finding]
+    matches: tuple[Match, ...] = ()
 
 
 def expansion(
@@ -63,8 +64,8 @@ def expansion(
     expander = _Expander(spec, unrolled, directory, default_name, first_key)
     workflow = expander.workflow()
     findings = [f for f in expander.findings if f.namespace not in unrolled.with_names_missing]
-    in_circles = cycles.findings(workflow, unrolled.jobs.origins, expander.by_name)
-    return Expansion(workflow, [*unrolled.findings, *findings, *in_circles])
+    in_circles = cycles.findings(workflow, unrolled.jobs.origins, expander.matches)
+    return Expansion(workflow, [*unrolled.findings, *findings, *in_circles], expander.matches)
 
 
 class _Unrolled:
@@ -135,8 +136,7 @@ class _Expander:
         )
         self._policies = Policies(spec)
         self._first_group = first_data + user_data.count
-        self.by_name: dict[int, int] = {}
-        """See `Resolved`."""
+        self.matches: tuple[Match, ...] = ()
         self._replacements.update((key, str(key)) for key in self._user_data.keys.values())
 
     def workflow(self) -> model.Workflow:
@@ -153,7 +153,7 @@ class _Expander:
             self.findings += namespace.findings()
         resolved = self._regexes.resolve(self._all(unrolled.jobs, self._job), self._first_group)
         self.findings += resolved.findings
-        self.by_name = resolved.by_name
+        self.matches = resolved.matches
         actions = self._policies.actions(self._jobs)
         without_effect = self._policies.without_effect()
         self.findings += said_once(self._policies.findings)

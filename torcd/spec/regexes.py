@@ -46,8 +46,8 @@ class _Use(msgspec.Struct, frozen=True, gc=False):
     regexes: tuple[str, ...]
 
 
-class _Found(msgspec.Struct):
-    """A set of names, and how many jobs wait for all of it."""
+class Found(msgspec.Struct):
+    """A set of things, and how many jobs wait for all of it. Equal sets are one object."""
 
     kind: model.Kind
     keys: tuple[int, ...]
@@ -55,13 +55,24 @@ class _Found(msgspec.Struct):
     group: model.GroupKey | None = None
 
 
+class Match(msgspec.Struct, frozen=True, gc=False):
+    """What the regexes of a field of a job have found."""
+
+    job: int
+    """Its place among all jobs."""
+    field: str
+    regexes: tuple[str, ...]
+    found: Found
+    named: int
+    """How many of the things in the list that the field adds to the job names itself; they come
+    first."""
+
+
 class Resolved(msgspec.Struct, frozen=True):
     jobs: tuple[model.Job, ...]
     groups: tuple[model.Group, ...]
     findings: list[Finding]
-    by_name: dict[int, int]
-    """Of each job that has depends_on_regexes: how many of its depends_on it names itself; they
-    come first."""
+    matches: tuple[Match, ...]
 
 
 class Regexes:
@@ -70,7 +81,7 @@ class Regexes:
     def __init__(self, namespaces: Mapping[model.Kind, Namespace]) -> None:
         self._namespaces = namespaces
         self._uses: list[_Use] = []
-        self._found: dict[tuple[model.Kind, tuple[str, ...]], _Found] = {}
+        self._found: dict[tuple[model.Kind, tuple[str, ...]], Found] = {}
 
     def add(self, n: int, origin: int, job: JobSpec) -> None:
         for field in FIELDS:
@@ -82,7 +93,7 @@ class Regexes:
         """The jobs with what their regexes have found, and the groups, with keys from
         `first_group` on."""
         if not self._uses:
-            return Resolved(tuple(jobs), (), [], {})
+            return Resolved(tuple(jobs), (), [], ())
         findings = self._search()
         for use in self._uses:
             if not FIELDS[use.field][1].startswith("output"):
@@ -99,15 +110,15 @@ class Regexes:
             message = f"the regexes of all jobs find {total} names, and may find {MAX_FOUND}"
             hint = "let one job wait for many, and the others for that one"
             findings.append(Finding(("jobs", first.origin, first.field), message, hint))
-            return Resolved(tuple(jobs), (), findings, {})
-        by_name: dict[int, int] = {}
+            return Resolved(tuple(jobs), (), findings, ())
+        matches: list[Match] = []
         made = list(jobs)
         for use in self._uses:
             job = made[use.job]
-            if use.field == "depends_on_regexes":
-                by_name[job.key] = len(job.depends_on)
+            named = len(getattr(job, FIELDS[use.field][1]))
+            matches.append(Match(use.job, use.field, use.regexes, self._of(use), named))
             made[use.job] = self._with_found(job, use)
-        return Resolved(tuple(made), tuple(groups), findings, by_name)
+        return Resolved(tuple(made), tuple(groups), findings, tuple(matches))
 
     def _with_found(self, job: model.Job, use: _Use) -> model.Job:
         found = self._of(use)
@@ -118,7 +129,7 @@ class Regexes:
         together = tuple(dict.fromkeys((*own, *found.keys))) if own else found.keys
         return msgspec.structs.replace(job, **{listing: together})
 
-    def _of(self, use: _Use) -> _Found:
+    def _of(self, use: _Use) -> Found:
         return self._found[FIELDS[use.field][0], use.regexes]
 
     def _search(self) -> list[Finding]:
@@ -130,7 +141,7 @@ class Regexes:
             ]
             if asked:
                 answers[kind] = Names(namespace.names).search(asked)
-        equal: dict[tuple[model.Kind, tuple[int, ...]], _Found] = {}
+        equal: dict[tuple[model.Kind, tuple[int, ...]], Found] = {}
         findings: list[Finding] = []
         for use in self._uses:
             kind = FIELDS[use.field][0]
@@ -150,6 +161,6 @@ class Regexes:
                     )
             if (kind, use.regexes) not in self._found:
                 keys = tuple([namespace.first_key + place for place in sorted(places)])
-                found = equal.setdefault((kind, keys), _Found(kind, keys))
+                found = equal.setdefault((kind, keys), Found(kind, keys))
                 self._found[kind, use.regexes] = found
         return said_once(findings)

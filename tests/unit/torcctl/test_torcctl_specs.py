@@ -78,8 +78,47 @@ def test_plan_shows_stages_and_who_waits_for_whom(spec: str, torcctl: Run) -> No
         (2, "right"),
         (3, "last"),
     ]
-    assert items[3]["waits_for"] == ["left", "right"]
-    assert "last   left, right  echo 'a b'\n" in torcctl("plan", spec).out
+    assert [(w["kind"], w["name"], w["by"]) for w in items[3]["waits_for"]] == [
+        ("file", "left", "input_files"),
+        ("file", "right", "input_files"),
+    ]
+    assert [" ".join(line.split()) for line in torcctl("plan", spec).out.splitlines()] == [
+        "STAGE NAME WAITS FOR COMMAND",
+        "1 first - true",
+        '2 left "first" (by depends_on) touch l',
+        '2 right "first" (by depends_on) touch r',
+        """3 last "left" (through file "left"); "right" (through file "right") echo 'a b'""",
+    ]
+
+
+def test_plan_says_what_has_to_be_there_and_tells_a_barrier_in_a_few_words(
+    tmp_path: Path, torcctl: Run
+) -> None:
+    path = tmp_path / "w.json5"
+    path.write_text("""{parameters: {i: "1:100"}, jobs: [
+    {name: "a_{i}", command: "true", use_parameters: ["i"], output_files: ["f_{i}"]},
+    {name: "b_{i}", command: "x", use_parameters: ["i"], depends_on_regexes: ["^a_"]},
+    {name: "c", command: "x", input_files: ["in"], input_user_data: ["v"],
+     input_file_regexes: ["^f_", "^i"]},
+    {name: "d", command: "x", depends_on: ["a_1", "a_2", "a_3", "a_4", "a_5", "a_6", "a_7"]}],
+    files: [{name: "f_{i}", path: "f{i}", use_parameters: ["i"]}, {name: "in", path: "in.txt"}],
+    user_data: [{name: "v"}],
+    actions: [{trigger_type: "on_jobs_complete", action_type: "run_commands",
+               jobs: ["c", "d"], commands: ["x", "y"]}]}""")
+    lines = torcctl("plan", str(path)).out.splitlines()
+    rows = {line.split()[1]: " ".join(line.split()) for line in lines if line}
+    assert rows["b_7"] == '2 b_7 100 jobs (by depends_on_regexes "^a_") x'
+    assert rows["c"] == (
+        f'2 c file "in" ({tmp_path}/in.txt), which no job makes; '
+        '101 files (by input_file_regexes "^f_", "^i"), made by 100 jobs, 1 of them by none; '
+        'user_data "v", which no job makes x'
+    )
+    assert rows["d"].endswith('"a_4" (by depends_on); "a_5" (by depends_on) and 2 more x')
+    assert lines[-3:] == [
+        "ACTION  TRIGGER           OF    COMMAND",
+        "     1  on_jobs_complete  c, d  x",
+        "     1  on_jobs_complete  c, d  y",
+    ]
 
 
 @pytest.mark.parametrize("command", ["validate", "plan"])

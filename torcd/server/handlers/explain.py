@@ -1,5 +1,6 @@
 """Why a job is where it is, and what would move it."""
 
+from torcd import waiting
 from torcd.model import ENDED_BADLY, DataKey, FileKey, JobStatus, WorkflowStatus
 from torcd.protocol import manager as m
 from torcd.scheduler import Scheduler
@@ -120,17 +121,15 @@ def _unfinished_makers(node: WorkflowNode, gates: list[GateNode]) -> dict[int, l
 
 def _describe(node: WorkflowNode, gate: GateNode, makers: list[JobNode]) -> str:
     """`file "f" (/path), made by: "a" (running)`."""
+    named = waiting.listed(
+        [f'"{other.job.name}" ({other.state.status.value})' for other in makers], MAX_NAMED
+    )
     if gate.kind == "job":
-        what = "job"
-    elif gate.kind == "user_data":
-        what = f'user_data "{node.data[DataKey(gate.subject)].data.name}"'
+        return f"job {named}"
+    if gate.kind == "user_data":
+        name = node.data[DataKey(gate.subject)].data.name
+        what = waiting.thing("user_data", f'"{name}"')
     else:
         file = node.files[FileKey(gate.subject)]
-        what = f'file "{file.name}" ({file.path})'
-    if gate.is_input:
-        return f"{what}, which no job makes"
-    named = ", ".join(
-        f'"{other.job.name}" ({other.state.status.value})' for other in makers[:MAX_NAMED]
-    )
-    more = f" and {len(makers) - MAX_NAMED} more" if len(makers) > MAX_NAMED else ""
-    return f"{what} {named}{more}" if gate.kind == "job" else f"{what}, made by {named}{more}"
+        what = waiting.thing("file", f'"{file.name}"', file.path)
+    return waiting.unmade(what) if gate.is_input else f"{what}, made by {named}"
