@@ -10,13 +10,42 @@ import select
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from torcctl.specfile import CannotRead
+from torcd.errors import UserError
+
+Stream = Literal["stdout", "stderr"]
 
 _CHUNK_BYTES = 256 * 1024
 
 CUT = b"\n[torcctl: the log was cut because of max_log_bytes; some of it is left out here]\n"
 """Said to who follows a log that the daemon cuts meanwhile."""
+
+
+class NoLog(UserError):
+    """There is nothing to print: it has not started, or keeps no log. Facts: job, action,
+    status."""
+
+    code = "NoLog"
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """A log, of an attempt of a job or of a command of an action, and how to wait for its end."""
+
+    path: str
+    stream: Stream
+    run_id: int
+    has_ended: bool
+    until_ended: Callable[[], None]
+    """Returns when it has ended. May be called in a thread of its own."""
+    job_key: str | None = None
+    job_name: str | None = None
+    attempt_id: int | None = None
+    action: int | None = None
+    command: int | None = None
 
 
 def chunks(path: str) -> Iterator[bytes]:

@@ -95,6 +95,7 @@ def test_a_command_knows_its_workflow_its_trigger_and_its_jobs(
     assert command.stdout == str(daemon.state_dir / "logs" / "1" / "action-1.1.1.out")
     assert Path(command.stdout).read_text() == f"{tmp_path} 1 1 on_jobs_complete a b b\n"
     assert Path(command.stderr or "").read_text() == "oops\n"
+    assert daemon.torcctl("logs", "--action", "1", "--stderr").stdout == "oops\n"
 
 
 def test_a_failure_is_shown_and_recorded_and_changes_nothing_else(

@@ -23,7 +23,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "actions": "List the actions of a workflow.",
         "files": "List the files of a workflow.",
         "events": "List or follow what happens.",
-        "logs": "Print what a job wrote.",
+        "logs": "Print what a job or an action wrote.",
         "explain": "Say why a job is where it is, and what would move it.",
         "collections": "Join jobs with their data, files and results.",
     },

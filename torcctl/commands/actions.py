@@ -18,7 +18,7 @@ from torcd.protocol import manager as m
 def command(invocation: Invocation) -> None:
     """List the actions of a workflow, and what became of each of their commands.
 
-    With -F json, each command has the paths of what it wrote.
+    `torcctl logs --action N` prints what they wrote; with -F json, each has the paths of it.
     """
     reply = invocation.call(m.ListActions(workflow_key=invocation.workflow_key))
     commands = [(action, command) for action in reply.items for command in action.commands]

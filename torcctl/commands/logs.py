@@ -1,36 +1,27 @@
-"""`torcctl logs`: what a job wrote."""
+"""`torcctl logs`: what a job, or a command of an action, wrote."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import click
 import msgspec
 
-from torcctl.follow import changes
+from torcctl import action_log, job_log
 from torcctl.invocation import Invocation, write
-from torcctl.logfile import chunks, follow
+from torcctl.logfile import Log, Stream, chunks, follow
 from torcctl.options import Command, pass_invocation
 from torcctl.render import jsontext
-from torcd.errors import UnknownJob, UserError
-from torcd.model import ENDED, Reason
-from torcd.protocol import manager as m
-
-Stream = Literal["stdout", "stderr"]
-
-
-class NoLog(UserError):
-    """There is nothing to print: the job has not started, or keeps no log. Facts: job, status."""
-
-    code = "NoLog"
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """What `-F json` prints: all of a log, or with -f each piece of it as it is written."""
+    """What `-F json` prints: all of a log, or with -f each piece of it as it is written. It is of
+    an attempt of a job, or of a command of an action; what is of the other is null."""
 
-    job_key: str
-    job_name: str
+    job_key: str | None
+    job_name: str | None
+    action: int | None
+    command: int | None
     run_id: int
-    attempt_id: int
+    attempt_id: int | None
     stream: Stream
     path: str
     text: str
@@ -39,119 +30,65 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 @click.command(
     "logs",
     cls=Command,
-    short_help="Print what a job wrote.",
-    example="torcctl logs postprocess -f\ntorcctl logs postprocess --stderr --attempt 1",
+    short_help="Print what a job or an action wrote.",
+    example="torcctl logs postprocess -f\ntorcctl logs postprocess --stderr --attempt 1\n"
+    "torcctl logs --action 1 --stderr",
 )
-@click.argument("job", metavar="JOB")
-@click.option("-f", "--follow", "follows", is_flag=True, help="Go on until the attempt has ended.")
+@click.argument("job", metavar="JOB", required=False)
+@click.option("-f", "--follow", "follows", is_flag=True, help="Go on until it has ended.")
 @click.option("--stderr", is_flag=True, help="Standard error instead of standard output.")
 @click.option(
     "--attempt",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Of that attempt. Default: the newest one.",
+    help="That attempt of the job. Default: the newest one.",
+)
+@click.option(
+    "--action",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of action N, as `torcctl actions` counts them, instead of a job.",
+)
+@click.option(
+    "--command",
+    "number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="That command of the action. Default: the newest one that has begun.",
 )
 @pass_invocation
 def command(
-    invocation: Invocation, job: str, follows: bool, stderr: bool, attempt: int | None
-) -> None:
-    """Print what a job wrote to standard output, or to standard error.
-
-    A job that has not started has written nothing: -f waits for it.
-    """
-    stream: Stream = "stderr" if stderr else "stdout"
-    found = _job(invocation, job)
-    key = invocation.workflow_key
-    result = _result(invocation, key, found, attempt)
-    if result is None and follows and found.status not in ENDED:
-        result = _wait_for_attempt(invocation, found, attempt)
-    if result is None:
-        raise _nothing(found, attempt)
-    if result.reason is Reason.START_FAILED:
-        raise NoLog(f"job '{found.name}' did not start: {result.message}", job=found.name)
-    path = result.stderr if stream == "stderr" else result.stdout
-    if path is None:
-        raise NoLog(f"job '{found.name}' keeps no {stream} (stdio: {found.stdio})", job=found.name)
-    if follows and result.status not in ENDED:
-        data = follow(path, lambda: _until_ended(invocation, found, result.attempt_id))
-    else:
-        data = chunks(path)
-    _print(invocation, data, result, stream, path, whole=not follows)
-
-
-def _job(invocation: Invocation, job: str) -> m.JobInfo:
-    jobs = invocation.call(m.ListJobs(workflow_key=invocation.workflow_key, jobs=[job])).items
-    if not jobs:
-        raise UnknownJob(f"no job '{job}'; 'torcctl jobs' lists them", job=job)
-    if len(jobs) > 1:
-        names = ", ".join(j.name for j in jobs[:5]) + (", …" if len(jobs) > 5 else "")
-        raise UnknownJob(f"'{job}' is {len(jobs)} jobs ({names}); name one", job=job)
-    return jobs[0]
-
-
-def _result(
-    invocation: Invocation, key: str | None, job: m.JobInfo, attempt: int | None
-) -> m.Result | None:
-    """The attempt asked for, or the newest; of the newest run in which the job ran."""
-    request = m.ListResults(workflow_key=key, all_runs=True, jobs=[job.name])
-    results = [
-        result
-        for result in invocation.call(request).items
-        if result.job_key == job.key and attempt in (None, result.attempt_id)
-    ]
-    return max(results, key=lambda r: (r.run_id, r.attempt_id), default=None)
-
-
-def _nothing(job: m.JobInfo, attempt: int | None) -> NoLog:
-    status = job.status.value
-    if attempt is not None and job.attempt_id is not None:
-        text = f"job '{job.name}' has no attempt {attempt}"
-    elif job.status in ENDED:
-        text = f"job '{job.name}' never ran (it is {status})"
-    else:
-        text = (
-            f"job '{job.name}' has not started (it is {status}); -f waits for it, "
-            f"'torcctl explain {job.name}' says what it waits for"
-        )
-    return NoLog(text, job=job.name, status=status)
-
-
-def _wait_for_attempt(
-    invocation: Invocation, job: m.JobInfo, attempt: int | None
-) -> m.Result | None:
-    """The attempt, as soon as it is there; None when the job ends without it."""
-    invocation.say(f"job '{job.name}' has not started (it is {job.status.value}); waiting")
-    for info in changes(invocation, invocation.workflow_key):
-        result = _result(invocation, info.key, job, attempt)
-        if result is not None:
-            return result
-        if _now(invocation, info.key, job).status in ENDED:
-            return None
-    return None
-
-
-def _until_ended(invocation: Invocation, job: m.JobInfo, attempt: int) -> None:
-    """Return when the attempt has ended. Runs in a thread of its own."""
-    for info in changes(invocation, invocation.workflow_key):
-        now = _now(invocation, info.key, job)
-        if now.status in ENDED or now.attempt_id != attempt:
-            return
-
-
-def _now(invocation: Invocation, key: str, job: m.JobInfo) -> m.JobInfo:
-    jobs = invocation.call(m.ListJobs(workflow_key=key, jobs=[job.name])).items
-    return next((j for j in jobs if j.key == job.key), job)
-
-
-def _print(
     invocation: Invocation,
-    data: Iterator[bytes],
-    result: m.Result,
-    stream: Stream,
-    path: str,
-    *,
-    whole: bool,
+    job: str | None,
+    follows: bool,
+    stderr: bool,
+    attempt: int | None,
+    action: int | None,
+    number: int | None,
 ) -> None:
+    """Print what a job, or a command of an action, wrote to standard output or standard error.
+
+    What has not started has written nothing: -f waits for it.
+    """
+    if action is None:
+        if job is None:
+            raise click.UsageError("say which: JOB, or --action N.")
+        if number is not None:
+            raise click.UsageError("--command is one of an action: say --action N too.")
+    elif job is not None or attempt is not None:
+        raise click.UsageError("--action stands in place of JOB and --attempt.")
+    stream: Stream = "stderr" if stderr else "stdout"
+    if action is None:
+        assert job is not None
+        log = job_log.find(invocation, job, attempt, stream, waits=follows)
+    else:
+        log = action_log.find(invocation, action, number, stream, waits=follows)
+    goes_on = follows and not log.has_ended
+    data = follow(log.path, log.until_ended) if goes_on else chunks(log.path)
+    _print(invocation, data, log, whole=not follows)
+
+
+def _print(invocation: Invocation, data: Iterator[bytes], log: Log, *, whole: bool) -> None:
     if not invocation.as_json:
         for chunk in data:
             write(chunk)
@@ -159,12 +96,14 @@ def _print(
 
     def piece(text: bytes) -> Piece:
         return Piece(
-            job_key=result.job_key,
-            job_name=result.job_name,
-            run_id=result.run_id,
-            attempt_id=result.attempt_id,
-            stream=stream,
-            path=path,
+            job_key=log.job_key,
+            job_name=log.job_name,
+            action=log.action,
+            command=log.command,
+            run_id=log.run_id,
+            attempt_id=log.attempt_id,
+            stream=log.stream,
+            path=log.path,
             text=text.decode(errors="replace"),
         )
 

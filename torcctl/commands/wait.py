@@ -6,7 +6,7 @@ from torcctl import exits
 from torcctl.follow import deadline, to_the_end
 from torcctl.invocation import Invocation
 from torcctl.options import Command, Seconds, pass_invocation
-from torcctl.render.progress import counts
+from torcctl.render.progress import counts, failed_actions
 from torcd.model import WorkflowStatus
 
 
@@ -32,7 +32,12 @@ def command(invocation: Invocation, timeout: float | None) -> None:
         info = to_the_end(invocation, invocation.workflow_key)
     invocation.print_object(
         info,
-        lambda: f"workflow {info.key} {info.name} {info.status.value}: {counts(info)}",
+        lambda: "\n".join(
+            [
+                f"workflow {info.key} {info.name} {info.status.value}: {counts(info)}",
+                *failed_actions(info),
+            ]
+        ),
         said=True,
     )
     if info.status is not WorkflowStatus.COMPLETED:

@@ -77,8 +77,14 @@ def summary(info: m.WorkflowInfo, failures: list[Failure], failed: int) -> str:
         lines.append(f"  … and {failed - len(failures)} more")
     if failed:
         lines.append(f"More: torcctl -k {info.key} results, torcctl -k {info.key} logs JOB")
-    failed_actions = (info.actions or {}).get("failed", 0)
-    if failed_actions:
-        actions = "1 action" if failed_actions == 1 else f"{failed_actions} actions"
-        lines.append(f"{actions} failed: torcctl -k {info.key} actions")
-    return "\n".join(lines)
+    return "\n".join(lines + failed_actions(info))
+
+
+def failed_actions(info: m.WorkflowInfo) -> list[str]:
+    """How many have failed, and where to look; no line if none has."""
+    failed = (info.actions or {}).get("failed", 0)
+    if not failed:
+        return []
+    actions = "1 action" if failed == 1 else f"{failed} actions"
+    look = f"torcctl -k {info.key} actions, torcctl -k {info.key} logs --action N --stderr"
+    return [f"{actions} failed: {look}"]

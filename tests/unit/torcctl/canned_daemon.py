@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from torcd.errors import MethodNotFound, TorcError
+from torcd.model import JobStatus, Reason
 from torcd.protocol import envelope, registry
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
@@ -198,4 +199,46 @@ def daemon_status(pid: int) -> m.DaemonStatus:
         started_at="2026-01-31T12:00:00.000000Z",
         workflows=1,
         jobs=2,
+    )
+
+
+def failed_action() -> m.ActionInfo:
+    """Of two commands, the first of which has failed."""
+    return m.ActionInfo(
+        number=1,
+        trigger="on_workflow_complete",
+        jobs=[],
+        status=JobStatus.FAILED,
+        stopping=False,
+        run_id=1,
+        commands=[
+            m.ActionCommand(
+                number=1,
+                command="tar",
+                status=JobStatus.FAILED,
+                return_code=3,
+                reason=Reason.EXIT,
+                message="exited with status 3",
+                started_at="2026-01-31T12:00:00.000000Z",
+                ended_at="2026-01-31T12:00:01.500000Z",
+                cpu_seconds=0.1,
+                peak_memory_bytes=1024,
+                stdout="/logs/7/action-1.1.1.out",
+                stderr="/logs/7/action-1.1.1.err",
+            ),
+            m.ActionCommand(
+                number=2,
+                command="rm",
+                status=JobStatus.CANCELED,
+                return_code=None,
+                reason=None,
+                message=None,
+                started_at=None,
+                ended_at=None,
+                cpu_seconds=None,
+                peak_memory_bytes=None,
+                stdout=None,
+                stderr=None,
+            ),
+        ],
     )

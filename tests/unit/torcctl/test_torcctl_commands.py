@@ -12,6 +12,7 @@ from tests.unit.torcctl.canned_daemon import (
     STATES,
     CannedDaemon,
     daemon_status,
+    failed_action,
     job,
     record,
     result,
@@ -20,7 +21,6 @@ from tests.unit.torcctl.canned_daemon import (
 from tests.unit.torcctl.conftest import Run
 from torcctl.render.progress import summary
 from torcd import errors
-from torcd.model import JobStatus, Reason
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
 
@@ -339,7 +339,7 @@ def test_daemon_status_is_whole_and_3_without_one(
 def test_actions_are_listed_by_command_and_whole_as_json(
     daemon: CannedDaemon, torcctl: Run
 ) -> None:
-    daemon.answer(m.ListActions, m.ActionsReply([_action()]))
+    daemon.answer(m.ListActions, m.ActionsReply([failed_action()]))
     lines = torcctl("actions").out.splitlines()
     assert [" ".join(line.split()) for line in lines] == [
         "ACTION TRIGGER COMMAND STATUS CODE TOOK WHY TEXT",
@@ -350,51 +350,20 @@ def test_actions_are_listed_by_command_and_whole_as_json(
     assert shown["items"][0]["commands"][0]["stderr"] == "/logs/7/action-1.1.1.err"
 
 
+def test_wait_says_that_actions_have_failed(daemon: CannedDaemon, torcctl: Run) -> None:
+    info = workflow("completed", actions={"failed": 2})
+    daemon.answer(m.FollowWorkflow, [m.WorkflowReply(info)])
+    outcome = torcctl("wait")
+    assert outcome.code == 0
+    assert "2 actions failed: torcctl -k 7 actions" in outcome.err
+
+
 def test_the_summary_and_the_status_say_how_many_actions_failed(
     daemon: CannedDaemon, torcctl: Run
 ) -> None:
     info = workflow("completed", actions={"completed": 2, "failed": 1})
     daemon.answer(m.GetWorkflow, m.WorkflowReply(info))
     assert "2 completed, 1 failed" in torcctl("status").out
-    assert summary(info, [], 0).splitlines()[1:] == ["1 action failed: torcctl -k 7 actions"]
-
-
-def _action() -> m.ActionInfo:
-    return m.ActionInfo(
-        number=1,
-        trigger="on_workflow_complete",
-        jobs=[],
-        status=JobStatus.FAILED,
-        stopping=False,
-        run_id=1,
-        commands=[
-            m.ActionCommand(
-                number=1,
-                command="tar",
-                status=JobStatus.FAILED,
-                return_code=3,
-                reason=Reason.EXIT,
-                message="exited with status 3",
-                started_at="2026-01-31T12:00:00.000000Z",
-                ended_at="2026-01-31T12:00:01.500000Z",
-                cpu_seconds=0.1,
-                peak_memory_bytes=1024,
-                stdout="/logs/7/action-1.1.1.out",
-                stderr="/logs/7/action-1.1.1.err",
-            ),
-            m.ActionCommand(
-                number=2,
-                command="rm",
-                status=JobStatus.CANCELED,
-                return_code=None,
-                reason=None,
-                message=None,
-                started_at=None,
-                ended_at=None,
-                cpu_seconds=None,
-                peak_memory_bytes=None,
-                stdout=None,
-                stderr=None,
-            ),
-        ],
-    )
+    assert summary(info, [], 0).splitlines()[1:] == [
+        "1 action failed: torcctl -k 7 actions, torcctl -k 7 logs --action N --stderr"
+    ]

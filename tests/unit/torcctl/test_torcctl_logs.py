@@ -7,11 +7,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.unit.torcctl.canned_daemon import CannedDaemon, job, result, workflow
+from tests.unit.torcctl.canned_daemon import (
+    CannedDaemon,
+    failed_action,
+    job,
+    result,
+    workflow,
+)
 from tests.unit.torcctl.conftest import Run
 from torcctl import logfile
 from torcctl.specfile import CannotRead
-from torcd.model import Reason
+from torcd.model import JobStatus, Reason
 from torcd.protocol import manager as m
 
 
@@ -160,3 +166,113 @@ def test_an_error_of_whoever_tells_the_end_is_not_lost(log: Path) -> None:
 def test_a_file_that_does_not_exist_cannot_be_followed() -> None:
     with pytest.raises(CannotRead, match="/nowhere"):
         list(logfile.follow("/nowhere", lambda: None))
+
+
+# Of actions
+
+
+def action(*commands: tuple[str, Path | None]) -> m.ActionInfo:
+    """Its commands, each with its state and its log of both streams; the last state is its own."""
+    plain = failed_action()
+    replace = msgspec.structs.replace
+    return replace(
+        plain,
+        status=JobStatus(commands[-1][0]),
+        commands=[
+            replace(
+                plain.commands[0],
+                number=n,
+                status=JobStatus(status),
+                stdout=None if log is None else str(log),
+                stderr=None if log is None else f"{log}.err",
+            )
+            for n, (status, log) in enumerate(commands, 1)
+        ],
+    )
+
+
+def test_the_newest_command_of_an_action_that_has_begun_is_printed(
+    daemon: CannedDaemon, torcctl: Run, log: Path
+) -> None:
+    other = log.with_name("other")
+    other.write_text("first\n")
+    Path(f"{log}.err").write_text("oops\n")
+    found = action(("completed", other), ("failed", log), ("canceled", None))
+    daemon.answer(m.ListActions, m.ActionsReply([found]))
+    assert torcctl("logs", "--action", "1").bytes == log.read_bytes()
+    assert torcctl("logs", "--action", "1", "--stderr").out == "oops\n"
+    assert torcctl("logs", "--action", "1", "--command", "1").out == "first\n"
+    shown = torcctl("logs", "--action", "1", "--json").json()
+    assert (shown["action"], shown["command"], shown["job_key"]) == (1, 2, None)
+    assert shown["text"] == "one\ntwo \ufffd\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--action 2", "the workflow has 1 action, and no number 2; 'torcctl actions' lists them"),
+        ("--action 1 --command 3", "action 1 has 2 commands, and no number 3"),
+        ("--action 1 --command 2", "command 2 of action 1 never ran, because command 1 failed"),
+        ("--action 1 --command 2 -f", "command 2 of action 1 never ran, because command 1 failed"),
+    ],
+)
+def test_what_has_no_log_says_so(
+    words: str, message: str, daemon: CannedDaemon, torcctl: Run
+) -> None:
+    daemon.answer(m.ListActions, m.ActionsReply([failed_action()]))
+    outcome = torcctl("logs", *words.split())
+    assert (outcome.code, outcome.err) == (1, f"torcctl: {message}\n")
+
+
+def test_an_action_that_has_not_begun_may_be_waited_for(daemon: CannedDaemon, torcctl: Run) -> None:
+    daemon.answer(m.ListActions, m.ActionsReply([action(("blocked", None))]))
+    outcome = torcctl("logs", "--action", "1")
+    assert (outcome.code, outcome.err) == (
+        1,
+        "torcctl: action 1 has not begun; -f waits for it\n",
+    )
+
+
+def test_a_command_that_could_not_be_started_says_why(daemon: CannedDaemon, torcctl: Run) -> None:
+    found = action(("failed", Path("/nowhere")))
+    command = msgspec.structs.replace(
+        found.commands[0], reason=Reason.START_FAILED, message="there is no directory x"
+    )
+    found = msgspec.structs.replace(found, commands=[command])
+    daemon.answer(m.ListActions, m.ActionsReply([found]))
+    outcome = torcctl("logs", "--action", "1")
+    assert outcome.err == "torcctl: command 1 of action 1 did not start: there is no directory x\n"
+
+
+def test_follow_waits_for_an_action_to_begin_and_ends_with_its_command(
+    daemon: CannedDaemon, torcctl: Run, log: Path
+) -> None:
+    states = iter(
+        [
+            action(("blocked", None), ("blocked", None)),
+            action(("running", log), ("blocked", None)),
+            action(("completed", log), ("running", log)),
+        ]
+    )
+    now = next(states)
+
+    def stream(_: object) -> list[msgspec.Struct]:
+        nonlocal now
+        now = next(states)
+        return [m.WorkflowReply(workflow())]
+
+    daemon.answer(m.ListActions, lambda _: m.ActionsReply([now]))
+    daemon.answer(m.FollowWorkflow, stream)
+    outcome = torcctl("logs", "--action", "1", "-f", "--json")
+    assert outcome.code == 0
+    assert "action 1 has not begun; waiting" in outcome.err
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    assert "".join(line["text"] for line in lines) == "one\ntwo \ufffd\n"
+    assert {line["command"] for line in lines} == {1}
+
+
+@pytest.mark.parametrize(
+    "words", ["", "--command 1 a", "a --action 1", "--action 1 --attempt 2", "--action 0"]
+)
+def test_a_log_is_asked_for_in_one_way(words: str, torcctl: Run) -> None:
+    assert torcctl("logs", *words.split()).code == 2
