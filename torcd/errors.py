@@ -87,7 +87,8 @@ class Denied(UserError):
 
 
 class InvalidSpec(UserError):
-    """The spec has problems; nothing was created. Facts: problems (a list of items)."""
+    """The spec has problems; nothing was created. Facts: problems (a list of items), more
+    (how many there are besides)."""
 
     code = "io.torcd.Manager.InvalidSpec"
 

@@ -66,7 +66,7 @@ def test_what_changes_something_is_not_repeated_by_clients_except_a_store() -> N
 
 def test_facts_are_read_from_the_docstrings() -> None:
     assert interface.facts_of(errors.TooLarge) == ["name", "size_bytes", "limit_bytes"]
-    assert interface.facts_of(errors.InvalidSpec) == ["problems"]
+    assert interface.facts_of(errors.InvalidSpec) == ["problems", "more"]
     assert interface.facts_of(errors.Lagged) == ["next"]
     assert interface.facts_of(errors.Denied) == []
 

@@ -32,14 +32,18 @@ def command(invocation: Invocation, spec: str, spec_format: str | None) -> None:
         file = specfile.read(spec, spec_format, compare_with_machine=True)
     except InvalidSpec as e:
         valid = False
+        more = e.facts.get("more")
         items = [shape(item) for item in _problems(e)]
     else:
         valid = True
+        more = 0
         items = [shape(warning) for warning in file.document.warnings]
     if invocation.as_json:
         write(jsontext.document({"valid": valid, "items": items}))
     else:
         write(problem_lines(items).encode(errors="backslashreplace"))
+        if more:
+            invocation.say(f"… and {more} more problems")
         if valid:
             invocation.say(f"{spec}: valid")
     if not valid:

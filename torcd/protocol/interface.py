@@ -29,6 +29,7 @@ FACT_TYPES = {
     "known": "[]string",
     "limit_bytes": "int",
     "method": "string",
+    "more": "int",
     "name": "string",
     "names": "[]string",
     "next": "int",

@@ -6,7 +6,7 @@ from torcd import graph, model, waiting
 from torcd.spec.problems import Finding, quoted
 from torcd.spec.regexes import Match
 
-_HINT = "a regex is searched for anywhere in a name; anchor it with ^ and $"
+_REGEX_HINT = "a regex is searched for anywhere in a name; anchor it with ^ and $"
 
 _SHOWN_AT_EACH_END = 10
 """How many steps of a long cycle a message names from its beginning, and from its end."""
@@ -48,10 +48,18 @@ def findings(
         Finding(
             ("jobs", places[cycle[0].producer]),
             _message(cycle, names, is_by_regex),
-            _HINT if any(map(is_by_regex, cycle)) else None,
+            _REGEX_HINT if any(map(is_by_regex, cycle)) else _hint(cycle),
         )
         for cycle in found
     ]
+
+
+def _hint(cycle: graph.Cycle) -> str:
+    if len(cycle) > 1:
+        return "leave one of these dependencies out"
+    if cycle[0].gate.kind == "job":
+        return "leave it out of its own depends_on"
+    return "name it as an input or as an output, not as both"
 
 
 def _message(

@@ -99,7 +99,7 @@ def invalid(told: Sequence[Problem], *, more: int = 0) -> InvalidSpec:
     lines = [str(problem) for problem in told]
     if more:
         lines.append(f"… and {more} more problems")
-    return InvalidSpec("\n".join(lines), problems=msgspec.to_builtins(told))
+    return InvalidSpec("\n".join(lines), problems=msgspec.to_builtins(told), more=more)
 
 
 def path_text(path: Path) -> str:

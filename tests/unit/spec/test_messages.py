@@ -64,3 +64,4 @@ def test_a_spec_that_is_wrong_throughout_is_told_of_in_part() -> None:
     problems = refused.value.facts["problems"]
     assert isinstance(problems, list)
     assert len(problems) == 1000
+    assert refused.value.facts["more"] == 500

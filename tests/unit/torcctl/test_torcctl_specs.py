@@ -64,6 +64,13 @@ def test_problems_go_to_standard_output_with_their_lines(bad: str, torcctl: Run)
     assert {item["line"] for item in document["items"]} >= {2, 3}
 
 
+def test_validate_says_how_many_problems_it_leaves_out(torcctl: Run) -> None:
+    jobs = ",".join(['{command: "x", depends_on: ["nobody"]}'] * 1003)
+    outcome = torcctl("validate", "-", stdin=f"{{jobs: [{jobs}]}}".encode())
+    assert len(outcome.out.splitlines()) == 1000
+    assert outcome.err == "… and 3 more problems\n"
+
+
 def test_standard_input_is_json5_unless_told_otherwise(torcctl: Run) -> None:
     assert torcctl("validate", "-", stdin=b"{jobs: [{command: 'x'}]}").code == 0
     assert torcctl("validate", "-", stdin=DIAMOND.encode()).code == 1

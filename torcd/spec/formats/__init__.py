@@ -5,7 +5,7 @@ of them are heavy, and the daemon, which gets specs as structs, needs none.
 """
 
 import importlib
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from typing import Protocol, cast
 
 from torcd.spec.problems import Path, Position
@@ -77,4 +77,12 @@ def positions_at(text: str, offsets: dict[Path, int]) -> dict[Path, Position]:
 
 TOO_MANY_DIGITS = "an integer has more digits than Python reads"
 TOO_DEEP = "the text is nested too deep"
-DUPLICATE_KEY = "`{}` is there twice"
+
+
+def duplicate_key(name: str, position: Position | None = None) -> SpecSyntaxError:
+    return SpecSyntaxError(f"`{name}` is there twice", position, "leave one of them out")
+
+
+def hint_for(words: str, hints: Mapping[str, str]) -> str | None:
+    """The first hint whose key is in a parser's words."""
+    return next((hint for part, hint in hints.items() if part in words), None)

@@ -19,7 +19,7 @@ from collections.abc import Set
 import pyjson5
 
 from torcd.spec.data import WrittenNumber
-from torcd.spec.formats import DUPLICATE_KEY, TOO_DEEP, SpecSyntaxError, position_at, positions_at
+from torcd.spec.formats import TOO_DEEP, SpecSyntaxError, duplicate_key, position_at, positions_at
 from torcd.spec.problems import Path, Position, path_text
 
 _MAX_DEPTH = 128
@@ -68,7 +68,7 @@ def _load(text: str) -> object:
             tree = _read_marked(text)
     if _TEXTS_AND_COMMENTS.sub("", text).count(":") != _count_keys(tree):
         _, (duplicate, offset) = _scan(text, frozenset())
-        raise SpecSyntaxError(DUPLICATE_KEY.format(path_text(duplicate)), position_at(text, offset))
+        raise duplicate_key(path_text(duplicate), position_at(text, offset))
     return tree
 
 

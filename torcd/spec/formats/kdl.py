@@ -17,7 +17,7 @@ import ckdl
 import msgspec
 from msgspec import inspect
 
-from torcd.spec.formats import DUPLICATE_KEY, TOO_DEEP, SpecSyntaxError
+from torcd.spec.formats import TOO_DEEP, SpecSyntaxError, duplicate_key
 from torcd.spec.problems import Path, Position
 from torcd.spec.schema import WorkflowSpec
 
@@ -69,7 +69,7 @@ def _add_field(tree: dict[str, object], struct: inspect.StructType, node: ckdl.N
         items += _items(expected, node)
         return
     if name in tree:
-        raise SpecSyntaxError(DUPLICATE_KEY.format(name))
+        raise duplicate_key(name)
     match expected:
         case inspect.RawType():
             tree[name] = _json(node)
@@ -101,7 +101,7 @@ def _struct(expected: inspect.StructType, node: ckdl.Node, *, named: bool) -> di
         tree["name"] = _scalar(node.args[0])
     for name, value in _properties(node).items():
         if name in tree:
-            raise SpecSyntaxError(DUPLICATE_KEY.format(name))
+            raise duplicate_key(name)
         fields = {field.encode_name: _plain(field.type) for field in expected.fields}
         is_list = isinstance(fields.get(name), inspect.VarTupleType)
         is_json = isinstance(fields.get(name), inspect.RawType) and isinstance(value, str)
@@ -132,7 +132,7 @@ def _value(node: ckdl.Node, depth: int) -> object:
         mapping = _properties(node)
         for child in node.children:
             if child.name in mapping:
-                raise SpecSyntaxError(DUPLICATE_KEY.format(child.name))
+                raise duplicate_key(child.name)
             mapping[child.name] = _value(child, depth + 1)
         return mapping
     values = [_scalar(value) for value in node.args]

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator, Set
 
 from torcd.spec.data import WrittenNumber
-from torcd.spec.formats import TOO_DEEP, TOO_MANY_DIGITS, SpecSyntaxError, positions_at
+from torcd.spec.formats import TOO_DEEP, TOO_MANY_DIGITS, SpecSyntaxError, hint_for, positions_at
 from torcd.spec.problems import Path, Position
 
 _PLACE = re.compile(r"^(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$")
@@ -15,6 +15,21 @@ _TOKENS = re.compile(
     r"|[^][{}=,.#\s\"']+)|(?P<comment>\#[^\n]*)|(?P<mark>\[\[|\]\]|[][{}=,.\n])",
     re.DOTALL,
 )
+
+_HINTS = {
+    "Invalid value": 'a text stands in quotes: "…"',
+    "invalid character '\\n'": "close the quotes on the same line, or begin and end with three",
+    "Expected '='": "write NAME = VALUE",
+    "nclosed inline table": "it ends on its line, with a `}`; of several lines, write [[jobs]]",
+    "initial character for a key": "after the last field of an inline table there is no comma",
+    "nclosed array": "close it with a `]`",
+    "at the end of an array declaration": "write [[jobs]]",
+    "twice": "leave one of them out; several jobs are several [[jobs]]",
+    "annot overwrite": "leave one of them out",
+    "Unescaped '\\'": "use single quotes, or write two backslashes",
+    "newline or end of document": "each field has a line of its own",
+}
+"""What to do, by a part of the parser's words; the first that is found counts."""
 
 
 def load(text: str) -> object:
@@ -54,7 +69,8 @@ def _syntax_error(words: str, text: str) -> SpecSyntaxError:
     elif "end of document" in words:
         position = Position(text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1)
     what = match["what"]
-    return SpecSyntaxError(f"not TOML: {what[:1].lower()}{what[1:]}", position)
+    message = f"not TOML: {what[:1].lower()}{what[1:]}"
+    return SpecSyntaxError(message, position, hint_for(what, _HINTS))
 
 
 class _Where:

@@ -19,10 +19,11 @@ from ruamel.yaml.scanner import Scanner
 
 from torcd.spec.data import WrittenNumber
 from torcd.spec.formats import (
-    DUPLICATE_KEY,
     TOO_DEEP,
     TOO_MANY_DIGITS,
     SpecSyntaxError,
+    duplicate_key,
+    hint_for,
     position_at,
 )
 from torcd.spec.problems import Path, Position, quoted
@@ -37,6 +38,25 @@ _LONG_DIGITS = 300
 """Integers of more digits are not converted: that takes quadratic time."""
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
+
+_IN_QUOTES = "put the text in quotes"
+_HINTS = {
+    "mapping values are not allowed": "a text with `: ` in it stands in quotes; fields that belong "
+    "together begin in one column",
+    "block mapping start": "fields that belong together begin in one column",
+    "found '<scalar>'": "quotes go around the whole of a text",
+    "character '\\t'": "indent with spaces",
+    "cannot start any token": _IN_QUOTES,
+    "undefined alias": f"if it is none, {_IN_QUOTES}",
+    "but found '\\n'": _IN_QUOTES,
+    "alphabetic or numeric": _IN_QUOTES,
+    "chomping or indentation": _IN_QUOTES,
+    "unknown escape": "use single quotes, or write two backslashes",
+    "could not find expected ':'": "write NAME: VALUE",
+    "expected ',' or ']'": "a `]` or a comma is missing, or the text needs quotes",
+    "expected ',' or '}'": "a `}` or a comma is missing, or the text needs quotes",
+}
+"""What to do, by a part of ruamel's words; the first that is found counts."""
 
 
 class _Scanner(Scanner):
@@ -157,7 +177,8 @@ def _refuse_bombs(root: Node) -> None:
             being_counted.add(id(node))
             for child in children:
                 if id(child) in being_counted and id(child) not in sizes:
-                    raise SpecSyntaxError("an alias stands within its own anchor", _start(child))
+                    message = "an alias stands within its own anchor"
+                    raise SpecSyntaxError(message, _start(child), "write out what it stands for")
                 if id(child) not in sizes:
                     stack.append(child)
             continue
@@ -192,7 +213,8 @@ def _position(root: Node | None, path: Path) -> Position | None:
 def _syntax_error(problem: YAMLError, text: str) -> SpecSyntaxError:
     if isinstance(problem, ReaderError):
         message = f"the character {quoted(chr(problem.character))} may not be in YAML"
-        return SpecSyntaxError(message, position_at(text, problem.position))
+        hint = "write it escaped, within double quotes"
+        return SpecSyntaxError(message, position_at(text, problem.position), hint)
     if not isinstance(problem, MarkedYAMLError):
         return SpecSyntaxError(f"not YAML: {problem}")
     mark = problem.problem_mark or problem.context_mark
@@ -200,10 +222,16 @@ def _syntax_error(problem: YAMLError, text: str) -> SpecSyntaxError:
     words = " ".join(str(problem.problem or problem.context).split())
     if isinstance(problem, DuplicateKeyError):
         key = re.search(r'duplicate key "(.*?)"', words)
-        return SpecSyntaxError(DUPLICATE_KEY.format(key[1] if key else "a key"), position)
+        return duplicate_key(key[1] if key else "a key", position)
     if isinstance(problem, ConstructorError) and "constructor for the tag" in words:
         tag = words.rpartition(" ")[2].strip("'").replace("tag:yaml.org,2002:", "!!")
         return SpecSyntaxError(f"the tag {tag} means nothing here", position, "leave it out")
     if isinstance(problem, ComposerError) and "document" in str(problem):
         return SpecSyntaxError("there is more than one document", position, "one file, one spec")
-    return SpecSyntaxError(f"not YAML: {words}", position)
+    if "end of stream" in words and problem.context_mark:
+        start = problem.context_mark
+        message = "not YAML: the text that starts here has no end"
+        return SpecSyntaxError(
+            message, Position(start.line + 1, start.column + 1), "close the quotes"
+        )
+    return SpecSyntaxError(f"not YAML: {words}", position, hint_for(words, _HINTS))
