@@ -46,6 +46,7 @@ def test_memory_is_counted_in_powers_of_1024(text: str, expected: int) -> None:
         "8388608t",
         f"{2**63}",
         "9" * 99,
+        "1." + "0" * 30,
     ],
 )
 def test_what_is_no_amount_of_memory_is_refused_with_what_to_write(text: str) -> None:

@@ -123,6 +123,7 @@ def test_regexes_that_find_the_same_share_a_group() -> None:
         job("b_{i}", parameters={"i": "1:50"}, depends_on_regexes=("^a_|{i}x",)),
     )
     assert len(found.groups) == 1
+    assert found.stages == 2
     (first,), (second,) = item(found, "b_1").waits_for, item(found, "b_2").waits_for
     assert (first.group, first.regexes) == (1, ("^a_|1x",))
     assert (second.group, second.regexes) == (1, ("^a_|2x",))

@@ -247,28 +247,19 @@ def test_a_command_that_could_not_be_started_says_why(daemon: CannedDaemon, torc
 def test_follow_waits_for_an_action_to_begin_and_ends_with_its_command(
     daemon: CannedDaemon, torcctl: Run, log: Path
 ) -> None:
-    states = iter(
-        [
-            action(("blocked", None), ("blocked", None)),
-            action(("running", log), ("blocked", None)),
-            action(("completed", log), ("running", log)),
-        ]
-    )
-    now = next(states)
-
-    def stream(_: object) -> list[msgspec.Struct]:
-        nonlocal now
-        now = next(states)
-        return [m.WorkflowReply(workflow())]
-
-    daemon.answer(m.ListActions, lambda _: m.ActionsReply([now]))
-    daemon.answer(m.FollowWorkflow, stream)
+    blocked = action(("blocked", None), ("blocked", None))
+    running = action(("running", log), ("blocked", None))
+    ended = action(("completed", log), ("running", log))
+    states = iter([blocked, blocked, running, running, ended])
+    daemon.answer(m.ListActions, lambda _: m.ActionsReply([next(states)]))
+    daemon.answer(m.FollowWorkflow, [m.WorkflowReply(workflow())] * 9)
     outcome = torcctl("logs", "--action", "1", "-f", "--json")
     assert outcome.code == 0
     assert "action 1 has not begun; waiting" in outcome.err
     lines = [json.loads(line) for line in outcome.out.splitlines()]
     assert "".join(line["text"] for line in lines) == "one\ntwo \ufffd\n"
     assert {line["command"] for line in lines} == {1}
+    assert next(states, None) is None
 
 
 @pytest.mark.parametrize(
