@@ -218,8 +218,8 @@ class UserDataSpec(
     schema: Annotated[
         Raw | UnsetType,
         Meta(
-            description="A JSON Schema (2020-12) that values have to fit, wherever they are stored; it refers "
-            "to nothing outside itself. Default: any value."
+            description="A JSON Schema (2020-12) that values have to fit, wherever they are "
+            "stored. It refers to nothing outside itself. Default: any value."
         ),
     ] = UNSET
     parameters: Annotated[
