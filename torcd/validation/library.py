@@ -7,12 +7,13 @@ No reference is ever fetched: what is not within the schema itself is a problem 
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs as rs
 from jsonschema_rs import ValidationErrorKind as Kind
 
-from torcd.validation.program import MAX_BACKTRACKS, Subject
+from torcd.validation.program import MAX_BACKTRACKS, MAX_COMPILED, Subject
 
 Problem = tuple[str, list[str | int], Subject]
 """message, path, what it is about"""
@@ -46,6 +47,7 @@ class Compiled:
 _GIVEN_UP = (Kind.BacktrackLimitExceeded, Kind.RegexEngineFailure)
 
 
+@lru_cache(MAX_COMPILED)
 def compiled(schema: bytes) -> Compiled:
     """Never raises: what is no schema has a problem."""
     try:

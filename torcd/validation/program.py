@@ -11,7 +11,6 @@ import resource
 import signal
 import struct
 import sys
-from collections import OrderedDict
 from decimal import Decimal, InvalidOperation
 from typing import BinaryIO, Literal
 
@@ -54,20 +53,15 @@ def main() -> None:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    from torcd.validation.library import Compiled, compiled
+    from torcd.validation.library import compiled
 
-    kept: OrderedDict[bytes, Compiled] = OrderedDict()
     while len(head := requests.read(REQUEST.size)) == REQUEST.size:
         schema_size, size = REQUEST.unpack(head)
         schema = requests.read(schema_size)
         text = None if size == NO_VALUE else requests.read(size)
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
         try:
-            found = kept.get(schema) or compiled(schema)
-            kept[schema] = found
-            kept.move_to_end(schema)
-            if len(kept) > MAX_COMPILED:
-                kept.popitem(last=False)
+            found = compiled(schema)
             problem = found.problem
             if problem is None and text is not None:
                 problem = found.problem_of(read_value(text))
