@@ -66,7 +66,7 @@ class NoValue(UserError):
 
 
 class InvalidValue(UserError):
-    """Not strict JSON, or too deep. Facts: name, problem."""
+    """Not strict JSON, too deep, or not what its schema asks for. Facts: name, problem."""
 
     code = "io.torcd.UserData.InvalidValue"
 

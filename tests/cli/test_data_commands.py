@@ -71,6 +71,30 @@ def test_a_person_may_read_and_store_everything(daemon: Daemon) -> None:
     assert daemon.torcctl("data", "get", record["key"]).stdout == '{"x": 1.50}\n'
 
 
+def test_validate_and_submit_name_the_line_of_data_that_does_not_fit(daemon: Daemon) -> None:
+    spec = daemon.directory / "w.yaml"
+    spec.write_text(
+        "jobs: [{command: 'true'}]\n"
+        "user_data:\n"
+        "  - name: limits\n"
+        "    schema: {additionalProperties: {type: [integer, 'null']}}\n"
+        "    data:\n"
+        "      low: 1\n"
+        "      high: many\n"
+    )
+    said = (
+        "w.yaml:7:7: user_data[0].data.high: the data does not fit its schema: "
+        "expected null or integer, not string\n"
+    )
+    validated = daemon.torcctl("validate", "w.yaml")
+    assert (validated.returncode, validated.stdout) == (1, said)
+    submitted = daemon.torcctl("submit", "w.yaml")
+    assert submitted.returncode == 1
+    assert said in submitted.stderr
+    spec.write_text(spec.read_text().replace("many", "null"))
+    assert daemon.torcctl("validate", "w.yaml").returncode == 0
+
+
 def test_what_cannot_be_stored_is_told_and_the_daemon_goes_on(daemon: Daemon) -> None:
     daemon.run(PASSING)
     big = '"' + "x" * (20 * 1024 * 1024) + '"'

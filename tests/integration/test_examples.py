@@ -232,6 +232,15 @@ def test_a_consumer_starts_while_its_producer_runs(user: User, examples: Path) -
     assert user.torcctl("logs", "server") == "hello, server\n"
 
 
+def test_what_does_not_fit_a_schema_is_refused_and_the_job_tries_again(
+    user: User, examples: Path
+) -> None:
+    user.torcctl("run", "schema.yaml", cwd=examples / "features")
+    refused = user.torcctl("logs", "sensor", "--stderr")
+    assert 'data.unit: expected one of ["V", "mV"]' in refused
+    assert user.torcctl("logs", "reader") == '{"unit": "V", "samples": [1.5]}\n'
+
+
 def test_actions_run_around_the_jobs_and_their_failure_changes_nothing(
     user: User, examples: Path
 ) -> None:

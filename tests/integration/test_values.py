@@ -1,15 +1,18 @@
 """user_data through a real daemon: who may store and fetch what, and what is kept."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.daemon_process import Daemon
+from tests.endless_schema import endless_schema
 from tests.integration.test_workflows import Gate, over
 from torcd import errors
-from torcd.client import Client
+from torcd.client import AsyncClient, Client, make_api
 from torcd.model import JobStatus, Reason, WorkflowStatus
+from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
 
 PAIR = {
@@ -235,3 +238,102 @@ def test_a_value_nobody_makes_can_be_waited_for(daemon: Daemon) -> None:
     assert daemon.torcctl("-k", key, "data", "put", "given", '"at last"').returncode == 0
     assert over(daemon, key).status is WorkflowStatus.COMPLETED
     assert daemon.torcctl("-k", key, "logs", "reads").stdout == '"at last"\n'
+
+
+# Schemas
+
+VOLTAGES = {
+    "properties": {"rows": {"items": {"type": "object", "properties": {"x": {"type": "number"}}}}}
+}
+WRONG = '{"rows": [{"x": 1}, {"x": "one"}]}'
+SAID = "data.rows[1].x: expected number, not string"
+
+
+def with_schema(store: str, schema: object = VOLTAGES) -> dict[str, object]:
+    return {**pair(store), "user_data": [{"name": "passed", "schema": schema}]}
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_line_that_does_not_fit_fails_the_job_also_after_a_restart(
+    daemon: Daemon, tmp_path: Path, is_restarted: bool
+) -> None:
+    gate = Gate(tmp_path, "gate")
+    lines = (
+        f"""echo 'passed={{"rows": []}}' >> $TORC_OUTPUT; echo 'passed={WRONG}' >> $TORC_OUTPUT"""
+    )
+    key = daemon.submit(with_schema(f"{gate.command}; {lines}"))
+    if is_restarted:
+        daemon.kill()
+        daemon.start()
+    gate.open()
+    over(daemon, key)
+    jobs = daemon.jobs(key)
+    assert jobs["stores"].reason is Reason.BAD_OUTPUT
+    assert jobs["stores"].message == (
+        f"TORC_OUTPUT, line 2: the value of 'passed' does not fit its schema: {SAID}"
+    )
+    assert jobs["fetches"].status is JobStatus.CANCELED
+    with daemon.client() as client, pytest.raises(errors.NoValue):
+        client.fetch("passed", workflow_key=key)
+    assert "data.rows" not in daemon.log.read_text()
+
+
+def test_what_a_job_stores_has_to_fit_and_then_its_consumers_run(daemon: Daemon) -> None:
+    refused = f"torcctl data put passed '{WRONG}' 2> refused && exit 9"
+    code = 'from torcd.client import current_job; current_job().store("passed", {"rows": 1})'
+    in_python = f"python3 -c '{code}'"
+    key = daemon.submit(
+        with_schema(
+            f"{refused}; {in_python} 2>> refused && exit 8; cat refused; "
+            'torcctl data put passed \'{"rows": [{"x": 1.50}]}\'',
+            {
+                **VOLTAGES,
+                "required": ["rows"],
+                "properties": {"rows": {"type": "array", **VOLTAGES["properties"]["rows"]}},
+            },
+        )
+    )
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED
+    told = daemon.torcctl("-k", key, "logs", "stores").stdout
+    assert SAID in told
+    assert "InvalidValue" in told
+    assert "data.rows: expected array, not number" in told
+    with daemon.client() as client:
+        assert client.record("passed", workflow_key=key).revision == 1
+
+
+async def test_every_client_of_a_person_is_refused_in_the_same_words(daemon: Daemon) -> None:
+    key = daemon.submit(with_schema("sleep 1000"))
+    said = f"the value of 'passed' does not fit its schema: {SAID}"
+    value = json.loads(WRONG)
+    with daemon.client() as client:
+        with pytest.raises(errors.InvalidValue) as blocking:
+            client.store("passed", value, workflow_key=key)
+        assert blocking.value.facts == {"name": "passed", "problem": SAID}
+        api = make_api(str(daemon.socket))
+        (record,) = api.list_user_data(key).items
+        record.data = value
+        with pytest.raises(errors.InvalidValue, match="does not fit"):
+            api.modify_user_data(key, record.key, record)
+        api._client.close()
+    async with AsyncClient(str(daemon.socket)) as client:
+        with pytest.raises(errors.InvalidValue) as asynchronous:
+            await client.store("passed", value, workflow_key=key)
+    assert str(blocking.value) == str(asynchronous.value) == said
+    done = daemon.torcctl("-k", key, "data", "put", "passed", WRONG)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert daemon.torcctl("-k", key, "data", "get", "passed").returncode == 1
+
+
+def test_a_schema_that_takes_for_ever_stops_nobody(daemon: Daemon) -> None:
+    endless = json.loads(endless_schema())
+    key = daemon.submit(with_schema("sleep 1000", endless))
+    with daemon.client() as first, daemon.client() as second, ThreadPoolExecutor(1) as pool:
+        stored = pool.submit(first.store, "passed", 1, workflow_key=key)
+        for _ in range(100):
+            second.call(m.GetStatus())
+        assert not stored.done()
+        with pytest.raises(errors.InvalidValue, match="takes more than"):
+            stored.result()
+    assert daemon.run(with_schema("echo 'passed={}' >> $TORC_OUTPUT")).returncode == 0

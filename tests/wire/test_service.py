@@ -46,6 +46,37 @@ def ask(daemon: Daemon, method: str, **parameters: object) -> Any:
         return receive(sock)
 
 
+def test_a_value_that_does_not_fit_its_schema_is_an_invalid_value(daemon: Daemon) -> None:
+    data = {"name": "v", "data": 1, "schema": {"type": "integer"}}
+    key = daemon.submit({**JOB, "user_data": [data]})
+    assert ask(daemon, "io.torcd.UserData.Store", name="v", data="s", workflow_key=key) == {
+        "error": "io.torcd.UserData.InvalidValue",
+        "parameters": {
+            "message": "the value of 'v' does not fit its schema: "
+            "data: expected integer, not string",
+            "name": "v",
+            "problem": "data: expected integer, not string",
+        },
+    }
+    stored = ask(daemon, "io.torcd.UserData.Store", name="v", data=2, workflow_key=key)
+    assert stored["parameters"]["record"]["revision"] == 2
+
+
+def test_a_spec_whose_data_does_not_fit_is_refused_by_the_daemon_itself(daemon: Daemon) -> None:
+    data = {"name": "v{i}", "data": "{i}", "schema": {"const": "1"}, "parameters": {"i": "1:2"}}
+    answer = ask(
+        daemon,
+        "io.torcd.Manager.Submit",
+        workflow={"jobs": [{"command": "true"}], "user_data": [data]},
+        directory="/",
+    )
+    assert answer["error"] == "io.torcd.Manager.InvalidSpec"
+    (problem,) = answer["parameters"]["problems"]
+    assert problem["path"] == "user_data[0].data"
+    assert problem["message"] == 'the data does not fit its schema: expected "1"'
+    assert ask(daemon, "io.torcd.Manager.ListWorkflows")["parameters"] == {"items": []}
+
+
 def test_another_varlink_client_finds_its_way(daemon: Daemon) -> None:
     key = daemon.submit(JOB)
     with varlink.Client(f"unix:{daemon.socket}") as client:

@@ -17,11 +17,13 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import msgspec
+from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from torcd import errors
@@ -37,12 +39,14 @@ from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
 from torcd.executors import base
 from torcd.feed import Feed
-from torcd.model import AttemptKey, FileKey, Happening, Timestamp, WorkflowKey
+from torcd.model import AttemptKey, FileKey, Happening, Timestamp, UserData, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
 from torcd.scheduler.state import JobNode, WorkflowNode
 from torcd.store import Store
+from torcd.validation import Checker
+from torcd.value import Value
 
 MAX_BATCH = 2_000
 """Events decided before a commit: bounds how long a request waits behind others' work."""
@@ -116,7 +120,12 @@ class Controller:
         self._launcher = Launcher(self._layout, store.secret, settings.shell)
         self._shelf = Shelf(scheduler, store, executor, settings.socket, settings.boot_id)
         self._watcher = InputWatcher(self._file_appeared, log)
-        self._harvester = Harvester(scheduler, self._layout, settings.max_value_bytes, self._put)
+        self._checker = Checker()
+        self._one_check = anyio.CapacityLimiter(1)
+        """Stores that wait for theirs keep no thread from others."""
+        self._harvester = Harvester(
+            scheduler, self._layout, settings.max_value_bytes, self._checker, self._put
+        )
         self._preparer = Preparer(scheduler, store, self._layout, executor.start, self._not_started)
         self._sweeper = Sweeper(
             store,
@@ -144,6 +153,10 @@ class Controller:
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
         """Serve until cancelled. Ready when all that was unfinished has been taken up again."""
+        with self._checker:
+            await self._run(task_status)
+
+    async def _run(self, task_status: TaskStatus[None]) -> None:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._executor.run, self._reports)
             tasks.start_soon(self._watcher.run)
@@ -231,6 +244,13 @@ class Controller:
         if request.error is not None:
             raise request.error
         return request.commands
+
+    async def require_fit(self, data: UserData, value: Value) -> None:
+        """Raises InvalidValue for a value that does not fit the schema, if there is one."""
+        if data.schema is not None:
+            schema = bytes(data.schema)
+            check = partial(self._checker.require_fit, schema, value.text, name=data.name)
+            await to_thread.run_sync(check, limiter=self._one_check)
 
     async def settled(self) -> None:
         """Return when everything that came in so far is decided and on disk.

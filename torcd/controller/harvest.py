@@ -19,6 +19,7 @@ from torcd.executors.base import Exited
 from torcd.model import AttemptKey, DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
+from torcd.validation import Checker
 from torcd.value import Value
 
 MAX_OUTPUT_FILE_BYTES = 4 * value.MAX_VALUE_BYTES
@@ -34,6 +35,8 @@ class Expected(msgspec.Struct, frozen=True):
     output_path: str
     data: dict[str, DataKey]
     """Its output user_data by name."""
+    schemas: dict[DataKey, bytes]
+    """Of those that have one."""
     files: tuple[tuple[FileKey, str], ...]
     """Its output files and where they are to be."""
 
@@ -46,11 +49,13 @@ class Harvester:
         scheduler: Scheduler,
         layout: Layout,
         max_value_bytes: int,
+        checker: Checker,
         harvested: Callable[[AttemptExited], None],
     ) -> None:
         self._scheduler = scheduler
         self._layout = layout
         self._max_value_bytes = max_value_bytes
+        self._checker = checker
         self._harvested = harvested
         self._waiting: list[Exited] = []
         self._arrived = anyio.Event()
@@ -68,7 +73,9 @@ class Harvester:
             self._arrived = anyio.Event()
             reports, self._waiting = self._waiting, []
             expected = [self._expected(report.attempt_key) for report in reports]
-            found = await to_thread.run_sync(harvest_all, expected, self._max_value_bytes)
+            found = await to_thread.run_sync(
+                harvest_all, expected, self._max_value_bytes, self._checker
+            )
             for report, outputs in zip(reports, found, strict=True):
                 self._harvested(_with_outputs(report, outputs))
 
@@ -85,9 +92,11 @@ class Harvester:
             return None
         node, job = found
         wanted = set(job.job.output_files)
+        data = [node.data[key].data for key in job.job.output_user_data]
         return Expected(
             output_path=self._layout.output(attempt_key),
-            data={node.data[key].data.name: key for key in job.job.output_user_data},
+            data={one.name: one.key for one in data},
+            schemas={one.key: bytes(one.schema) for one in data if one.schema is not None},
             files=tuple((f.key, f.path) for f in node.workflow.files if f.key in wanted),
         )
 
@@ -103,12 +112,16 @@ def _with_outputs(report: Exited, outputs: Outputs) -> AttemptExited:
     )
 
 
-def harvest_all(expected: list[Expected | None], max_value_bytes: int) -> list[Outputs]:
+def harvest_all(
+    expected: list[Expected | None], max_value_bytes: int, checker: Checker
+) -> list[Outputs]:
     """Of several attempts at once; nothing for those of which nothing is expected any more."""
-    return [Outputs() if one is None else harvest(one, max_value_bytes) for one in expected]
+    return [
+        Outputs() if one is None else harvest(one, max_value_bytes, checker) for one in expected
+    ]
 
 
-def harvest(expected: Expected, max_value_bytes: int) -> Outputs:
+def harvest(expected: Expected, max_value_bytes: int, checker: Checker) -> Outputs:
     """Never raises: what cannot be read is a problem of the attempt."""
     missing = tuple(key for key, path in expected.files if not os.path.lexists(path))
     try:
@@ -126,7 +139,7 @@ def harvest(expected: Expected, max_value_bytes: int) -> Outputs:
     values: list[tuple[DataKey, Value]] = []
     for number, line in enumerate(text.split(b"\n"), start=1):
         try:
-            found = _parse_line(line, expected, max_value_bytes)
+            found = _parse_line(line, expected, max_value_bytes, checker)
         except (errors.UserError, ValueError) as e:
             return Outputs(missing_files=missing, problem=f"TORC_OUTPUT, line {number}: {e}")
         if found is not None:
@@ -168,7 +181,7 @@ def _read(path: str) -> bytes:
 
 
 def _parse_line(
-    line: bytes, expected: Expected, max_value_bytes: int
+    line: bytes, expected: Expected, max_value_bytes: int, checker: Checker
 ) -> tuple[DataKey, Value] | None:
     line = line.rstrip(b"\r")
     if not line.strip():
@@ -183,4 +196,7 @@ def _parse_line(
         raise ValueError(
             f'the job does not declare "{name}" in its output_user_data (declared: {declared})'
         )
-    return key, value.parse(text, name=name, max_bytes=max_value_bytes)
+    parsed = value.parse(text, name=name, max_bytes=max_value_bytes)
+    if key in expected.schemas:
+        checker.require_fit(expected.schemas[key], parsed.text, name=name)
+    return key, parsed

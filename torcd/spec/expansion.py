@@ -19,10 +19,11 @@ from torcd.spec import commands, cycles
 from torcd.spec.names import Namespace, check_name
 from torcd.spec.parameters import Reader
 from torcd.spec.placeholders import Placeholder
-from torcd.spec.policy_expansion import Policies, schema_problem
+from torcd.spec.policy_expansion import Policies
 from torcd.spec.problems import Finding, Path, Severity, quoted
 from torcd.spec.regexes import Match, Regexes
 from torcd.spec.schema import Entry, FileSpec, JobSpec, Reference, UserDataSpec, WorkflowSpec
+from torcd.spec.schemas import Schemas
 from torcd.spec.unrolling import Item, Unrolled, said_once
 
 Made = TypeVar("Made")
@@ -61,8 +62,9 @@ def expansion(
     if too_many:
         empty = model.Workflow(key=model.WorkflowKey(first_key), name=default_name, jobs=())
         return Expansion(empty, [*unrolled.findings, *too_many])
-    expander = _Expander(spec, unrolled, directory, default_name, first_key)
-    workflow = expander.workflow()
+    with Schemas() as schemas:
+        expander = _Expander(spec, unrolled, directory, default_name, first_key, schemas)
+        workflow = expander.workflow()
     findings = [f for f in expander.findings if f.namespace not in unrolled.with_names_missing]
     in_circles = cycles.findings(workflow, unrolled.jobs.origins, expander.matches)
     return Expansion(workflow, [*unrolled.findings, *findings, *in_circles], expander.matches)
@@ -111,8 +113,10 @@ class _Expander:
         directory: str,
         default_name: str,
         first_key: int,
+        schemas: Schemas,
     ) -> None:
         self.findings: list[Finding] = []
+        self._schemas = schemas
         self._spec = spec
         self._unrolled = unrolled
         self._directory = PurePosixPath(directory)
@@ -194,25 +198,18 @@ class _Expander:
         return model.File(key=key, name=file.name, path=self._replacements[key])
 
     def _item(self, n: int, origin: int, item: UserDataSpec) -> model.UserData:
+        at: Path = ("user_data", origin)
+        data = self._data(item, (*at, "data"))
+        schema, findings = self._schemas.read(item, data, at)
+        self.findings += findings
         return model.UserData(
             key=model.DataKey(self._user_data.first_key + n),
             name=item.name,
-            data=self._data(item, ("user_data", origin, "data")),
+            data=data,
             is_ephemeral=item.is_ephemeral or False,
             available=item.available or "on_completion",
-            schema=self._schema(item, ("user_data", origin, "schema")),
+            schema=schema,
         )
-
-    def _schema(self, item: UserDataSpec, path: Path) -> msgspec.Raw | None:
-        if isinstance(item.schema, msgspec.UnsetType) or bytes(item.schema) == b"null":
-            return None
-        problem = schema_problem(bytes(item.schema))
-        if problem is not None:
-            self._add(path, f"this is no JSON Schema: {problem}")
-            return None
-        message = "this version of torcd keeps the schema, and does not check values against it yet"
-        self._add(path, message, severity="warning")
-        return msgspec.Raw(bytes(item.schema))
 
     def _data(self, item: UserDataSpec, path: Path) -> msgspec.Raw | None:
         if isinstance(item.data, msgspec.UnsetType):

@@ -1,6 +1,6 @@
 """What a spec says besides jobs, files and user_data: checked, and put into the model's words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -207,19 +207,3 @@ class Policies:
         self, path: Path, message: str, hint: str | None = None, severity: Severity = "error"
     ) -> None:
         self.findings.append(Finding(path, message, hint, severity))
-
-
-def schema_problem(schema: bytes) -> str | None:
-    """Why it is no JSON Schema (2020-12); None if it is one."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        decoded: Mapping[str, object] | bool = msgspec.json.decode(schema)
-        Draft202012Validator.check_schema(decoded)
-    except SchemaError as error:
-        where = "".join(f".{part}" for part in error.absolute_path)
-        return f"{where[1:]}: {error.message}" if where else error.message
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return f"it cannot be read: {error}"
-    return None

@@ -217,7 +217,10 @@ class UserDataSpec(
     ] = None
     schema: Annotated[
         Raw | UnsetType,
-        Meta(description="A JSON Schema (2020-12) that values have to fit. Default: any value."),
+        Meta(
+            description="A JSON Schema (2020-12) that values have to fit, wherever they are "
+            "stored. It refers to nothing outside itself. Default: any value."
+        ),
     ] = UNSET
     parameters: Annotated[
         Parameters | None,

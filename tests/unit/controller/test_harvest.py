@@ -9,6 +9,7 @@ import pytest
 from torcd.controller import harvest
 from torcd.controller.harvest import Expected, remove
 from torcd.model import DataKey
+from torcd.validation import Checker
 
 
 def lines(count: int) -> Callable[[Path], object]:
@@ -16,8 +17,14 @@ def lines(count: int) -> Callable[[Path], object]:
 
 
 def collect(path: Path) -> harvest.Outputs:
-    expected = Expected(output_path=str(path), data={"v": DataKey(1)}, files=())
-    return harvest.harvest(expected, 1000)
+    expected = Expected(
+        output_path=str(path),
+        data={"v": DataKey(1), "whole": DataKey(2)},
+        schemas={DataKey(2): b'{"type": "integer"}'},
+        files=(),
+    )
+    with Checker() as checker:
+        return harvest.harvest(expected, 1000, checker)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +41,11 @@ def collect(path: Path) -> harvest.Outputs:
         (lambda path: path.write_bytes(b'v="\\ud800"'), "line 1"),
         (lambda path: path.write_bytes(b"v=1\nv=NaN"), "line 2"),
         (lines(harvest.MAX_OUTPUT_LINES + 1), "lines"),
+        (
+            lambda path: path.write_bytes(b"v=1\nwhole=1\nwhole=1.5\n"),
+            "TORC_OUTPUT, line 3: the value of 'whole' does not fit its schema: "
+            "data: expected integer, not number",
+        ),
     ],
 )
 def test_what_is_no_list_of_values_is_a_problem_of_the_job_and_leaves_nothing_open(

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from torcd import model, spec
+from tests.endless_schema import endless_schema
+from torcd import errors, model, spec
 from torcd.spec import (
     ActionSpec,
     FailureHandlerSpec,
@@ -12,6 +13,7 @@ from torcd.spec import (
     ResourceRequirementsSpec,
     UserDataSpec,
     WorkflowSpec,
+    schemas,
 )
 from torcd.spec.durations import duration_seconds
 
@@ -175,13 +177,53 @@ def test_what_is_for_clusters_is_kept_and_named_once_each() -> None:
     assert all("effect" in p.message for p in document.warnings)
 
 
-def test_a_schema_is_kept_and_said_not_to_be_checked() -> None:
-    item = UserDataSpec(name="v", schema=msgspec.Raw(b'{"type": "integer"}'))
+def test_a_schema_is_kept_as_it_was_written_and_without_a_word() -> None:
+    text = b'{"type":  "integer", "maximum": 1.10}'
+    item = UserDataSpec(name="v", schema=msgspec.Raw(text))
     (data,) = expand(JobSpec(command="x"), user_data=(item,)).user_data
-    assert bytes(data.schema or b"") == b'{"type": "integer"}'
-    ((path, message),) = warnings(JobSpec(command="x"), user_data=(item,))
-    assert path == "user_data[0].schema"
-    assert "does not check values" in message
+    assert bytes(data.schema or b"") == text
+    assert warnings(JobSpec(command="x"), user_data=(item,)) == []
+
+
+def test_each_copy_has_the_schema_of_its_parameters() -> None:
+    item = UserDataSpec(
+        name="v{i}",
+        schema=msgspec.Raw(b'{"enum": ["{i}", null]}'),
+        data=msgspec.Raw(b'"{i}"'),
+        parameters={"i": "1:3"},
+    )
+    copies = expand(JobSpec(command="x"), user_data=(item,)).user_data
+    assert [bytes(copy.schema or b"") for copy in copies] == [
+        b'{"enum": ["1", null]}',
+        b'{"enum": ["2", null]}',
+        b'{"enum": ["3", null]}',
+    ]
+
+
+def test_the_daemon_refuses_data_that_does_not_fit_as_validate_does() -> None:
+    item = UserDataSpec(
+        name="v", schema=msgspec.Raw(b'{"items": {"minLength": 2}}'), data=msgspec.Raw(b'["a"]')
+    )
+    with pytest.raises(errors.InvalidSpec) as refused:
+        expand(JobSpec(command="x"), user_data=(item,))
+    assert str(refused.value) == (
+        "user_data[0].data[0]: the data does not fit its schema: "
+        "expected at least 2 characters, not 1"
+    )
+
+
+def test_of_schemas_that_take_for_ever_one_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemas, "TOTAL_CPU_SECONDS", 1)
+    endless = [
+        UserDataSpec(name=f"v{n}", schema=msgspec.Raw(endless_schema(n)), data=msgspec.Raw(b"1"))
+        for n in range(50)
+    ]
+    with pytest.raises(errors.InvalidSpec) as refused:
+        expand(JobSpec(command="x"), user_data=tuple(endless))
+    first, *others = str(refused.value).splitlines()
+    assert first.startswith("user_data[0].schema: the schema cannot be checked: it takes more")
+    assert len(others) == 49
+    assert all("not tried" in other for other in others)
 
 
 def test_asking_for_more_than_this_machine_has_is_a_warning() -> None:

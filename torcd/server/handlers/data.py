@@ -30,6 +30,7 @@ async def store(context: Context, parameters: u.Store, call: Call) -> u.RecordRe
         data_key = asker.find(node, parameters, role="output")
         data = node.data[data_key]
         parsed = await _parse(context, bytes(parameters.data), data.data.name)
+        await controller.require_fit(data.data, parsed)
         stored_by = None if asker.job is None else _stored_by(node, asker.job)
         at = controller.now()
         commands = await controller.request(
