@@ -1,5 +1,6 @@
 """The warden's journal: what a successor reads in it."""
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,7 +87,26 @@ def test_a_journal_cut_off_anywhere_tells_what_was_written_whole(cut: int) -> No
 @pytest.mark.parametrize("line", ["nonsense", '["claimed"]', '["what", 1]', "17", '{"a": 1}'])
 def test_damage_is_not_guessed_at(line: str) -> None:
     with pytest.raises(UnreadableJournal, match="line 3"):
-        replay(text(claim(1), line, claim(2)))
+        replay(text(claim(1), line, claim(2)), "b")
+
+
+@pytest.mark.parametrize("line", ["nonsense", '["claimed"]', "\0" * 4096, "\ufffd"])
+def test_of_a_journal_of_another_boot_what_can_be_read_counts(line: str) -> None:
+    """A power cut leaves any part of it, and the processes are gone anyway."""
+    past = replay(text(claim(1), line, claim(2)), "a later boot")
+    assert past.boot_id == "b"
+    assert set(past.entries) == {1}
+
+
+def test_a_journal_has_its_name_when_it_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+    )
+    opened(tmp_path)
+    assert synced == ["warden.journal.new"]
 
 
 def test_a_journal_of_another_format_says_which_version_to_start() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torcd.errors import ExecutorError
 from torcd.executors.warden import __file__ as _warden_package
+from torcd.executors.warden.journal import Journal, UnreadableJournal
 from torcd.executors.warden.processes import STATE_ID_BITS
 
 _PROGRAM = str(Path(_warden_package).with_name("__main__.py").resolve())
@@ -31,7 +32,11 @@ def prepare(directory: Path) -> int:
     if not file.exists():
         fresh = directory / "state_id.new"
         fresh.touch(mode=0o600)
-        fresh.write_text(f"{secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1}\n")
+        with fresh.open("w") as writing:
+            writing.write(f"{secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1}\n")
+            writing.flush()
+            # Else a power cut could leave the name with nothing in it.
+            os.fsync(writing.fileno())
         fresh.rename(file)
     try:
         return int(file.read_text())
@@ -45,7 +50,7 @@ def connect(directory: Path) -> socket.socket | None:
     That one can connect does not mean that a warden lives: a child that it was about to make a job
     of may still have its socket. So ask for its lock first.
     """
-    if not _locked(directory / "warden.lock"):
+    if not warden_lives(directory):
         return None
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The way round: a socket's path has at most 108 bytes, the directory's may have more.
@@ -60,8 +65,8 @@ def connect(directory: Path) -> socket.socket | None:
     return connection
 
 
-def _locked(path: Path) -> bool:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def warden_lives(directory: Path) -> bool:
+    fd = os.open(directory / "warden.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -98,6 +103,22 @@ def launch(
     finally:
         theirs.close()
     return pid, ours
+
+
+def newest_attempt(directory: Path) -> int:
+    """The highest key in what the last warden left behind; 0 if it left nothing, or what nobody can
+    read. Raises ExecutorError if a warden lives: jobs are running, or their ends are not told."""
+    if not directory.exists():
+        return 0
+    if warden_lives(directory):
+        raise ExecutorError(
+            f"jobs are still running (their warden has {directory}/warden.lock); wait until they "
+            "have ended, or end them, and try again"
+        )
+    try:
+        return max(Journal(str(directory), "", 0).read().entries, default=0)
+    except UnreadableJournal:
+        return 0
 
 
 def last_words(directory: Path) -> str:

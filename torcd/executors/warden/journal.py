@@ -2,8 +2,12 @@
 
 One line per fact, each in one write, in this order for each attempt: `claimed`, then the process is
 made; `started` when there is one; `exited` while the ended process is still unreaped, so that at
-any instant its status is in the journal or in the kernel. It is not synced: what it is about does
-not survive a power cut either, and the first line's boot id shows that there was one.
+any instant its status is in the journal or in the kernel.
+
+Facts are not synced: the processes that they are about do not survive a power cut either. What has
+to survive it is that there was one, which the boot id in the first line shows. So a journal is
+synced when it is begun, before it gets its name, and of one of another boot any part may be missing
+or garbage: nothing in it counts but what can be read.
 
 A claim without a process is either one that was never started, or one that was started, ended and
 was reaped by somebody else. Who can exclude the second (the daemon was the heir of all orphans)
@@ -49,7 +53,9 @@ class Past:
         self.entries: dict[int, Entry] = {}
 
 
-def replay(text: str) -> Past:
+def replay(text: str, boot_id: str = "") -> Past:
+    """`boot_id`: the boot we are in. Raises UnreadableJournal, about a journal of this boot only;
+    one of another is told as far as it can be read."""
     past = Past()
     lines = text.split("\n")
     lines.pop()  # after the last newline: nothing, or a line torn by a kill or a full disk
@@ -67,6 +73,8 @@ def replay(text: str) -> Past:
             else:
                 _apply(past.entries, fact, line)
         except (ValueError, KeyError, TypeError, IndexError) as error:
+            if past.boot_id not in ("", boot_id):
+                break
             raise UnreadableJournal(f"line {number} is damaged ({error!r}): {line[:80]}") from error
     return past
 
@@ -96,6 +104,7 @@ class Journal:
     def __init__(self, directory: str, boot_id: str, state_id: int) -> None:
         self._directory = directory
         self._path = f"{directory}/warden.journal"
+        self._boot_id = boot_id
         self._header = json.dumps(
             {"journal": FORMAT, "boot": boot_id, "state": state_id, "warden": os.getpid()}
         )
@@ -106,12 +115,12 @@ class Journal:
 
     def read(self) -> Past:
         try:
-            with open(self._path, encoding="utf-8") as file:
+            with open(self._path, encoding="utf-8", errors="replace") as file:
                 text = file.read()
         except FileNotFoundError:
             text = ""
         try:
-            return replay(text)
+            return replay(text, self._boot_id)
         except UnreadableJournal as error:
             raise UnreadableJournal(f"cannot read {self._path}: {error}") from error
 
@@ -126,6 +135,7 @@ class Journal:
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
+            os.fsync(fd)
             os.rename(fresh, self._path)
         except OSError:
             os.close(fd)
