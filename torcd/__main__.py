@@ -1,13 +1,17 @@
-"""The daemon's program: `torcd run|check-config|migrate`."""
+"""The daemon's program: `torcd run|check-config|migrate|check-db|backup|restore`."""
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from torcd import __version__, errors
-from torcd.config import Config, in_force, load
+from torcd.config import Config, capacity, in_force, load
+
+if TYPE_CHECKING:
+    from torcd.store.checking import Problem
 
 LARGE_BLOCK_BYTES = 1 << 20
 
@@ -21,13 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = load(options.config, socket=options.socket, state_dir=options.state_dir)
-        return int(_COMMANDS[options.command](config))
+        return int(_COMMANDS[options.command](config, options))
+    except BrokenPipeError:
+        return 1
     except errors.TorcError as error:
         print(f"torcd: {error}", file=sys.stderr)
         return 1
 
 
-def _run(config: Config) -> int:
+def _run(config: Config, _: argparse.Namespace) -> int:
     import gc
 
     import anyio
@@ -63,22 +69,80 @@ def _give_large_memory_back() -> None:
         mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
-def _check_config(config: Config) -> int:
+def _check_config(config: Config, _: argparse.Namespace) -> int:
     print(msgspec.toml.encode(in_force(config)).decode(), end="")
     return 0
 
 
-def _migrate(config: Config) -> int:
+def _database(config: Config) -> Path:
+    return Path(config.state_dir) / "torcd.db"
+
+
+def _migrate(config: Config, _: argparse.Namespace) -> int:
     import anyio
 
     from torcd.store import migrate
 
-    path = Path(config.state_dir) / "torcd.db"
+    path = _database(config)
     found = anyio.run(migrate, path)
     if found.from_version == found.to_version:
         print(f"{path} is up to date (version {found.to_version})")
     else:
         print(f"{path} is now at version {found.to_version} (it was at {found.from_version})")
+    return 0
+
+
+def _check_db(config: Config, options: argparse.Namespace) -> int:
+    from torcd.store import check
+
+    checked = check(options.file or _database(config), capacity(config))
+    if options.json:
+        print(msgspec.json.encode(checked).decode())
+    elif checked.is_sound:
+        counts = ", ".join(f"{count} {table}" for table, count in checked.rows.items())
+        print(f"{checked.path} is sound (version {checked.version}; rows: {counts})")
+    else:
+        widths = [
+            max(len(title), *(len(cells[n]) for cells in map(_cells, checked.items)))
+            for n, title in enumerate(_TITLES[:-1])
+        ]
+        for cells in [_TITLES, *map(_cells, checked.items)]:
+            print(f"{cells[0]:{widths[0]}}  {cells[1]:{widths[1]}}  {cells[2]}")
+    if checked.is_sound:
+        return 0
+    print(f"torcd: {checked.path} has problems: {len(checked.items)}", file=sys.stderr)
+    return 1
+
+
+_TITLES = ("CHECK", "SUBJECT", "PROBLEM")
+
+
+def _cells(problem: "Problem") -> tuple[str, str, str]:
+    return problem.check, problem.subject, problem.message
+
+
+def _back_up(config: Config, options: argparse.Namespace) -> int:
+    from torcd.store import back_up
+
+    size = back_up(_database(config), options.file, overwrite=options.force)
+    print(f"{options.file}: {size} bytes, whole and on disk")
+    return 0
+
+
+def _restore(config: Config, options: argparse.Namespace) -> int:
+    from torcd.executors.local.launching import newest_attempt
+    from torcd.store import restore
+
+    path = _database(config)
+    newest = newest_attempt(Path(config.state_dir) / "attempts")
+    restored = restore(options.file, path, newest_attempt=newest)
+    print(f"{path} is now what {options.file} was")
+    if restored.replaced is not None:
+        print(f"what was there is kept as {restored.replaced}")
+    if restored.lost:
+        print(f"attempts that were active then, and count as lost: {restored.lost}")
+    for key in restored.paused:
+        print(f"workflow {key} is paused; to let it go on: torcctl -k {key} resume")
     return 0
 
 
@@ -90,7 +154,14 @@ def _first(group: BaseExceptionGroup[errors.TorcError]) -> errors.TorcError:
     return error
 
 
-_COMMANDS = {"run": _run, "check-config": _check_config, "migrate": _migrate}
+_COMMANDS = {
+    "run": _run,
+    "check-config": _check_config,
+    "migrate": _migrate,
+    "check-db": _check_db,
+    "backup": _back_up,
+    "restore": _restore,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,12 +179,29 @@ def _parser() -> argparse.ArgumentParser:
         "run": "serve until told to stop",
         "check-config": "read the configuration and print what is in force",
         "migrate": "bring the database to this version",
+        "check-db": "look whether the database is whole; exits with 1 if it is not",
+        "backup": "copy the database, also while the daemon works",
+        "restore": "put a backup in the place of the database, while no daemon works",
     }.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         # The same flags after the command: where people type them.
         for flag in ("--config", "--socket", "--state-dir"):
             command.add_argument(flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        _add_arguments(name, command)
     return parser
+
+
+def _add_arguments(name: str, command: argparse.ArgumentParser) -> None:
+    if name == "check-db":
+        text = "the database, or a backup (default: the one in the state directory)"
+        command.add_argument("file", nargs="?", type=Path, metavar="FILE", help=text)
+        command.add_argument("--json", action="store_true", help="print JSON")
+    elif name == "backup":
+        command.add_argument("file", type=Path, metavar="FILE", help="where to")
+        text = "replace a file that is there"
+        command.add_argument("--force", action="store_true", help=text)
+    elif name == "restore":
+        command.add_argument("file", type=Path, metavar="FILE", help="the backup")
 
 
 if __name__ == "__main__":

@@ -159,6 +159,7 @@ class Controller:
     async def _run(self, task_status: TaskStatus[None]) -> None:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._executor.run, self._reports)
+            self._refuse_what_was_never_ordered(self._early or [])
             tasks.start_soon(self._watcher.run)
             tasks.start_soon(self._harvester.run)
             tasks.start_soon(self._preparer.run)
@@ -173,6 +174,22 @@ class Controller:
             early, self._early = self._early or [], None
             self._reports(early)
             task_status.started()
+
+    def _refuse_what_was_never_ordered(self, reports: Iterable[base.Report]) -> None:
+        """Raises StoreError if the executor knows attempts that this database has yet to give out:
+        then it is another one, or was put back, and its own would be taken for them."""
+        first = self.store.counters().next_attempt_key
+        newest = max((report.attempt_key for report in reports), default=0)
+        if newest >= first:
+            raise errors.StoreError(
+                f"cannot use the database in {self.settings.state_dir}: jobs were started from it "
+                f"that it does not know (attempt {newest}; it has given out {first - 1}), so it is "
+                "not the newest one. Put that one back, with its log; or, if it is lost, wait "
+                "until these jobs have ended, and restore a backup (torcd restore FILE), or move "
+                f"{self._layout.attempts} away to begin with an empty one",
+                path=self.settings.state_dir,
+                problem="an older copy",
+            )
 
     async def _loop(self) -> None:
         while True:
@@ -338,9 +355,8 @@ class Controller:
     def _order(self, start: c.StartAttempt | c.StartCommand) -> base.AttemptOrder | None:
         """The order for it; None when it is not to be given, or not yet."""
         key = start.attempt_key
-        if key in self._shelf.foreign_attempts:
-            self._shelf.foreign_attempts.discard(key)
-            problem = "the machine was restarted while it was pending or running"
+        problem = self._shelf.foreign_attempts.pop(key, None)
+        if problem is not None:
             self._put(e.AttemptLost(key, problem, self.now()))
             return None
         workflow = self.scheduler.workflows[start.workflow_key].workflow

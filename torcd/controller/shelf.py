@@ -20,7 +20,10 @@ from torcd.model import WORKFLOW_OVER, AttemptKey, Workflow, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import WorkflowLoaded
 from torcd.scheduler.state import WorkflowNode
-from torcd.store import Store
+from torcd.store import NO_BOOT, Store
+
+_RESTARTED = "the machine was restarted while it was pending or running"
+_RESTORED = "it was pending or running when the backup was made that was put back"
 
 MAX_IDLE_JOBS = 5_000
 """Jobs of workflows that are over and kept in memory for who asks next: less than 10 MiB."""
@@ -44,8 +47,9 @@ class Shelf:
         self._loading = anyio.Lock()
         self.environments: dict[WorkflowKey, Mapping[str, str]] = {}
         """What the jobs of each workflow that is not over inherit."""
-        self.foreign_attempts: set[AttemptKey] = set()
-        """Active ones that were ordered under another boot of the machine."""
+        self.foreign_attempts: dict[AttemptKey, str] = {}
+        """Active ones that were ordered under another boot of the machine, or before the database
+        was put back; with why they are lost."""
 
     @asynccontextmanager
     async def workflow(
@@ -81,7 +85,9 @@ class Shelf:
             self.environments[key] = loaded.environment
             self.share_environment(event.workflow)
         self.foreign_attempts.update(
-            attempt for attempt, boot_id in loaded.boot_ids.items() if boot_id != self._boot_id
+            (attempt, _RESTORED if boot_id == NO_BOOT else _RESTARTED)
+            for attempt, boot_id in loaded.boot_ids.items()
+            if boot_id != self._boot_id
         )
         return event
 

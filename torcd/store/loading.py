@@ -36,12 +36,15 @@ def load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> Loa
     """None: there is none of that key."""
     connection.execute("BEGIN")
     try:
-        return _load(connection, key, at)
+        return load_within(connection, key, at)
     finally:
         connection.execute("COMMIT")
 
 
-def _load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> LoadedWorkflow | None:
+def load_within(
+    connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp
+) -> LoadedWorkflow | None:
+    """The same for a caller that has a transaction open."""
     row = connection.execute(
         "SELECT w.name, description, user, directory, env, max_parallel_jobs, wait_for_inputs,"
         " status, stopping, run_id, started_at, ended_at, archived_at, variables, definition"

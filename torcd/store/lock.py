@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from torcd.errors import StoreError
+from torcd.store.durable import beside, make_directories
 from torcd.store.failure import store_error
 
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
     """Nobody else is inside this block for the same database. StoreError if somebody is."""
-    lock = path.with_name(path.name + "-lock")
+    lock = beside(path, "-lock")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(path.parent)
         descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise store_error(path, "lock", error) from error

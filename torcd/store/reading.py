@@ -24,7 +24,7 @@ _decode_happenings = msgspec.json.Decoder(list[Happening]).decode
 def meta(connection: sqlite3.Connection) -> tuple[bytes, Counters]:
     """The secret, and where counting goes on."""
     secret, *counters = connection.execute(
-        "SELECT secret, next_key, next_attempt_key, next_event_number FROM meta"
+        "SELECT secret, next_key, next_attempt_key, next_event_number, commits FROM meta"
     ).fetchone()
     return secret, Counters(*counters)
 

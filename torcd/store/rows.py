@@ -21,6 +21,17 @@ class Counters(msgspec.Struct, frozen=True):
     next_key: int
     next_attempt_key: int
     next_happening: int
+    commits: int
+    """How often the database has been written to."""
+
+    def is_behind(self, other: "Counters") -> bool:
+        """Whether any of them has yet to come to where the other's is."""
+        return any(
+            mine < theirs
+            for mine, theirs in zip(
+                msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True
+            )
+        )
 
 
 class LoadedWorkflow(msgspec.Struct, frozen=True):

@@ -1,25 +1,33 @@
-"""Opening the database file: is it ours, of what version, and how it becomes the newest.
+"""Opening the database file, and bringing it to the newest schema.
 
-Nothing is written before the file has been recognised. It is recognised by SQLite's
-`application_id`; its `user_version` is the number of the last migration applied to it. All
-missing migrations are applied in one transaction. A file that is new, or was left behind by a
-creation that was cut short, is empty and gets them all.
+Nothing is written before the file has been recognised (`torcd.store.recognition`). All missing
+migrations are applied in one transaction. A file that is new, or was left behind by a creation
+that was cut short, is empty and gets them all.
 """
 
+import contextlib
 import os
 import re
 import secrets
 import sqlite3
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
 from torcd.errors import StoreError
+from torcd.store.durable import beside, make_directories, size_of, sync
 from torcd.store.failure import store_error
-
-APPLICATION_ID = 0x746F7263
-"""'torc' in ASCII."""
+from torcd.store.mark import Mark, read_mark
+from torcd.store.recognition import (
+    APPLICATION_ID,
+    check_content,
+    check_file,
+    is_new,
+    log_of,
+    schema_version,
+)
 
 BUSY_TIMEOUT_SECONDS = 5.0
 """How long to wait for another program's lock. There should be none: torcd is the only writer,
@@ -62,18 +70,25 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, Migrated]:
             problem="SQLite is too old",
         )
     try:
+        mark = read_mark(path)
+        check_file(path, mark)
         _create_or_tighten(path)
+        version = None
+        if not is_new(path) and not _was_cut_short(path):
+            with contextlib.closing(_connect(path, read_only=True)) as connection:
+                version = check_content(connection, path, mark, newest_version())
         connection = _connect(path)
     except (OSError, sqlite3.Error) as error:
         raise store_error(path, "open", error) from error
     try:
-        version = _recognise(connection, path)
+        if version is None:
+            version = check_content(connection, path, mark, newest_version())
         _use_wal(connection, path)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-        migrated = Migrated(version, _migrate(connection, version))
-    except sqlite3.Error as error:
+        migrated = Migrated(version, _migrate(connection, version, mark))
+    except (OSError, sqlite3.Error) as error:
         connection.close()
         raise store_error(path, "open", error) from error
     except BaseException:
@@ -92,11 +107,53 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def look_into(path: Path) -> sqlite3.Connection:
+    """A connection to a database as it stands, in use or not, that cannot write to it.
+
+    Raises StoreError when there is none, or it is not torcd's; whether it is of this version, and
+    sound, is for the caller to see.
+    """
+    try:
+        check_file(path, None)
+        if is_new(path):
+            raise StoreError(
+                f"there is no database {path}", path=str(path), problem="there is none"
+            )
+        # Without a log nobody has it open, and no files need to be made beside it.
+        connection = _connect(path, read_only=True, immutable=not log_of(path).exists())
+    except (OSError, sqlite3.Error) as error:
+        raise store_error(path, "open", error) from error
+    try:
+        schema_version(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise store_error(path, "open", error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def newest_version() -> int:
+    return migrations()[-1][0]
+
+
+def _connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> sqlite3.Connection:
     """Transactions begin and end only where we say so; any one thread at a time may use it."""
+    options = ("mode=ro" if read_only else "mode=rw") + ("&immutable=1" if immutable else "")
     return sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        f"file:{quote(os.fsencode(path.absolute()))}?{options}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
     )
+
+
+def _was_cut_short(path: Path) -> bool:
+    """Whether something is to be undone first, which a connection that cannot write can't do. Ours
+    is so only while it is being created."""
+    return size_of(beside(path, "-journal")) > 0
 
 
 def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
@@ -113,54 +170,17 @@ def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
 def _create_or_tighten(path: Path) -> None:
     """SQLite gives -wal and -shm the mode of the file; so the file's mode is the one that counts.
     Environments are in it: it is the owner's alone."""
-    if path.is_dir():
-        raise StoreError(
-            f"cannot open the database {path}: there is a directory in its place; move it away, "
-            "or name another state directory",
-            path=str(path),
-            problem="is a directory",
-        )
-    # SQLite throws the log of an empty database away; here it is all that is left of it.
-    log = path.with_name(path.name + "-wal")
-    if path.exists() and path.stat().st_size == 0 and log.exists() and log.stat().st_size:
-        raise StoreError(
-            f"cannot open the database {path}: it is empty, but its log {log.name} is not; put a "
-            "backup in its place, or move both away to start with an empty one",
-            path=str(path),
-            problem="truncated",
-        )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    make_directories(path.parent)
+    is_there = path.exists()
+    flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    os.close(os.open(path, flags, 0o600))
+    if not is_there:
+        sync(path.parent)
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
 
 
-def _recognise(connection: sqlite3.Connection, path: Path) -> int:
-    """The version of its schema; StoreError if it is not torcd's, or of a version to come."""
-    application_id = _pragma(connection, "application_id")
-    version = _pragma(connection, "user_version")
-    if application_id != APPLICATION_ID:
-        (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if application_id or version or objects:
-            raise StoreError(
-                f"cannot open the database {path}: it belongs to another program; move it away, "
-                "or name another state directory",
-                path=str(path),
-                problem="not a database of torcd",
-            )
-    newest = migrations()[-1][0]
-    if version > newest:
-        raise StoreError(
-            f"cannot open the database {path}: it was written by a newer torcd (its schema has "
-            f"version {version}, this torcd knows {newest}); install that one again, or put a "
-            "backup from before in its place",
-            path=str(path),
-            problem="from a newer torcd",
-        )
-    return version
-
-
-def _migrate(connection: sqlite3.Connection, version: int) -> int:
+def _migrate(connection: sqlite3.Connection, version: int, mark: Mark | None) -> int:
     todo = [(number, sql) for number, sql in migrations() if number > version]
     if not todo:
         return version
@@ -173,8 +193,12 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
             f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {newest};"
         )
         if version == 0:
+            # Where there was one before, no key of it is used again.
+            first = (1, 1, 1) if mark is None else msgspec.structs.astuple(mark.counters)[:3]
             connection.execute(
-                "INSERT INTO meta VALUES (1, ?, 1, 1, 1)", (secrets.token_bytes(32),)
+                "INSERT INTO meta (id, secret, next_key, next_attempt_key, next_event_number)"
+                " VALUES (1, ?, ?, ?, ?)",
+                (secrets.token_bytes(32), *first),
             )
         connection.execute("COMMIT")
     except sqlite3.Error:
@@ -182,8 +206,3 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
             connection.execute("ROLLBACK")
         raise
     return newest
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
-    return int(value)

@@ -22,6 +22,7 @@ from torcd.store import loading, reading, sweeping, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
+from torcd.store.mark import MarkWriter
 from torcd.store.rows import (
     AttemptRow,
     CommandRow,
@@ -45,11 +46,13 @@ class Store:
         reader: ThreadedConnection,
         secret: bytes,
         counters: Counters,
+        mark: MarkWriter,
     ) -> None:
         self._path = path
         self._writer = writer
         self._reader = reader
         self._counters = counters
+        self._mark = mark
         self._place = _place(path)
         self.secret = secret
         """32 random bytes, made with the database: what tokens are made from."""
@@ -67,7 +70,12 @@ class Store:
                     secret, counters = await reader.call(reading.meta)
                 except (sqlite3.Error, TypeError) as error:
                     raise store_error(path, "read", error) from error
-                yield cls(path, writer, reader, secret, counters)
+                try:
+                    mark = await to_thread.run_sync(MarkWriter, path, secret, counters)
+                except OSError as error:
+                    raise store_error(path, "open", error) from error
+                with contextlib.closing(mark):
+                    yield cls(path, writer, reader, secret, counters, mark)
 
     def counters(self) -> Counters:
         """Where counting went on when it was opened."""
@@ -115,7 +123,7 @@ class Store:
                 path=str(self._path),
                 problem="removed or replaced",
             )
-        writing.write(connection, records, happenings, environments, boot_id)
+        self._mark.write(writing.write(connection, records, happenings, environments, boot_id))
 
     async def unfinished(self) -> list[WorkflowKey]:
         """Workflows that are running or paused, oldest first."""
@@ -212,13 +220,22 @@ def _place(path: Path) -> tuple[int, int] | None:
     return facts.st_dev, facts.st_ino
 
 
+def mark_as_newest(path: Path, connection: sqlite3.Connection) -> None:
+    """Have the mark say that this is the database, and how far it has come. Raises StoreError."""
+    try:
+        MarkWriter(path, *reading.meta(connection)).close()
+    except (OSError, sqlite3.Error) as error:
+        raise store_error(path, "open", error) from error
+
+
 async def migrate(path: Path) -> Migrated:
     """Make a database, or bring it to the newest schema. Raises StoreError."""
 
     def work() -> Migrated:
         with sole_writer(path):
             connection, migrated = open_database(path)
-            connection.close()
+            with contextlib.closing(connection):
+                mark_as_newest(path, connection)
             return migrated
 
     return await to_thread.run_sync(work)

@@ -16,6 +16,7 @@ from torcd.scheduler.commands import (
     SaveWorkflow,
 )
 from torcd.store.batch import Batch
+from torcd.store.rows import Counters
 
 Environments = Mapping[WorkflowKey, Mapping[str, str]]
 
@@ -31,8 +32,8 @@ def write(
     happenings: Sequence[Happening],
     environments: Environments,
     boot_id: str,
-) -> None:
-    """All or nothing; on disk for good when it returns.
+) -> Counters:
+    """All or nothing; on disk for good when it returns. Returns where counting goes on.
 
     `environments` has what the jobs of the workflows created here inherit; without one it is
     nothing. `boot_id` is the boot of this machine in which attempts are added.
@@ -52,22 +53,24 @@ def write(
             [(deleted.at, deleted.workflow_key) for deleted in batch.deleted],
         )
         _write_happenings(connection, happenings)
-        connection.execute(
+        (counters,) = connection.execute(
             "UPDATE meta SET next_key = max(next_key, ?),"
             " next_attempt_key = max(next_attempt_key, ?),"
-            " next_event_number = max(next_event_number, ?)",
+            " next_event_number = max(next_event_number, ?), commits = commits + 1"
+            " RETURNING next_key, next_attempt_key, next_event_number, commits",
             (
                 batch.next_key,
                 batch.next_attempt_key,
                 happenings[-1].number + 1 if happenings else 0,
             ),
-        )
+        ).fetchall()
         connection.execute("COMMIT")
     except BaseException:
         # Some failures (a full disk, for one) have rolled it back already.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    return Counters(*counters)
 
 
 def _create(

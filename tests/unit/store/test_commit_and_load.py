@@ -315,7 +315,7 @@ async def test_counting_goes_on_where_it_was(path: Path) -> None:
         assert (counters.next_key, counters.next_attempt_key, counters.next_happening) == (6, 9, 3)
         await commit(store, save_job(2, JobStatus.COMPLETED))
     async with Store.open(path) as store:
-        assert store.counters() == counters
+        assert store.counters() == msgspec.structs.replace(counters, commits=2)
 
 
 @pytest.mark.parametrize("in_one_batch", [True, False])

@@ -10,7 +10,7 @@ import pytest
 from tests.store_world import commit, create, looking_at
 from torcd.errors import StoreError
 from torcd.model import WorkflowKey
-from torcd.store import Store, migrate, schema
+from torcd.store import Store, migrate, recognition, schema
 from torcd.store.lock import sole_writer
 
 
@@ -81,7 +81,9 @@ def test_every_table_is_strict(path: Path) -> None:
 def test_a_new_database_says_whose_it_is_and_how_new(path: Path) -> None:
     made(path)
     with looking_at(path) as connection:
-        assert connection.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
+        assert connection.execute("PRAGMA application_id").fetchone() == (
+            recognition.APPLICATION_ID,
+        )
         assert connection.execute("PRAGMA user_version").fetchone() == (schema.migrations()[-1][0],)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -96,7 +98,7 @@ async def test_every_file_is_the_owners_alone(path: Path) -> None:
         await commit(store, create())
         modes = modes_in(path.parent)
     assert modes == dict.fromkeys(
-        ("torcd.db", "torcd.db-lock", "torcd.db-shm", "torcd.db-wal"), 0o600
+        (f"torcd.db{suffix}" for suffix in ("", "-lock", "-mark", "-shm", "-wal")), 0o600
     )
     assert modes_in(path.parent.parent)["state"] == 0o700
 

@@ -1,0 +1,137 @@
+"""How far the database has come, said beside it: so an older copy in its place is found out.
+
+Keys must never be used twice, and nothing may run twice. A database that was put back to a copy
+knows neither what was done since the copy was made nor which keys were given since. Nothing in the
+copy shows that, so it is written outside: in `torcd.db-mark`, one short line, replaced in place
+after every commit.
+
+It is written after the commit, so it is never ahead of the database that it belongs to, whatever
+is killed. It is not synced (a second sync would double the price of a commit): it survives the
+daemon, and a power cut may take back its last seconds, which makes it less sharp and never wrong.
+A line is shorter than a sector, so no power cut leaves half of it.
+"""
+
+import contextlib
+import hashlib
+import os
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from torcd.errors import StoreError
+from torcd.store.durable import beside, sync
+from torcd.store.rows import Counters
+
+LINE_BYTES = 512
+"""A sector: disks write it whole."""
+
+_TRIES = 20
+"""A reader beside a running daemon may meet a line that is just being replaced."""
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Which file it is, and whether it has been written since."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    """In nanoseconds."""
+
+    @classmethod
+    def of(cls, path: Path) -> "Place":
+        facts = path.stat()
+        return cls(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+    def is_same_file(self, other: "Place") -> bool:
+        return (self.device, self.inode) == (other.device, other.inode)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    database: str
+    """Tells databases apart (`identity`)."""
+    counters: Counters
+    file: Place
+    """The database's file after the last commit."""
+    inode: int
+    """The mark's own: another one shows that the whole directory is a copy."""
+
+
+def identity(secret: bytes) -> str:
+    """A name for a database that says nothing of its secret."""
+    return hashlib.sha256(b"torcd database\0" + secret).hexdigest()[:32]
+
+
+def mark_of(path: Path) -> Path:
+    return beside(path, "-mark")
+
+
+def read_mark(path: Path) -> Mark | None:
+    """The mark of the database `path`; None: there is none. Raises StoreError, OSError."""
+    mark = mark_of(path)
+    problem: Exception | None = None
+    for _ in range(_TRIES):
+        try:
+            return _decoded(mark.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (ValueError, msgspec.MsgspecError) as error:
+            problem = error
+    raise StoreError(
+        f"cannot open the database {path}: {mark} is damaged, which tells whether {path.name} is "
+        f"the newest there was; if nobody has put another file in its place, remove {mark.name} "
+        "and start again",
+        path=str(path),
+        problem=f"damaged mark: {problem}",
+    )
+
+
+def is_of_a_copied_directory(path: Path, mark: Mark) -> bool:
+    return mark_of(path).stat().st_ino != mark.inode
+
+
+def _encoded(mark: Mark) -> bytes:
+    text = msgspec.json.encode(mark)
+    line = b"%08x %b" % (zlib.crc32(text), text)
+    assert len(line) < LINE_BYTES
+    return line.ljust(LINE_BYTES - 1) + b"\n"
+
+
+def _decoded(line: bytes) -> Mark:
+    check, _, text = line.rstrip().partition(b" ")
+    if int(check, 16) != zlib.crc32(text):
+        raise ValueError("its checksum is wrong")
+    return msgspec.json.decode(text, type=Mark)
+
+
+class MarkWriter:
+    """Writes the mark of a database that is open. Raises OSError when it cannot begin."""
+
+    def __init__(self, path: Path, secret: bytes, counters: Counters) -> None:
+        self._path = path
+        self._database = identity(secret)
+        fresh = beside(path, "-mark.new")
+        self._descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self._inode = os.fstat(self._descriptor).st_ino
+            os.pwrite(self._descriptor, self._line(counters), 0)
+            os.fsync(self._descriptor)
+            os.replace(fresh, mark_of(path))
+            sync(path.parent)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def write(self, counters: Counters) -> None:
+        """After a commit. That this fails is no reason to end: the mark is only less sharp."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, self._line(counters), 0)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.fsync(self._descriptor)
+        os.close(self._descriptor)
+
+    def _line(self, counters: Counters) -> bytes:
+        return _encoded(Mark(self._database, counters, Place.of(self._path), self._inode))

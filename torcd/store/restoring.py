@@ -1,0 +1,131 @@
+"""A backup takes the place of the database.
+
+What was done since the backup was made is not in it. So that nothing is done twice without anybody
+having asked for it, and no key is used twice:
+
+* counting goes on where the database that is replaced has come to, as the mark tells;
+* attempts that were active in the backup are marked as of no boot of this machine: the daemon
+  takes them for lost, and does not start them again;
+* workflows that were not over are paused, until somebody looks at them and says `resume`.
+
+What stood in the place stays, as `torcd.db-replaced-1`, with its log. Whatever is cut short: either
+the old one is still in its place, or the new one is, or the daemon refuses what it finds and this
+can be done again.
+"""
+
+import contextlib
+import itertools
+import os
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from torcd.errors import StoreError
+from torcd.model import WorkflowKey
+from torcd.store.backup import copied
+from torcd.store.durable import beside, size_of, sync
+from torcd.store.failure import store_error
+from torcd.store.lock import sole_writer
+from torcd.store.mark import Mark, read_mark
+from torcd.store.recognition import log_of
+from torcd.store.schema import open_database
+from torcd.store.store import mark_as_newest
+
+NO_BOOT = "restored"
+"""Stands for the boot of the machine in which attempts of a backup were made."""
+
+
+class Restored(msgspec.Struct, frozen=True):
+    paused: tuple[WorkflowKey, ...]
+    """Workflows that are not over, and go on when they are resumed."""
+    lost: int
+    """Attempts that were active."""
+    replaced: Path | None
+    """What stood in its place is there now."""
+
+
+def restore(source: Path, path: Path, *, newest_attempt: int = 0) -> Restored:
+    """Have a copy of `source`, which may be the file in the place itself, be the database `path`.
+
+    Nothing may run that the database started: the caller sees to that, and says which was the
+    `newest_attempt` that the executor knows. Raises StoreError.
+    """
+    with sole_writer(path):
+        try:
+            mark = _readable_mark(path)
+            with copied(source, path.parent, path.name) as copy:
+                paused, lost = _prepare(copy, mark, newest_attempt)
+                replaced = _put_aside(path)
+                os.replace(copy, path)
+                sync(path.parent)
+        except OSError as error:
+            raise store_error(path, "replace", error) from error
+        connection, _ = open_database(path)
+        with contextlib.closing(connection):
+            mark_as_newest(path, connection)
+    return Restored(paused, lost, replaced)
+
+
+def _readable_mark(path: Path) -> Mark | None:
+    try:
+        return read_mark(path)
+    except StoreError:  # it is damaged, and replaced in the end
+        return None
+
+
+def _prepare(
+    copy: Path, mark: Mark | None, newest_attempt: int
+) -> tuple[tuple[WorkflowKey, ...], int]:
+    connection, _ = open_database(copy)
+    with contextlib.closing(connection):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            if mark is not None:
+                counted = mark.counters
+                connection.execute(
+                    "UPDATE meta SET next_key = max(next_key, ?),"
+                    " next_attempt_key = max(next_attempt_key, ?),"
+                    " next_event_number = max(next_event_number, ?),"
+                    " commits = max(commits, ?) + 1",
+                    msgspec.structs.astuple(counted),
+                )
+            connection.execute(
+                "UPDATE meta SET next_attempt_key = max(next_attempt_key, ?)", (newest_attempt + 1,)
+            )
+            paused = connection.execute(
+                "UPDATE workflow SET status = 'paused' WHERE status IN ('running', 'paused')"
+                " RETURNING key"
+            ).fetchall()
+            connection.execute("INSERT OR IGNORE INTO boot (boot_id) VALUES (?)", (NO_BOOT,))
+            lost = connection.execute(
+                "UPDATE attempt SET boot_key = (SELECT key FROM boot WHERE boot_id = ?)"
+                " WHERE ended_at IS NULL",
+                (NO_BOOT,),
+            ).rowcount
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.Error as error:
+            raise store_error(copy, "write to", error) from error
+    sync(copy)
+    return tuple(sorted(WorkflowKey(key) for (key,) in paused)), lost
+
+
+def _put_aside(path: Path) -> Path | None:
+    """Give what stands in the place another name; the old name stays too until it is replaced."""
+    has_log = size_of(log_of(path)) > 0
+    if not path.exists() and not has_log:
+        return None
+    aside = next(
+        name
+        for n in itertools.count(1)
+        if not (name := beside(path, f"-replaced-{n}")).exists() and not log_of(name).exists()
+    )
+    if path.exists():
+        os.link(path, aside)
+    if has_log:
+        os.rename(log_of(path), log_of(aside))
+    for suffix in ("-wal", "-shm"):
+        beside(path, suffix).unlink(missing_ok=True)
+    sync(path.parent)
+    return aside
