@@ -13,3 +13,11 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     """A daemon of this test's own, serving."""
     with running_daemon(tmp_path) as running:
         yield running
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--torture",
+        action="store_true",
+        help="campaigns of faults at full length, which take hours together",
+    )
