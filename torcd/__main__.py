@@ -99,8 +99,8 @@ def _check_db(config: Config, options: argparse.Namespace) -> int:
     if options.json:
         print(msgspec.json.encode(checked).decode())
     elif checked.is_sound:
-        counts = ", ".join(f"{count} {table}" for table, count in checked.rows.items())
-        print(f"{checked.path} is sound (version {checked.version}; rows: {counts})")
+        counts = ", ".join(f"{name}: {count}" for name, count in checked.counts.items())
+        print(f"{checked.path} is sound (version {checked.version}; {counts})")
     else:
         widths = [
             max(len(title), *(len(cells[n]) for cells in map(_cells, checked.items)))

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from torcd.errors import StoreError
-from torcd.model import WORKFLOW_OVER, Capacity, Happening, Timestamp, WorkflowKey
+from torcd.model import WORKFLOW_OVER, Capacity, Happening, Timestamp, Workflow, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.invariants import violations
 from torcd.store import loading, reading, schema
@@ -30,6 +30,14 @@ MAX_PROBLEMS_OF_A_CHECK = 100
 
 _OVER = ", ".join(f"'{status.value}'" for status in WORKFLOW_OVER)
 _ENDED = "'completed', 'failed', 'canceled', 'terminated'"
+
+_COUNTED = {
+    "workflows": "workflow",
+    "jobs": "job",
+    "attempts": "attempt",
+    "user_data": "user_data",
+    "revisions": "revision",
+}
 
 _decode_happenings = msgspec.json.Decoder(list[Happening]).decode
 
@@ -48,8 +56,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     version: int
     """Of its schema."""
-    rows: dict[str, int]
-    """How many there are of each kind; empty where that could not be counted."""
+    counts: dict[str, int]
+    """How many there are of each kind; empty where there are problems."""
     items: tuple[Problem, ...]
 
     @property
@@ -67,20 +75,21 @@ def check(path: Path, capacity: Capacity) -> Checked:
     """
     # First: a daemon at work only moves away from it.
     mark = read_mark(path)
-    with contextlib.closing(schema.look_into(path)) as connection:
-        try:
+    try:
+        with contextlib.closing(schema.look_into(path)) as connection:
             connection.execute("BEGIN")
             version = schema_version(connection, path)
-            problems, rows = _checked(connection, mark, capacity, version)
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (
-                sqlite3.SQLITE_CORRUPT,
-                sqlite3.SQLITE_NOTADB,
-            ):
-                raise store_error(path, "read", error) from error
-            version, rows = 0, {}
-            problems = [Problem("integrity", "database", str(error))]
-    return Checked(path=str(path), version=version, rows=rows, items=tuple(problems))
+            problems, counts = _checked(connection, mark, capacity, version)
+    except (StoreError, sqlite3.Error) as error:
+        cause = error.__cause__ if isinstance(error, StoreError) else error
+        if getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+            version, counts = 0, {}
+            problems = [Problem("integrity", "database", str(cause))]
+        elif isinstance(error, StoreError):
+            raise
+        else:
+            raise store_error(path, "read", error) from error
+    return Checked(path=str(path), version=version, counts=counts, items=tuple(problems))
 
 
 def _checked(
@@ -100,8 +109,8 @@ def _checked(
         if problems:
             return problems, {}
     return problems, {
-        table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-        for table in ("workflow", "job", "attempt", "user_data", "revision")
+        name: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for name, table in _COUNTED.items()
     }
 
 
@@ -341,6 +350,8 @@ def _loading(connection: sqlite3.Connection, capacity: Capacity) -> _Found:
         try:
             loaded = loading.load_within(connection, WorkflowKey(key), Timestamp(0))
             if loaded is not None:
+                for problem in _strangers(loaded.event.workflow):
+                    yield Problem("references", subject, problem)
                 scheduler.handle(loaded.event)
                 for problem in violations(scheduler):
                     yield Problem("scheduler", subject, problem)
@@ -348,3 +359,19 @@ def _loading(connection: sqlite3.Connection, capacity: Capacity) -> _Found:
             raise
         except Exception as error:  # noqa: BLE001 - whatever damage leads to is told
             yield Problem("loading", subject, f"cannot be loaded: {type(error).__name__}: {error}")
+
+
+def _strangers(workflow: Workflow) -> Iterator[str]:
+    """What jobs name, and the workflow does not have."""
+    jobs = {job.key for job in workflow.jobs}
+    files = {file.key for file in workflow.files}
+    data = {one.key for one in workflow.user_data}
+    for job in workflow.jobs:
+        for kind, known, named in (
+            ("job", jobs, workflow.depends_on(job)),
+            ("file", files, (*workflow.input_files(job), *job.output_files)),
+            ("user_data", data, (*workflow.input_user_data(job), *job.output_user_data)),
+        ):
+            for key in named:
+                if key not in known:
+                    yield f'"{job.name}" names {kind} {key}, which is not there'

@@ -142,7 +142,7 @@ def _check_age(connection: sqlite3.Connection, path: Path, mark: Mark, version: 
         )
     found = Counters(*counters)
     if found.is_behind(mark.counters):
-        log = "" if log_of(path).exists() else f", or its log {path.name}-wal was taken away"
+        log = "" if size_of(log_of(path)) else f", or its log {path.name}-wal was taken away"
         raise _refusal(
             path,
             f"it is an older copy{log}: it was written to {found.commits} times, and torcd has "
