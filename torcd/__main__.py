@@ -134,8 +134,8 @@ def _restore(config: Config, options: argparse.Namespace) -> int:
     from torcd.store import restore
 
     path = _database(config)
-    newest = newest_attempt(Path(config.state_dir) / "attempts")
-    restored = restore(options.file, path, newest_attempt=newest)
+    attempts = Path(config.state_dir) / "attempts"
+    restored = restore(options.file, path, newest_attempt=lambda: newest_attempt(attempts))
     print(f"{path} is now what {options.file} was")
     if restored.replaced is not None:
         print(f"what was there is kept as {restored.replaced}")

@@ -1,5 +1,7 @@
-"""`torcd run|check-config|migrate` as somebody types them."""
+"""`torcd run|check-config|migrate|check-db|backup|restore` as somebody types them."""
 
+import json
+import sqlite3
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -50,7 +52,7 @@ def test_what_check_config_prints_is_a_configuration_that_says_the_same(user: Us
     assert second.stdout == first.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "check-config", "migrate"])
+@pytest.mark.parametrize("command", ["run", "check-config", "migrate", "check-db"])
 def test_a_wrong_configuration_is_refused_in_one_line(command: str, user: User) -> None:
     (user.directory / "mine.toml").write_text('log_levle = "info"\n')
     done = torcd(user, command, "--config", "mine.toml")
@@ -72,10 +74,54 @@ def test_migrate_makes_the_database_and_says_so_when_there_is_nothing_to_do(user
     assert second.stdout.startswith(f"{database} is up to date (version ")
 
 
-@pytest.mark.parametrize("command", ["run", "migrate"])
+@pytest.mark.parametrize("command", ["run", "migrate", "restore torcd.db"])
 def test_a_database_in_use_is_left_alone(command: str, user: User) -> None:
     user.torcctl("daemon", "start")
-    done = torcd(user, command, "--socket", "other.sock")
+    done = torcd(user, *command.split(), "--socket", "other.sock")
     assert (done.returncode, done.stdout) == (1, "")
     assert "another torcd is using it; stop that one first" in done.stderr
     assert user.asks("daemon", "status")["socket"] == str(user.socket)
+
+
+def test_check_db_prints_what_is_wrong_as_a_table_and_as_json(user: User) -> None:
+    torcd(user, "migrate", "--state-dir", "s")
+    database = user.directory / "s" / "torcd.db"
+    sound = torcd(user, "check-db", "--state-dir", "s")
+    assert (sound.returncode, sound.stderr) == (0, "")
+    assert sound.stdout.startswith(f"{database} is sound (version ")
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute(
+        "INSERT INTO event (first_number, workflow_key, happenings) VALUES (7, 1, '[')"
+    )
+    connection.close()
+
+    table = torcd(user, "check-db", "--state-dir", "s")
+    assert table.returncode == 1
+    assert table.stdout.splitlines()[0].split() == ["CHECK", "SUBJECT", "PROBLEM"]
+    assert table.stdout.splitlines()[1].startswith("events  event 7  cannot be read: ")
+    assert table.stderr == f"torcd: {database} has problems: 1\n"
+
+    told = json.loads(torcd(user, "check-db", "--json", "s/torcd.db").stdout)
+    assert told["path"] == "s/torcd.db"
+    assert [(item["check"], item["subject"]) for item in told["items"]] == [("events", "event 7")]
+
+
+@pytest.mark.parametrize(
+    "words", ["check-db", "check-db nothing.db", "backup b.db", "restore b.db"]
+)
+def test_without_a_database_it_is_said_in_one_line(words: str, user: User) -> None:
+    done = torcd(user, *words.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("torcd: there is no database ")
+    assert done.stderr.count("\n") == 1
+    assert list(user.directory.iterdir()) == []
+
+
+def test_a_backup_into_a_directory_that_is_not_there_is_refused_by_name(user: User) -> None:
+    torcd(user, "migrate")
+    done = torcd(user, "backup", "nowhere/b.db")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "torcd: cannot write the backup nowhere/b.db: No such file or directory; name a file "
+        "elsewhere, or make room\n"
+    )

@@ -22,7 +22,7 @@ from torcd.store.rows import Counters
 APPLICATION_ID = 0x746F7263
 """'torc' in ASCII."""
 
-FIRST_WITH_COMMITS = 3
+FIRST_WITH_COMMITS = 4
 """The version of the schema from which on commits are counted."""
 
 

@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -45,17 +46,18 @@ class Restored(msgspec.Struct, frozen=True):
     """What stood in its place is there now."""
 
 
-def restore(source: Path, path: Path, *, newest_attempt: int = 0) -> Restored:
+def restore(source: Path, path: Path, *, newest_attempt: Callable[[], int] = lambda: 0) -> Restored:
     """Have a copy of `source`, which may be the file in the place itself, be the database `path`.
 
-    Nothing may run that the database started: the caller sees to that, and says which was the
-    `newest_attempt` that the executor knows. Raises StoreError.
+    `newest_attempt` is called when no daemon can be at work: it gives the highest key that the
+    executor knows, and raises TorcError if anything still runs. Raises StoreError too.
     """
     with sole_writer(path):
+        newest = newest_attempt()
         try:
             mark = _readable_mark(path)
             with copied(source, path.parent, path.name) as copy:
-                paused, lost = _prepare(copy, mark, newest_attempt)
+                paused, lost = _prepare(copy, mark, newest)
                 replaced = _put_aside(path)
                 os.replace(copy, path)
                 sync(path.parent)

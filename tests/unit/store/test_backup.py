@@ -209,7 +209,7 @@ async def test_attempts_that_only_the_executor_knows_keep_their_keys(
 ) -> None:
     await a_backup_and_what_came_after(path, target)
     path.with_name("torcd.db-mark").unlink()
-    restore(target, path, newest_attempt=40)
+    restore(target, path, newest_attempt=lambda: 40)
     async with Store.open(path) as store:
         assert store.counters().next_attempt_key == 41
 
