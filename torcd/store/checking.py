@@ -31,6 +31,9 @@ MAX_PROBLEMS_OF_A_CHECK = 100
 _OVER = ", ".join(f"'{status.value}'" for status in WORKFLOW_OVER)
 _ENDED = "'completed', 'failed', 'canceled', 'terminated'"
 
+# Their rows go some at a time, and what is left of them need not agree.
+_DELETED = "SELECT key FROM workflow WHERE deleted_at IS NOT NULL"
+
 _COUNTED = {
     "workflows": "workflow",
     "jobs": "job",
@@ -286,13 +289,14 @@ def _attempts(connection: sqlite3.Connection) -> _Found:
         " END AS problem"
         " FROM attempt a LEFT JOIN workflow w ON w.key = a.workflow_key"
         " LEFT JOIN boot b ON b.key = a.boot_key LEFT JOIN job j ON j.key = a.job_key"
-        " WHERE problem IS NOT NULL"
+        " WHERE problem IS NOT NULL AND w.deleted_at IS NULL"
     ):
         yield Problem("attempts", f"attempt {key}", problem)
     for job, run, count, newest, active in connection.execute(
         "SELECT job_key, run_id, count(DISTINCT attempt_id), max(attempt_id),"
         " sum(ended_at IS NULL) FROM attempt"
-        " WHERE job_key IS NOT NULL GROUP BY job_key, run_id"
+        f" WHERE job_key IS NOT NULL AND workflow_key NOT IN ({_DELETED})"
+        " GROUP BY job_key, run_id"
         " HAVING count(*) != max(attempt_id) OR count(DISTINCT attempt_id) != max(attempt_id)"
         " OR sum(ended_at IS NULL) > 1"
     ):
@@ -307,6 +311,7 @@ def _jobs(connection: sqlite3.Connection) -> _Found:
         " FROM job_state s LEFT JOIN attempt a"
         " ON a.job_key = s.job_key AND a.run_id = s.run_id AND a.attempt_id = s.attempt_id"
         f" WHERE s.status IN ({_ENDED}) AND s.attempt_id > 0 AND a.ended_at IS NULL"
+        f" AND s.job_key NOT IN (SELECT key FROM job WHERE workflow_key IN ({_DELETED}))"
     ):
         message = f"is {status}, and its attempt {attempt} {problem}"
         yield Problem("jobs", f"job {key}", message)
@@ -319,11 +324,12 @@ def _workflows(connection: sqlite3.Connection) -> _Found:
     ):
         yield Problem("workflows", f"workflow {key}", f"is {status}, and ended at {ended}")
     for (key,) in connection.execute(
-        "SELECT key FROM workflow WHERE key NOT IN (SELECT workflow_key FROM workflow_environment)"
+        "SELECT key FROM workflow WHERE deleted_at IS NULL"
+        " AND key NOT IN (SELECT workflow_key FROM workflow_environment)"
     ):
         yield Problem("workflows", f"workflow {key}", "what its jobs inherit is not there")
     for key, text in connection.execute(
-        "SELECT key, job_counts FROM workflow WHERE job_counts IS NOT NULL"
+        "SELECT key, job_counts FROM workflow WHERE job_counts NOT NULL AND deleted_at IS NULL"
     ):
         counted = connection.execute(
             "SELECT coalesce(s.status, 'blocked'), count(*) FROM job j"

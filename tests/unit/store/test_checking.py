@@ -11,7 +11,7 @@ from tests.store_world import looking_at
 from torcd.errors import StoreError
 from torcd.model import Capacity
 from torcd.scheduler.sharing import BOUNDLESS
-from torcd.store import Store, check, schema
+from torcd.store import Store, check, schema, sweeping
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,30 @@ async def test_a_database_in_use_is_looked_at_as_of_one_moment(path: Path) -> No
     async with Store.open(path):
         checked = await anyio.to_thread.run_sync(check, path, BOUNDLESS)
     assert checked.items == ()
+
+
+def test_what_is_left_of_a_deleted_workflow_is_no_problem(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "ROWS_IN_A_STEP", 3)
+
+    async def sweep() -> int:
+        steps = 0
+        async with Store.open(path) as store:
+            (key,) = await store.deleted()
+            is_over = False
+            while not is_over:
+                is_over = await store.sweep(key)
+                assert (await anyio.to_thread.run_sync(check, path, BOUNDLESS)).items == ()
+                steps += 1
+        return steps
+
+    with looking_at(path) as connection:
+        connection.execute(
+            "UPDATE workflow SET deleted_at = 1 WHERE key ="
+            " (SELECT key FROM workflow WHERE status = 'failed' LIMIT 1)"
+        )
+    assert anyio.run(sweep) > 3
 
 
 BROKEN = {
