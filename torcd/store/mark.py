@@ -56,11 +56,18 @@ class Mark(msgspec.Struct, frozen=True):
     """The database's file after the last commit."""
     inode: int
     """The mark's own: another one shows that the whole directory is a copy."""
+    boot: str
+    """The boot of the machine in which it was written: a power cut may take back the date of a
+    file that it left otherwise alone."""
 
 
 def identity(secret: bytes) -> str:
     """A name for a database that says nothing of its secret."""
     return hashlib.sha256(b"torcd database\0" + secret).hexdigest()[:32]
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def mark_of(path: Path) -> Path:
@@ -111,6 +118,7 @@ class MarkWriter:
     def __init__(self, path: Path, secret: bytes, counters: Counters) -> None:
         self._path = path
         self._database = identity(secret)
+        self._boot = boot_id()
         fresh = beside(path, "-mark.new")
         self._descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -134,4 +142,5 @@ class MarkWriter:
         os.close(self._descriptor)
 
     def _line(self, counters: Counters) -> bytes:
-        return _encoded(Mark(self._database, counters, Place.of(self._path), self._inode))
+        place = Place.of(self._path)
+        return _encoded(Mark(self._database, counters, place, self._inode, self._boot))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torcd.errors import StoreError
 from torcd.store.durable import beside, size_of
-from torcd.store.mark import Mark, Place, identity, is_of_a_copied_directory
+from torcd.store.mark import Mark, Place, boot_id, identity, is_of_a_copied_directory
 from torcd.store.rows import Counters
 
 APPLICATION_ID = 0x746F7263
@@ -108,8 +108,17 @@ def check_content(
         )
     if mark is not None and version:
         _check_age(connection, path, mark, version)
-        if size_of(log_of(path)) and Place.of(path) != mark.file and not _is_sound(connection):
-            raise _foreign_log(path)
+        place = Place.of(path)
+        if size_of(log_of(path)) and place != mark.file:
+            # Killed in the middle of a checkpoint, or replaced in place. A checkpoint makes the
+            # file newer and never smaller; beyond that only the pages themselves can tell.
+            is_rewritten = (
+                (place.size < mark.file.size or place.modified < mark.file.modified)
+                and mark.boot == boot_id()
+                and not is_of_a_copied_directory(path, mark)
+            )
+            if is_rewritten or not _is_sound(connection):
+                raise _foreign_log(path)
     return version
 
 

@@ -1,6 +1,7 @@
 """Backups: whole or not there, of a store at work; and what restoring one means."""
 
 import os
+import shutil
 import stat
 import threading
 from pathlib import Path
@@ -222,6 +223,21 @@ async def test_the_file_in_the_place_can_be_made_the_database(path: Path, target
     restore(path, path)
     assert workflows(path) == [1, 6]
     assert await submitted(path) == [1, 6, 21]
+
+
+async def test_what_was_replaced_keeps_its_log(path: Path, target: Path, tmp_path: Path) -> None:
+    """The log of a daemon that was killed has what the file has not."""
+    await submitted(path)
+    back_up(path, target)
+    killed = tmp_path / "killed"
+    async with Store.open(path) as store:
+        await commit(store, create(6))
+        shutil.copytree(path.parent, killed)
+    path = killed / path.name
+    replaced = restore(target, path).replaced
+    assert replaced is not None
+    assert workflows(path) == [1]
+    assert workflows(replaced) == [1, 6]
 
 
 async def test_what_was_replaced_can_be_put_back(path: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.store_world import commit, create, looking_at, save_value
+from tests.store_world import commit, create, data_key, looking_at, save_value
 from torcd.errors import StoreError
 from torcd.model import WorkflowKey
 from torcd.store import Store, migrate
@@ -36,17 +36,19 @@ def submit(path: Path, count: int = 1) -> list[WorkflowKey]:
     return anyio.run(work)
 
 
-def killed_with_a_log(path: Path, count: int) -> None:
+def killed_with_a_log(path: Path, count: int, *, more_jobs: int = 200) -> None:
     """The store as a SIGKILL leaves it: with a log, whose first part is in the database's file."""
 
     async def work() -> None:
         async with Store.open(path) as store:
             key = store.counters().next_key
-            creation = create(key, n_jobs=200)
-            await commit(store, creation)
+            creation = create(key, n_jobs=more_jobs)
+            if more_jobs:
+                await commit(store, creation)
+            target = data_key(creation) if more_jobs else 5
             await store._writer.call(lambda c: c.execute("PRAGMA wal_checkpoint").fetchall())
             for n in range(count):
-                await commit(store, save_value(key + 202, n + 1, b"%d" % n, workflow_key=key))
+                await commit(store, save_value(target, n + 1, b"%d" % n))
             for name in names:
                 shutil.copy2(path.with_name(name), kept / name)
 
@@ -149,6 +151,37 @@ def test_nor_when_the_copy_was_written_into_the_file_itself(path: Path) -> None:
     killed_with_a_log(path, 3)
     path.write_bytes(old)
     refused(path, "its log torcd.db-wal was written for another file")
+
+
+@pytest.mark.parametrize("how", ["moved into its place", "written into it, with its date"])
+def test_nor_when_the_pages_of_both_would_go_together(path: Path, how: str) -> None:
+    """Only a row of a page that is not in the log differs."""
+    submit(path)
+    with looking_at(path) as connection:
+        connection.execute("INSERT INTO boot VALUES (1, 'a')")
+    copy = path.with_name("copy")
+    shutil.copy2(path, copy)
+    with looking_at(path) as connection:
+        connection.execute("UPDATE boot SET boot_id = 'b'")
+    killed_with_a_log(path, 3, more_jobs=0)
+    facts = copy.stat()
+    if how == "moved into its place":
+        os.utime(copy, ns=(facts.st_atime_ns, facts.st_mtime_ns + 10**12))
+        copy.replace(path)
+    else:
+        path.write_bytes(copy.read_bytes())
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    refused(path, "its log torcd.db-wal was written for another file")
+
+
+def test_after_a_power_cut_the_date_of_the_file_says_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(path)
+    killed_with_a_log(path, 3)
+    os.utime(path, ns=(0, 0))
+    monkeypatch.setattr("torcd.store.recognition.boot_id", lambda: "a later boot")
+    assert submit(path) == [1, 6, 209]
 
 
 def test_a_state_directory_may_be_copied_as_a_whole(path: Path, tmp_path: Path) -> None:
