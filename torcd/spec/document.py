@@ -21,6 +21,9 @@ from torcd.spec.schema import WorkflowSpec
 
 STANDARD_INPUT = "-"
 
+_SCHEMA = "$schema"
+"""Tells editors which JSON Schema a file fits, and is no part of the workflow."""
+
 
 class Document(msgspec.Struct, frozen=True):
     """A spec file that was read and found right."""
@@ -53,6 +56,8 @@ def read(text: bytes, *, file: str, format: str | None = None) -> Document:  # n
         finding = Finding((), error.message, error.hint)
         raise invalid(problems([finding], file=file, positions=position)) from None
 
+    if isinstance(tree.get(_SCHEMA), str):
+        del tree[_SCHEMA]
     decoded = structure.decode(tree)
     del tree  # It may be large, and is of no use any more.
     found = expansion(decoded.spec, directory="/", default_name=default_name(file)).findings

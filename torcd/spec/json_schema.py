@@ -12,4 +12,8 @@ def text() -> str:
         "title": "torc workflow",
         **msgspec.json.schema(WorkflowSpec),
     }
+    workflow = schema["$defs"]["WorkflowSpec"]
+    workflow["properties"] |= {
+        "$schema": {"type": "string", "description": "Where this schema is; for editors."}
+    }
     return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"

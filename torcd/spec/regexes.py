@@ -29,6 +29,7 @@ Listing = Literal[
 
 FIELDS: dict[str, tuple[model.Kind, Listing]] = {
     "depends_on_regexes": ("job", "depends_on"),
+    "blocked_by_regexes": ("job", "depends_on"),
     "input_file_regexes": ("file", "input_files"),
     "output_file_regexes": ("file", "output_files"),
     "input_user_data_regexes": ("user_data", "input_user_data"),
@@ -104,7 +105,7 @@ class Regexes:
         made = list(jobs)
         for use in self._uses:
             job = made[use.job]
-            if use.field == "depends_on_regexes":
+            if FIELDS[use.field][1] == "depends_on":
                 by_name[job.key] = len(job.depends_on)
             made[use.job] = self._with_found(job, use)
         return Resolved(tuple(made), tuple(groups), findings, by_name)

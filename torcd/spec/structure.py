@@ -62,8 +62,8 @@ def _encode_data(tree: object) -> list[Finding]:
         else:
             del item[field]
 
-    replace(tree, "schedulers", ())
-    replace(tree, "config", ())
+    for field in ("schedulers", "config", "execution_config"):
+        replace(tree, field, ())
     items = tree.get("user_data")
     for n, item in enumerate(items if isinstance(items, list) else ()):
         replace(item, "data", ("user_data", n))
