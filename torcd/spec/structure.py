@@ -306,6 +306,7 @@ _PLURAL: dict[type[inspect.Type], str] = {
     inspect.StrType: "texts",
     inspect.StructType: "mappings",
     inspect.IntType: "whole numbers",
+    inspect.LiteralType: "names",
 }
 _NAMES: dict[type[inspect.Type], str] = {
     inspect.StrType: "text",
