@@ -45,9 +45,6 @@ class Policies:
             for n, handler in enumerate(handlers)
         )
         self._handlers = {handler.name for handler in handlers}
-        self._schedulers = {
-            scheduler.name for scheduler in spec.slurm_schedulers or () if scheduler.name
-        }
         self._told_of_handlers = False
         self._told_of_schedulers = False
 
