@@ -246,6 +246,45 @@ def test_parameters_that_torc_takes_silently_are_refused(parameters: str, messag
     assert message in str(refused.value)
 
 
+def test_a_regex_that_finds_nothing_is_a_warning_and_its_action_does_not_run() -> None:
+    text = """
+    jobs: [{command: x, depends_on_regexes: [nothing]}]
+    actions: [{trigger_type: on_jobs_ready, action_type: run_commands, commands: [y],
+               job_name_regexes: [nothing]}]
+    """
+    paths = [path for path, _ in warnings(text)]
+    assert paths == ["jobs[0].depends_on_regexes[0]", "actions[0].job_name_regexes[0]"]
+    assert expanded(text).actions == ()
+
+
+def test_what_torc_requires_of_resources_has_defaults() -> None:
+    text = """
+    resource_requirements: [{name: r}]
+    jobs: [{command: x, resource_requirements: r}]
+    """
+    resources = expanded(text).jobs[0].resources
+    assert resources == model.Resources(
+        num_cpus=1, memory_bytes=None, num_gpus=0, num_nodes=1, runtime_seconds=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ("files: [{name: f, path: f, must_exist: true}]", 'unknown field "must_exist"'),
+        ("slurm_schedulers: [{account: a, num_nodes: 2}]", 'unknown field "num_nodes"'),
+        ("slurm_schedulers: [{account: a, extra_args: x}]", 'unknown field "extra_args"'),
+        ("scheduling_rules: []", 'unknown field "scheduling_rules"'),
+        ("variables: {a: b}", 'unknown field "variables"'),
+        ("user_data: [{data: 1}]", "`name` is missing"),
+    ],
+)
+def test_what_torc_passed_over_is_refused(fields: str, problem: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        document(f"jobs: [{{command: x}}]\n{fields}")
+    assert problem in str(refused.value)
+
+
 # KDL
 
 
