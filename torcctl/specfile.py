@@ -63,7 +63,13 @@ def contents(path: str) -> bytes:
 
 def read(path: str, spec_format: str | None) -> SpecFile:
     """Raises CannotRead, and InvalidSpec with all problems."""
-    document = spec.read(contents(path), file=path, format=spec_format)
+    try:
+        document = spec.read(contents(path), file=path, format=spec_format)
+    except InvalidSpec as e:
+        if "\n" not in e.message:
+            raise
+        # Each problem begins its line, as in compilers' messages, which editors know.
+        raise InvalidSpec(f"{path} is refused:\n{e.message}", **e.facts) from None
     directory = Path.cwd() if path == "-" else Path(path).absolute().parent
     if ".." in directory.parts:
         directory = directory.resolve()

@@ -53,7 +53,10 @@ def read(text: bytes, *, file: str, format: str | None = None) -> Document:  # n
             )
     except formats.SpecSyntaxError as error:
         position: dict[Path, Position] = {(): error.position} if error.position else {}
-        finding = Finding((), error.message, error.hint)
+        hint = error.hint
+        if file == STANDARD_INPUT and format is None:
+            hint = hint or "standard input is read as JSON5; for another format say --spec-format"
+        finding = Finding((), error.message, hint)
         raise invalid(problems([finding], file=file, positions=position)) from None
 
     if isinstance(tree.get(_SCHEMA), str):

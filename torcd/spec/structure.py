@@ -152,7 +152,12 @@ class _Walk:
     def _list(self, expected: inspect.VarTupleType, value: object, path: Path) -> object:
         if isinstance(value, list):
             return [self.value(expected.item_type, v, (*path, n)) for n, v in enumerate(value)]
-        hint = f"write a list: [{data.written(value)}]" if isinstance(value, str) else None
+        hint = None
+        if isinstance(value, str):
+            hint = f"write a list: [{data.written(value)}]"
+        elif isinstance(value, dict) and isinstance(_plain(expected.item_type), inspect.StructType):
+            table = ".".join(part for part in path if isinstance(part, str))
+            hint = f"write a list: [{{…}}], or in TOML [[{table}]]"
         return self._wrong_type(expected, value, path, hint)
 
     def _mapping(self, expected: inspect.DictType, value: object, path: Path) -> object:
