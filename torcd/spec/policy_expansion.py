@@ -84,6 +84,9 @@ class Policies:
             value = getattr(self._spec, field)
             if value is None or isinstance(value, msgspec.UnsetType):
                 continue
+            if isinstance(value, msgspec.Raw) and not _is_json(value):
+                self._add((field,), "this is not JSON", "in KDL its text is JSON, or it has nodes")
+                continue
             message = f"`{field}` {_NO_EFFECT}"
             if field == "resource_monitor":
                 message = "`resource_monitor` has no effect: what jobs use is always recorded"
@@ -228,6 +231,14 @@ class Policies:
         self, path: Path, message: str, hint: str | None = None, severity: Severity = "error"
     ) -> None:
         self.findings.append(Finding(path, message, hint, severity))
+
+
+def _is_json(text: msgspec.Raw) -> bool:
+    try:
+        msgspec.json.decode(bytes(text))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _trigger(written: Trigger) -> model.ActionTrigger:

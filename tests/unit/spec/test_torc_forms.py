@@ -295,6 +295,17 @@ def test_kdl_1_and_kdl_2_are_both_read() -> None:
     assert expanded(new, "spec.kdl").jobs[0].supports_termination
 
 
+@pytest.mark.parametrize("field", ["config", "schedulers", "execution_config"])
+def test_a_text_of_kdl_that_should_be_json_and_is_not_is_refused(field: str) -> None:
+    jobs = 'job "a" { command "x"; }'
+    with pytest.raises(InvalidSpec, match=f"{field}: this is not JSON"):
+        document(f'{field} "abc"\n{jobs}', "spec.kdl")
+    kept = expanded(f'{field} "[1]"\n{jobs}', "spec.kdl").without_effect
+    assert {name: bytes(value) for name, value in kept.items()} == {field: b"[1]"}
+    kept = expanded(f"{field} {{ cpu #true; }}\n{jobs}", "spec.kdl").without_effect
+    assert {name: bytes(value) for name, value in kept.items()} == {field: b'{"cpu":true}'}
+
+
 def test_an_actions_jobs_and_commands_may_be_a_node_each_in_kdl() -> None:
     workflow = expanded(
         """
