@@ -194,6 +194,8 @@ _PARTS: dict[str, Callable[[], str]] = {
     "rule": lambda: _fields(policies.FailureRuleSpec),
     "action": lambda: _fields(policies.ActionSpec),
     "entry": lambda: _fields(schema.Entry),
+    "slurm_scheduler": lambda: _fields(cluster.SlurmSchedulerSpec),
+    "resource_monitor": lambda: _fields(cluster.ResourceMonitorSpec),
     "commands": _commands,
     "io_torcd_UserData": lambda: _interface(registry.USER_DATA),
     "io_torcd_Manager": lambda: _interface(registry.MANAGER),

@@ -67,9 +67,15 @@ def read(path: str, spec_format: str | None, *, compare_with_machine: bool = Fal
     `compare_with_machine` is for commands that do not submit: the daemon says of what is submitted
     whether it asks for more than there is.
     """
-    document = spec.read(
-        contents(path), file=path, format=spec_format, compare_with_machine=compare_with_machine
-    )
+    try:
+        document = spec.read(
+            contents(path), file=path, format=spec_format, compare_with_machine=compare_with_machine
+        )
+    except InvalidSpec as e:
+        if "\n" not in e.message:
+            raise
+        # Each problem begins its line, as in compilers' messages, which editors know.
+        raise InvalidSpec(f"{path} is refused:\n{e.message}", **e.facts) from None
     directory = Path.cwd() if path == "-" else Path(path).absolute().parent
     if ".." in directory.parts:
         directory = directory.resolve()

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests import page
@@ -21,6 +22,7 @@ PAPERS = [
     *PAGES,
     ROOT / "ARCHITECTURE.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "configs" / "examples" / "README.md",
     *sorted((ROOT / "docs" / "adr").glob("*.md")),
 ]
 
@@ -103,6 +105,14 @@ def _make_knows(target: str) -> None:
 def test_what_is_made_from_the_code_is_up_to_date(path: Path) -> None:
     text = path.read_text()
     assert GENERATE["generated"](text) == text, "run: python docs/generate.py"
+
+
+def test_the_spec_reference_has_every_struct_and_every_field() -> None:
+    text = (ROOT / "docs" / "spec_reference.md").read_text()
+    tables = re.findall(r"((?:^\|.*\n)+)", text, re.MULTILINE)
+    for name, struct in msgspec.json.schema(spec.WorkflowSpec)["$defs"].items():
+        rows = [f"| `{field}`" for field in struct["properties"]]
+        assert any(all(row in table for row in rows) for table in tables), name
 
 
 @pytest.mark.parametrize("path", PAPERS, ids=_name)

@@ -24,7 +24,7 @@ def assembled(
     shell; it makes a text of a list. `arguments` come last.
     """
     if isinstance(command, str):
-        text = placeholders.substitute(command, lambda p: shlex.quote(replacement(p, None)))
+        text = substituted(command, replacement)
         if arguments:
             text = f"{text.rstrip()} {shlex.join(arguments)}"
         return _with_script(script, text) if script else text
@@ -34,6 +34,11 @@ def assembled(
     ]
     words += arguments
     return _with_script(script, shlex.join(words)) if script else tuple(words)
+
+
+def substituted(text: str, replacement: Replacement) -> str:
+    """A text for the shell, with what its placeholders stand for in quotes."""
+    return placeholders.substitute(text, lambda p: shlex.quote(replacement(p, None)))
 
 
 def _in_word(replacement: Replacement, n: int, placeholder: Placeholder) -> str:

@@ -21,6 +21,9 @@ from torcd.spec.schema import WorkflowSpec
 
 STANDARD_INPUT = "-"
 
+_SCHEMA = "$schema"
+"""Tells editors which JSON Schema a file fits, and is no part of the workflow."""
+
 
 class Document(msgspec.Struct, frozen=True):
     """A spec file that was read and found right."""
@@ -57,9 +60,14 @@ def read(
             )
     except formats.SpecSyntaxError as error:
         position: dict[Path, Position] = {(): error.position} if error.position else {}
-        finding = Finding((), error.message, error.hint)
+        hint = error.hint
+        if file == STANDARD_INPUT and format is None:
+            hint = hint or "standard input is read as JSON5; for another format say --spec-format"
+        finding = Finding((), error.message, hint)
         raise invalid(problems([finding], file=file, positions=position)) from None
 
+    if isinstance(tree.get(_SCHEMA), str):
+        del tree[_SCHEMA]
     decoded = structure.decode(tree)
     del tree  # It may be large, and is of no use any more.
     found = expansion(decoded.spec, directory="/", default_name=default_name(file)).findings

@@ -7,6 +7,7 @@ user_data are three namespaces.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -227,9 +228,13 @@ class _Expander:
     def _job(self, n: int, origin: int, job: JobSpec) -> model.Job:
         at: Path = ("jobs", origin)
         inputs = _Inputs()
-        if job.depends_on is not None and job.blocked_by is not None:
-            message = "`blocked_by` is the old name of `depends_on`, which is there too"
-            self._add((*at, "blocked_by"), message, "write all of it in depends_on")
+        for new, old in (
+            ("depends_on", "blocked_by"),
+            ("depends_on_regexes", "blocked_by_regexes"),
+        ):
+            if getattr(job, new) is not None and getattr(job, old) is not None:
+                message = f"`{old}` is the old name of `{new}`, which is there too"
+                self._add((*at, old), message, f"write all of it in {new}")
         for field, namespace, references, into in (
             ("depends_on", self._jobs, job.depends_on, inputs.depends_on),
             ("blocked_by", self._jobs, job.blocked_by, inputs.depends_on),
@@ -270,9 +275,9 @@ class _Expander:
 
     def _command(self, job: JobSpec, at: Path, inputs: _Inputs) -> str | tuple[str, ...]:
         """The final command. What its placeholders declare is added to `inputs`."""
-        path = (*at, "command")
+        path, script_path = (*at, "command"), (*at, "invocation_script")
         script = (job.invocation_script or "").strip()
-        self._check_text(script, (*at, "invocation_script"))
+        self._check_text(script, script_path)
         if isinstance(job.command, str):
             if not job.command.strip():
                 self._add(path, "the command is empty")
@@ -283,18 +288,21 @@ class _Expander:
             for n, word in enumerate(job.command):
                 self._check_text(word, (*path, n))
 
-        def replacement(placeholder: Placeholder, word: int | None) -> str:
+        def replacement(placeholder: Placeholder, word: int | None, place: Path = path) -> str:
             namespace = self._files if placeholder.kind == "files" else self._user_data
             key = namespace.keys.get(placeholder.name)
             if key is None:
-                place = path if word is None else (*path, word)
+                place = place if word is None else (*place, word)
                 self.findings.append(namespace.unknown(placeholder.name, place))
                 return ""
             getattr(inputs, placeholder.field)[key] = None
             return self._replacements[key]
 
         return commands.assembled(
-            job.command, script=script, arguments=self._arguments(job), replacement=replacement
+            job.command,
+            script=commands.substituted(script, partial(replacement, place=script_path)),
+            arguments=self._arguments(job),
+            replacement=replacement,
         )
 
     def _arguments(self, job: JobSpec) -> list[str]:

@@ -12,4 +12,17 @@ def text() -> str:
         "title": "torc workflow",
         **msgspec.json.schema(WorkflowSpec),
     }
+    workflow = schema["$defs"]["WorkflowSpec"]
+    # What the structs leave to the rules of `expansion`, and what they never see.
+    jobs = workflow["properties"]["jobs"]
+    workflow["properties"]["jobs"] = {
+        "description": jobs["description"],
+        **jobs["anyOf"][0],
+        "minItems": 1,
+    }
+    workflow["required"] = ["jobs"]
+    workflow["properties"]["$schema"] = {
+        "type": "string",
+        "description": "Where this schema is; for editors.",
+    }
     return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"

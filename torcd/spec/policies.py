@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from torcd.model import ActionTrigger
-
 
 class ResourceRequirementsSpec(
     msgspec.Struct,
@@ -97,6 +95,16 @@ class FailureHandlerSpec(
     ]
 
 
+Trigger = Literal[
+    "on_workflow_start",
+    "on_workflow_complete",
+    "on_jobs_ready",
+    "on_jobs_complete",
+    "on_worker_start",
+    "on_worker_complete",
+]
+
+
 class ActionSpec(
     msgspec.Struct,
     frozen=True,
@@ -108,10 +116,11 @@ class ActionSpec(
     """Commands that run once in each run, when something has come about."""
 
     trigger_type: Annotated[
-        ActionTrigger,
+        Trigger,
         Meta(
             description="When: before the first job, after the last one, when the last of the jobs "
-            "it names has become ready, or has ended."
+            "it names has become ready, or has ended. torc's workers: there is one here, so they "
+            "start and end with the workflow."
         ),
     ]
     action_type: Annotated[

@@ -1,6 +1,7 @@
 """What a spec says besides jobs, files and user_data: checked, and put into the model's words."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -8,11 +9,16 @@ from torcd import amount, model
 from torcd.spec.durations import duration_seconds
 from torcd.spec.matching import Names, Problem
 from torcd.spec.names import Namespace
-from torcd.spec.policies import ActionSpec, FailureRuleSpec, ResourceRequirementsSpec
+from torcd.spec.policies import ActionSpec, FailureRuleSpec, ResourceRequirementsSpec, Trigger
 from torcd.spec.problems import Finding, Path, Severity, nearest, quoted
-from torcd.spec.schema import WITHOUT_EFFECT, JobSpec, WorkflowSpec
+from torcd.spec.schema import ITEMS_WITHOUT_EFFECT, WITHOUT_EFFECT, JobSpec, WorkflowSpec
 
 _NO_EFFECT = "has no effect on one machine"
+_OLD_SCRIPTS = {
+    "workflow_startup_script": "on_workflow_start",
+    "workflow_completion_script": "on_workflow_complete",
+    "worker_startup_script": "on_workflow_start",
+}
 
 
 class Policies:
@@ -39,9 +45,6 @@ class Policies:
             for n, handler in enumerate(handlers)
         )
         self._handlers = {handler.name for handler in handlers}
-        self._schedulers = {
-            scheduler.name for scheduler in spec.slurm_schedulers or () if scheduler.name
-        }
         self._told_of_handlers = False
         self._told_of_schedulers = False
 
@@ -67,7 +70,7 @@ class Policies:
         return name
 
     def scheduler(self, job: JobSpec, at: Path) -> str | None:
-        if job.scheduler is not None and not self._told_of_schedulers:
+        if job.scheduler and not self._told_of_schedulers:
             self._told_of_schedulers = True
             self._add((*at, "scheduler"), f"a scheduler {_NO_EFFECT}", severity="warning")
         return job.scheduler
@@ -81,12 +84,33 @@ class Policies:
             value = getattr(self._spec, field)
             if value is None or isinstance(value, msgspec.UnsetType):
                 continue
+            if isinstance(value, msgspec.Raw) and not _is_json(value):
+                self._add((field,), "this is not JSON", "in KDL its text is JSON, or it has nodes")
+                continue
             message = f"`{field}` {_NO_EFFECT}"
             if field == "resource_monitor":
                 message = "`resource_monitor` has no effect: what jobs use is always recorded"
             self._add((field,), message, severity="warning")
             kept[field] = msgspec.Raw(msgspec.json.encode(value))
+        self._warn_of_old_scripts()
+        for section, field in ITEMS_WITHOUT_EFFECT:
+            for n, item in enumerate(getattr(self._spec, section) or ()):
+                if getattr(item, field) is not None:
+                    self._add((section, n, field), f"`{field}` {_NO_EFFECT}", severity="warning")
+                    break  # once for all of them
         return kept
+
+    def _warn_of_old_scripts(self) -> None:
+        """Old torc's `config` could have commands in it: what is not run is said by its name."""
+        if isinstance(self._spec.config, msgspec.UnsetType):
+            return
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            config = msgspec.json.decode(bytes(self._spec.config))
+            for field, trigger in _OLD_SCRIPTS.items() if isinstance(config, dict) else ():
+                if config.get(field):
+                    message = f"`{field}` is not run"
+                    hint = f"write an action: trigger_type {trigger}, action_type run_commands"
+                    self._add(("config", field), message, hint, severity="warning")
 
     def actions(self, jobs: Namespace) -> tuple[model.Action, ...]:
         found = [
@@ -111,7 +135,8 @@ class Policies:
         if not action.commands:
             self._add(at, "`commands` is missing", "run_commands needs some")
             return None
-        is_about_jobs = action.trigger_type in ("on_jobs_ready", "on_jobs_complete")
+        trigger = _trigger(action.trigger_type)
+        is_about_jobs = trigger in ("on_jobs_ready", "on_jobs_complete")
         if is_about_jobs and not (action.jobs or action.job_name_regexes):
             hint = "say which in `jobs` or `job_name_regexes`"
             self._add(at, f"{action.trigger_type} of which jobs?", hint)
@@ -122,7 +147,7 @@ class Policies:
             message = f"the jobs have no effect for {action.trigger_type}"
             self._add((*at, "jobs"), message, severity="warning")
         return model.Action(
-            trigger=action.trigger_type,
+            trigger=trigger,
             commands=action.commands,
             jobs=tuple(members) if is_about_jobs else (),
             persistent=action.persistent or False,
@@ -207,3 +232,22 @@ class Policies:
         self, path: Path, message: str, hint: str | None = None, severity: Severity = "error"
     ) -> None:
         self.findings.append(Finding(path, message, hint, severity))
+
+
+def _is_json(text: msgspec.Raw) -> bool:
+    try:
+        msgspec.json.decode(bytes(text))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _trigger(written: Trigger) -> model.ActionTrigger:
+    """On one machine there is one worker; it starts and ends with the workflow."""
+    match written:
+        case "on_worker_start":
+            return "on_workflow_start"
+        case "on_worker_complete":
+            return "on_workflow_complete"
+        case _:
+            return written

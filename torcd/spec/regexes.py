@@ -29,6 +29,7 @@ Listing = Literal[
 
 FIELDS: dict[str, tuple[model.Kind, Listing]] = {
     "depends_on_regexes": ("job", "depends_on"),
+    "blocked_by_regexes": ("job", "depends_on"),
     "input_file_regexes": ("file", "input_files"),
     "output_file_regexes": ("file", "output_files"),
     "input_user_data_regexes": ("user_data", "input_user_data"),

@@ -38,6 +38,8 @@ _USE_PARAMETERS = "Names of the workflow's parameters that it has as well. Defau
 _REGEXES = "Regular expressions (Python's), each for all {} in whose names it is found anywhere. "
 
 _NO_EFFECT = "Kept; of no effect on one machine."
+_OLD_NO_EFFECT = "Old torc's. Of no effect on one machine."
+_OLD_KEY = "Old torc's. Of no effect: torcd gives keys itself."
 
 Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
@@ -97,6 +99,9 @@ class JobSpec(
     ] = None
     blocked_by: Annotated[
         tuple[str, ...] | None, Meta(description="The old name of depends_on.")
+    ] = None
+    blocked_by_regexes: Annotated[
+        tuple[str, ...] | None, Meta(description="The old name of depends_on_regexes.")
     ] = None
     input_files: Annotated[
         tuple[Reference, ...] | None, Meta(description="Files it reads. Default: none.")
@@ -161,6 +166,10 @@ class JobSpec(
     scheduler: Annotated[str | None, Meta(description="The name of a scheduler. " + _NO_EFFECT)] = (
         None
     )
+    schedule_compute_nodes: Annotated[
+        dict[str, Scalar | None] | None, Meta(description=_OLD_NO_EFFECT)
+    ] = None
+    key: Annotated[str | None, Meta(description=_OLD_KEY)] = None
     parameters: Annotated[
         Parameters | None,
         Meta(description=_PARAMETERS_OF_AN_ITEM.format("job") + "Default: none."),
@@ -183,6 +192,9 @@ class FileSpec(
     path: Annotated[
         str, Meta(description="Relative paths are taken from the directory of the spec file.")
     ]
+    st_mtime: Annotated[
+        float | None, Meta(description="Old torc's. Of no effect: torcd looks at the file.")
+    ] = None
     parameters: Annotated[
         Parameters | None,
         Meta(description=_PARAMETERS_OF_AN_ITEM.format("file") + "Default: none."),
@@ -293,6 +305,13 @@ class WorkflowSpec(
         None
     )
     use_pending_failed: Annotated[bool | None, Meta(description=_NO_EFFECT)] = None
+    project: Annotated[str | None, Meta(description="For people. Kept; of no effect.")] = None
+    metadata: Annotated[str | None, Meta(description="For people. Kept; of no effect.")] = None
+    access_groups: Annotated[tuple[str, ...] | None, Meta(description=_NO_EFFECT)] = None
+    enable_ro_crate: Annotated[bool | None, Meta(description=_NO_EFFECT)] = None
+    execution_config: Annotated[Raw | UnsetType, Meta(description=_NO_EFFECT)] = UNSET
+    key: Annotated[str | None, Meta(description=_OLD_KEY)] = None
+    is_archived: Annotated[bool | None, Meta(description="Old torc's. Of no effect.")] = None
 
 
 WITHOUT_EFFECT = (
@@ -307,5 +326,19 @@ WITHOUT_EFFECT = (
     "compute_node_wait_for_healthy_database_minutes",
     "compute_node_wait_for_new_jobs_seconds",
     "use_pending_failed",
+    "project",
+    "metadata",
+    "access_groups",
+    "enable_ro_crate",
+    "execution_config",
+    "key",
+    "is_archived",
 )
 """Fields of a workflow that are kept as they are."""
+
+ITEMS_WITHOUT_EFFECT = (
+    ("jobs", "schedule_compute_nodes"),
+    ("jobs", "key"),
+    ("files", "st_mtime"),
+)
+"""Fields of items that are accepted, and looked at by nobody."""

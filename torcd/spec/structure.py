@@ -62,8 +62,8 @@ def _encode_data(tree: object) -> list[Finding]:
         else:
             del item[field]
 
-    replace(tree, "schedulers", ())
-    replace(tree, "config", ())
+    for field in ("schedulers", "config", "execution_config"):
+        replace(tree, field, ())
     items = tree.get("user_data")
     for n, item in enumerate(items if isinstance(items, list) else ()):
         replace(item, "data", ("user_data", n))
@@ -152,7 +152,12 @@ class _Walk:
     def _list(self, expected: inspect.VarTupleType, value: object, path: Path) -> object:
         if isinstance(value, list):
             return [self.value(expected.item_type, v, (*path, n)) for n, v in enumerate(value)]
-        hint = f"write a list: [{data.written(value)}]" if isinstance(value, str) else None
+        hint = None
+        if isinstance(value, str):
+            hint = f"write a list: [{data.written(value)}]"
+        elif isinstance(value, dict) and isinstance(_plain(expected.item_type), inspect.StructType):
+            table = ".".join(part for part in path if isinstance(part, str))
+            hint = f"write a list: [{{…}}], or in TOML [[{table}]]"
         return self._wrong_type(expected, value, path, hint)
 
     def _mapping(self, expected: inspect.DictType, value: object, path: Path) -> object:
@@ -306,6 +311,7 @@ _PLURAL: dict[type[inspect.Type], str] = {
     inspect.StrType: "texts",
     inspect.StructType: "mappings",
     inspect.IntType: "whole numbers",
+    inspect.LiteralType: "names",
 }
 _NAMES: dict[type[inspect.Type], str] = {
     inspect.StrType: "text",

@@ -26,6 +26,7 @@ _PARAMETERS = frozenset({"parameters", "parameter_mode", "use_parameters"})
 REGEXES = frozenset(
     {
         "depends_on_regexes",
+        "blocked_by_regexes",
         "input_file_regexes",
         "output_file_regexes",
         "input_user_data_regexes",

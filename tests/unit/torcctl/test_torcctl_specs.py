@@ -50,6 +50,18 @@ def test_a_right_spec_is_valid_without_a_daemon(spec: str, torcctl: Run) -> None
     assert torcctl("validate", spec, "--json").json() == {"valid": True, "items": []}
 
 
+@pytest.mark.parametrize("command", ["plan", "submit", "run"])
+def test_a_refused_spec_has_each_of_its_problems_on_a_line_of_its_own(
+    command: str, bad: str, torcctl: Run
+) -> None:
+    outcome = torcctl(command, bad)
+    assert (outcome.code, outcome.out) == (1, "")
+    first, *problems = outcome.err.splitlines()
+    assert first == f"torcctl: {bad} is refused:"
+    assert problems == torcctl("validate", bad).out.splitlines()
+    assert len(problems) > 1
+
+
 def test_problems_go_to_standard_output_with_their_lines(bad: str, torcctl: Run) -> None:
     outcome = torcctl("validate", bad)
     assert (outcome.code, outcome.err) == (1, "")

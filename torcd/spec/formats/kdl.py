@@ -30,12 +30,14 @@ _SINGULAR = {
     "slurm_scheduler": "slurm_schedulers",
     "action": "actions",
     "depends_on_job": "depends_on",
+    "blocked_by_job": "blocked_by",
     "input_file": "input_files",
     "output_file": "output_files",
     "command": "commands",
     "rule": "rules",
     "job_name_regex": "job_name_regexes",
     "depends_on_regex": "depends_on_regexes",
+    "blocked_by_regex": "blocked_by_regexes",
 }
 """Taken for the field where a struct has that and not the other."""
 
