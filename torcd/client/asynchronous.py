@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 import anyio
+import msgspec
 from anyio.abc import SocketStream
 
 from torcd import errors, locations
@@ -168,7 +169,7 @@ class AsyncClient:
 
     async def submit(
         self,
-        workflow: Mapping[str, Any] | bytes,
+        workflow: msgspec.Struct | Mapping[str, Any] | bytes,
         *,
         directory: str | None = None,
         name: str | None = None,

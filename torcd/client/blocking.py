@@ -8,6 +8,8 @@ from contextlib import closing
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from torcd import errors, locations
 from torcd.client import conversation
 from torcd.client.connection import Connection, connect
@@ -165,7 +167,7 @@ class Client:
 
     def submit(
         self,
-        workflow: Mapping[str, Any] | bytes,
+        workflow: msgspec.Struct | Mapping[str, Any] | bytes,
         *,
         directory: str | None = None,
         name: str | None = None,
@@ -175,10 +177,11 @@ class Client:
     ) -> m.Submitted:
         """Create a workflow and start it. It is on disk when this returns.
 
-        `workflow` is a spec as Python data or as JSON text; `directory` where its relative paths
-        are taken from (default: the working directory); `name` what it is called where the spec
-        does not say; `environment` what its jobs inherit (default: this process's);
-        `max_parallel_jobs` how many of them run at once (default: as many as there are CPUs).
+        `workflow` is a spec: a `torcd.spec.WorkflowSpec`, the same as Python data, or JSON text;
+        `directory` where its relative paths are taken from (default: the working directory);
+        `name` what it is called where the spec does not say; `environment` what its jobs inherit
+        (default: this process's); `max_parallel_jobs` how many of them run at once (default: as
+        many as there are CPUs).
 
         Raises InvalidSpec with all its `problems`, or MissingInputs unless `wait_for_inputs`.
         """

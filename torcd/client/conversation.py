@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from torcd import errors
-from torcd.client.values import from_json
+from torcd.json_text import from_json
 from torcd.protocol import envelope, registry
 from torcd.protocol import user_data as u
 from torcd.protocol.request import Reply, Request

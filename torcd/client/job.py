@@ -6,7 +6,7 @@ from typing import Any
 
 from torcd.client.blocking import Client
 from torcd.client.conversation import RESTART_TIMEOUT_SECONDS
-from torcd.client.values import from_json
+from torcd.json_text import from_json
 from torcd.errors import NotInAJob
 from torcd.protocol import user_data as u
 

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from torcd.client.values import to_json
+from torcd.errors import InvalidSpec
+from torcd.json_text import Unsayable, encode, to_json
 from torcd.model import JobStatus
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
@@ -76,19 +77,15 @@ class Requests:
 
     def submit(
         self,
-        workflow: Mapping[str, Any] | bytes,
+        workflow: msgspec.Struct | Mapping[str, Any] | bytes,
         directory: str | None,
         default_name: str | None,
         environment: Mapping[str, str] | None,
         max_parallel_jobs: int | None,
         wait_for_inputs: bool,
     ) -> m.Submit:
-        if isinstance(workflow, bytes):
-            spec = msgspec.Raw(workflow)
-        else:
-            spec = to_json(workflow, name="workflow")
         return m.Submit(
-            workflow=spec,
+            workflow=_spec(workflow),
             directory=os.path.abspath(directory or ""),
             default_name=default_name,
             environment=_text_only(os.environ if environment is None else environment),
@@ -136,6 +133,23 @@ class Requests:
         if workflow_key is None and self._token is not None:
             return None
         return _or_own(workflow_key)
+
+
+def _spec(workflow: msgspec.Struct | Mapping[str, Any] | bytes) -> msgspec.Raw:
+    """A spec as JSON text. Raises InvalidSpec."""
+    path = ""
+    try:
+        text = msgspec.Raw(workflow) if isinstance(workflow, bytes) else encode(workflow)
+        msgspec.json.decode(text, type=msgspec.Raw)  # as a part of a message it must be whole
+    except Unsayable as e:
+        path, problem = e.path, e.problem
+    except (msgspec.MsgspecError, UnicodeDecodeError) as e:
+        problem = f"not JSON: {str(e).removeprefix('JSON is malformed: ')}"
+    else:
+        return text
+    message = f"{path}: {problem}" if path else problem
+    found = {"severity": "error", "file": "", "path": path, "message": problem}
+    raise InvalidSpec(message, problems=[found])
 
 
 def _or_own(workflow_key: str | None) -> str | None:

@@ -18,7 +18,7 @@ from torcd import errors, locations
 from torcd.client.blocking import Client
 from torcd.client.conversation import value_of
 from torcd.client.requests import Relation
-from torcd.client.values import to_json
+from torcd.json_text import to_json
 from torcd.model import JobStatus
 from torcd.protocol import user_data as u
 

@@ -6,9 +6,14 @@ at its line. The struct crosses the wire as JSON; the daemon trusts nothing of i
 parser; a format's own is imported when a file of that format is read.
 """
 
+import msgspec
+
 from torcd import model
+from torcd.errors import InvalidSpec
 from torcd.spec import expansion as _expansion
-from torcd.spec.document import Document, default_name, read
+from torcd.spec import structure as _structure
+from torcd.spec.document import Document, all_findings, default_name, read
+from torcd.spec.dumping import dump
 from torcd.spec.planned import Plan
 from torcd.spec.planning import plan as _plan
 from torcd.spec.policies import (
@@ -34,7 +39,9 @@ __all__ = [
     "UserDataSpec",
     "WorkflowSpec",
     "check",
+    "decode",
     "default_name",
+    "dump",
     "expand",
     "plan",
     "read",
@@ -45,6 +52,24 @@ def check(spec: WorkflowSpec, *, file: str = "") -> list[Problem]:
     """Everything wrong or doubtful about a spec, by path, without lines."""
     found = _expansion.expansion(spec, directory="/", default_name=default_name(file or "-"))
     return problems(most_important(found.findings), file=file, positions={})
+
+
+def decode(text: bytes | msgspec.Raw) -> WorkflowSpec:
+    """The struct of a spec that came as JSON: from another process, or over the wire.
+
+    Raises InvalidSpec with all problems, unless all types are right: then `expand` finds them.
+    """
+    try:
+        try:
+            return msgspec.json.decode(text, type=WorkflowSpec)
+        except msgspec.ValidationError:
+            decoded = _structure.decode(msgspec.json.decode(text))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidSpec(f"the spec is not understood: {error}", problems=[]) from None
+    found = all_findings(decoded, "workflow")
+    errors = [finding for finding in found if finding.severity == "error"]
+    worst = most_important(errors)
+    raise invalid(problems(worst, file="", positions={}), more=len(errors) - len(worst))
 
 
 def expand(

@@ -6,15 +6,22 @@ that Python would change as `WrittenNumber`. Whether the text is a value that ma
 """
 
 import datetime
+import json
 import math
+from typing import NoReturn
 
 import msgspec
 
+from torcd import value as stored_value
+from torcd.errors import InvalidValue, TooLarge
 from torcd.spec.problems import Finding, Path, quoted
 from torcd.value import MAX_DEPTH
 
 _MAX_BITS = 14_000
 """Python writes no integer of more than 4 300 decimal digits; it reads longer hexadecimal ones."""
+
+_LONG_DIGITS = 300
+"""Integers of more digits are kept as text: converting them takes quadratic time."""
 
 
 class WrittenNumber(float):
@@ -27,6 +34,26 @@ class WrittenNumber(float):
         number = super().__new__(cls, text)
         number.text = text
         return number
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def decode(text: bytes | str) -> object:
+    """The raw tree of a JSON text. Of equal keys in one mapping the last counts.
+
+    Raises ValueError, or RecursionError."""
+    return json.loads(
+        text, parse_int=_integer, parse_float=WrittenNumber, parse_constant=_no_constant
+    )
+
+
+def _integer(text: str) -> int | WrittenNumber:
+    return WrittenNumber(text) if len(text) > _LONG_DIGITS or text == "-0" else int(text)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def written(value: object) -> str:
@@ -78,7 +105,7 @@ def _prepare(value: object, path: Path, depth: int, findings: list[Finding]) -> 
         case WrittenNumber():
             return msgspec.Raw(value.text.encode())
         case msgspec.Raw():
-            return value  # JSON that was written as such; what is wrong with it is told later
+            return _prepare_text(bytes(value), path, depth, findings)
         case float() if not math.isfinite(value):
             name = "NaN" if math.isnan(value) else "Infinity"
             findings.append(Finding(path, f"{name} is not JSON", "write null, or a text"))
@@ -92,3 +119,20 @@ def _prepare(value: object, path: Path, depth: int, findings: list[Finding]) -> 
         case _:
             findings.append(Finding(path, f"{type(value).__name__} is not JSON"))
     return None
+
+
+def _prepare_text(text: bytes, path: Path, depth: int, findings: list[Finding]) -> object:
+    """JSON that was written as such."""
+    try:
+        tree = decode(text)
+    except (ValueError, RecursionError) as error:
+        problem = str(error)
+        try:
+            stored_value.parse(text, name="")
+        except InvalidValue as refused:
+            problem = str(refused.facts["problem"])  # in the words that all values get
+        except TooLarge as refused:
+            problem = refused.message
+        findings.append(Finding(path, f"the data is refused: {problem}"))
+        return None
+    return _prepare(tree, path, depth, findings)

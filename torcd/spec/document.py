@@ -70,11 +70,9 @@ def read(
         del tree[_SCHEMA]
     decoded = structure.decode(tree)
     del tree  # It may be large, and is of no use any more.
-    found = expansion(decoded.spec, directory="/", default_name=default_name(file)).findings
+    found = all_findings(decoded, default_name(file))
     if compare_with_machine:
         found += machine.findings(decoded.spec)
-    if decoded.findings:
-        found = [*decoded.findings, *_trusted(found, decoded.untrusted)]
     if not found:
         return Document(decoded.spec, [])
     worst = most_important(found)
@@ -83,6 +81,14 @@ def read(
     if any(problem.severity == "error" for problem in told):
         raise invalid(told, more=len(found) - len(worst))
     return Document(decoded.spec, told)
+
+
+def all_findings(decoded: structure.Decoded, name: str) -> list[Finding]:
+    """What does not fit the structs, and what breaks the rules beyond them."""
+    found = expansion(decoded.spec, directory="/", default_name=name).findings
+    if decoded.findings:
+        found = [*decoded.findings, *_trusted(found, decoded.untrusted)]
+    return found
 
 
 def _format_of(file: str) -> str:

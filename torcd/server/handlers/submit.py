@@ -65,12 +65,8 @@ def _expand(
     parameters: m.Submit, first_key: int, max_value_bytes: int
 ) -> tuple[Workflow, dict[DataKey, Value]]:
     """The long part: off the loop, so that others are served meanwhile."""
-    try:
-        given = msgspec.json.decode(parameters.workflow, type=spec.WorkflowSpec)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.InvalidSpec(f"the spec is not understood: {error}", problems=[]) from None
     workflow = spec.expand(
-        given,
+        spec.decode(parameters.workflow),
         directory=parameters.directory,
         default_name=parameters.default_name or "workflow",
         first_key=first_key,

@@ -1,6 +1,6 @@
-"""The formats a spec may be written in: one module each, with `load` and `locate`.
+"""The formats a spec may be written in: one module each, with `load`, `locate` and `dump`.
 
-A module is imported when a spec of its format is read, and not before: the libraries behind some
+A module is imported when a spec of its format is read or written, and not before: the libraries behind some
 of them are heavy, and the daemon, which gets specs as structs, needs none.
 """
 
@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Set
 from typing import Protocol, cast
 
 from torcd.spec.problems import Path, Position
+from torcd.spec.schema import WorkflowSpec
 
 
 class Format(Protocol):
-    """How one format is read."""
+    """How one format is read and written."""
 
     @property
     def load(self) -> Callable[[str], object]:
@@ -26,6 +27,11 @@ class Format(Protocol):
         out.
         """
 
+    @property
+    def dump(self) -> Callable[[WorkflowSpec], str]:
+        """The text of which `load` makes the tree of the spec; raises `Unwritable` where the format
+        has no words for something in it."""
+
 
 class SpecSyntaxError(Exception):
     """The text is not of its format. Becomes a problem of the file, never leaves this package."""
@@ -36,6 +42,16 @@ class SpecSyntaxError(Exception):
         super().__init__(message)
         self.message = message
         self.position = position
+        self.hint = hint
+
+
+class Unwritable(Exception):
+    """The format cannot say it. Becomes a problem of the spec, never leaves this package."""
+
+    def __init__(self, path: Path, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.message = message
         self.hint = hint
 
 

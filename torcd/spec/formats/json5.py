@@ -16,11 +16,13 @@ may be left out. torc's own documents are written like that.
 import re
 from collections.abc import Set
 
+import msgspec
 import pyjson5
 
 from torcd.spec.data import WrittenNumber
 from torcd.spec.formats import TOO_DEEP, SpecSyntaxError, duplicate_key, position_at, positions_at
 from torcd.spec.problems import Path, Position, path_text
+from torcd.spec.schema import WorkflowSpec
 
 _MAX_DEPTH = 128
 """Deeper than any spec with the deepest data; pyjson5 takes C stack for each level."""
@@ -64,7 +66,7 @@ def _load(text: str) -> object:
         except pyjson5.Json5DecoderException:
             raise _syntax_error(problem, text) from None
     else:
-        if isinstance(tree, dict) and _has_inexact(tree.get("user_data")):
+        if isinstance(tree, dict) and _has_inexact(tree):
             tree = _read_marked(text)
     if _TEXTS_AND_COMMENTS.sub("", text).count(":") != _count_keys(tree):
         _, (duplicate, offset) = _scan(text, frozenset())
@@ -102,13 +104,20 @@ def _with_commas(text: str) -> str:
     return ",".join([*pieces, text[done:]])
 
 
+def dump(spec: WorkflowSpec) -> str:
+    return msgspec.json.format(msgspec.json.encode(spec), indent=2).decode() + "\n"
+
+
 # Numbers
 
 
-def _has_inexact(user_data: object) -> bool:
-    """Whether there are numbers whose text Python does not keep: floats, and -0."""
+def _has_inexact(tree: dict[str, object]) -> bool:
+    """Whether there are numbers whose text Python does not keep, floats and -0, where any JSON may
+    stand."""
+    user_data = tree.get("user_data")
     items = user_data if isinstance(user_data, list) else []
-    stack = [item.get("data") for item in items if isinstance(item, dict)]
+    stack = [item.get(key) for item in items if isinstance(item, dict) for key in ("data", "schema")]
+    stack += [tree.get("schedulers"), tree.get("config")]
     while stack:
         value = stack.pop()
         if isinstance(value, dict):

@@ -7,8 +7,10 @@
     }
 
 Fields are properties or nodes; several arguments, or a node again, make a list. What a node means
-goes by the field's type, so that a list of one is a list. Lists may be named in the singular. The
+goes by the field's type, so that a list of one is a list; where the type allows both, and for an
+empty one, the node is marked: `(list)command "true"`. Lists may be named in the singular. The
 text of `data`, `schema`, `config` and `schedulers` is JSON. ckdl parses; it tells no places.
+`kdl_text` writes.
 """
 
 from collections.abc import Set
@@ -18,8 +20,11 @@ import msgspec
 from msgspec import inspect
 
 from torcd.spec.formats import TOO_DEEP, SpecSyntaxError, duplicate_key
+from torcd.spec.formats.kdl_text import LIST, dump
 from torcd.spec.problems import Path, Position
 from torcd.spec.schema import WorkflowSpec
+
+__all__ = ["dump", "load", "locate"]
 
 _MAX_DEPTH = 128
 
@@ -66,6 +71,9 @@ def _add_field(tree: dict[str, object], struct: inspect.StructType, node: ckdl.N
         name = _SINGULAR[name]
     expected = _plain(fields[name]) if name in fields else None
     if isinstance(expected, inspect.VarTupleType):
+        if node.type_annotation == LIST and not _has_content(node):
+            tree.setdefault(name, [])
+            return
         items = tree.setdefault(name, [])
         assert isinstance(items, list)
         items += _items(expected, node)
@@ -77,6 +85,8 @@ def _add_field(tree: dict[str, object], struct: inspect.StructType, node: ckdl.N
             tree[name] = _json(node)
         case inspect.StructType():
             tree[name] = _struct(expected, node, named=False)
+        case inspect.DictType() if not _has_content(node):
+            tree[name] = {}
         case _:
             tree[name] = _value(node, 0)
 
@@ -88,6 +98,8 @@ def _items(expected: inspect.VarTupleType, node: ckdl.Node) -> list[object]:
     values = [_scalar(value) for value in node.args]
     if node.properties and len(values) == 1:
         return [{"name": values[0], **_properties(node)}]
+    if node.properties and not values and not node.children:
+        return [_properties(node)]
     if not values or node.properties or node.children:
         raise SpecSyntaxError(f"`{node.name}` has no value", hint=f'write {node.name} "…"')
     return list(values)
@@ -138,9 +150,15 @@ def _value(node: ckdl.Node, depth: int) -> object:
             mapping[child.name] = _value(child, depth + 1)
         return mapping
     values = [_scalar(value) for value in node.args]
+    if node.type_annotation == LIST:
+        return values
     if not values:
         raise SpecSyntaxError(f"`{node.name}` has no value", hint=f'write {node.name} "…"')
     return values[0] if len(values) == 1 else values
+
+
+def _has_content(node: ckdl.Node) -> bool:
+    return bool(node.args or node.properties or node.children)
 
 
 def _properties(node: ckdl.Node) -> dict[str, object]:

@@ -7,16 +7,20 @@ are texts, as in YAML 1.2's core schema.
 
 import re
 from collections.abc import Set
+from io import StringIO
 from typing import Any
 
+import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import ComposerError
 from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.representer import SafeRepresenter
 from ruamel.yaml.scanner import Scanner
 
+from torcd.spec import data
 from torcd.spec.data import WrittenNumber
 from torcd.spec.formats import (
     TOO_DEEP,
@@ -27,6 +31,7 @@ from torcd.spec.formats import (
     position_at,
 )
 from torcd.spec.problems import Path, Position, quoted
+from torcd.spec.schema import WorkflowSpec
 
 _MAX_ITEMS = 1_000_000
 """How many items aliases may stand for in all."""
@@ -57,6 +62,12 @@ _HINTS = {
     "expected ',' or '}'": "a `}` or a comma is missing, or the text needs quotes",
 }
 """What to do, by a part of ruamel's words; the first that is found counts."""
+_LINE_WIDTH = 1 << 20
+"""Texts are not folded: a command stays on its line."""
+
+_PLAIN_TEXT = re.compile(r"[\x20-\x7e\xa1-\xff]+")
+_BLOCK = re.compile(r"[\x21-\x7e\xa1-\xff][\x20-\x7e\xa1-\xff]*(?:\n+[\x21-\x7e\xa1-\xff][\x20-\x7e\xa1-\xff]*)+\n?")
+"""Several lines that begin with something to see, and end with one line break or none."""
 
 
 class _Scanner(Scanner):
@@ -91,6 +102,8 @@ class _Constructor(SafeConstructor):
     def construct_yaml_int(self, node: Any) -> Any:
         if len(node.value) > _LONG_DIGITS and _JSON_NUMBER.match(node.value):
             return WrittenNumber(node.value)
+        if node.value == "-0":
+            return WrittenNumber("-0")
         try:
             return super().construct_yaml_int(node)
         except ValueError:
@@ -139,6 +152,37 @@ def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
         if position:
             positions[path] = position
     return positions
+
+
+def dump(spec: WorkflowSpec) -> str:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.width = _LINE_WIDTH
+    out = StringIO()
+    yaml.dump(data.decode(msgspec.json.encode(spec)), out)
+    return out.getvalue()
+
+
+class _Representer(SafeRepresenter):
+    """Numbers have the texts they had, no lists are shared, and no text is a guess."""
+
+    def ignore_aliases(self, _: object) -> bool:
+        return True
+
+    def represent_number(self, number: WrittenNumber) -> ScalarNode:
+        kind = "int" if number.text.removeprefix("-").isdigit() else "float"
+        return self.represent_scalar(f"tag:yaml.org,2002:{kind}", number.text)
+
+    def represent_text(self, text: str) -> ScalarNode:
+        style = None if _PLAIN_TEXT.fullmatch(text) else "|" if _BLOCK.fullmatch(text) else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Representer.add_representer(WrittenNumber, _Representer.represent_number)
+_Representer.add_representer(str, _Representer.represent_text)
 
 
 def _yaml() -> YAML:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torcd.client.values import from_json, to_json
+from torcd.json_text import from_json, to_json
 from torcd.errors import InvalidValue
 from torcd.value import parse
 

@@ -5,6 +5,8 @@ for Python's own conversion, and so are floats beyond 1.8e308. Those are looked 
 """
 
 import math
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,6 +16,18 @@ from torcd.errors import InvalidValue
 _PIECE_DIGITS = 4000
 """Below Python's limit of 4 300 digits for one conversion, which takes quadratic time."""
 
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").fullmatch
+
+
+class Unsayable(Exception):
+    """A Python value, or a part of it, that JSON cannot say."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}" if path else problem)
+        self.path = path
+        """Where in the value: `jobs[3].command`; empty for the whole of it."""
+        self.problem = problem
+
 
 def to_json(value: Any, *, name: str) -> msgspec.Raw:
     """The JSON text of a value; `name` is only for the error.
@@ -22,21 +36,30 @@ def to_json(value: Any, *, name: str) -> msgspec.Raw:
     dataclasses, msgspec structs, enums, dates and the like. Raises InvalidValue.
     """
     try:
+        return encode(value)
+    except Unsayable as e:
+        problem = str(e)
+    raise InvalidValue(f"the value of {name!r} is refused: {problem}", name=name, problem=problem)
+
+
+def encode(value: Any) -> msgspec.Raw:
+    """The same; raises Unsayable."""
+    try:
         try:
             text = msgspec.json.encode(value)
         except ValueError:
             text = msgspec.json.encode(_with_long_integers(msgspec.to_builtins(value)))
         if b"null" in text:
-            _refuse_non_finite(msgspec.to_builtins(value))
+            _refuse_non_finite(_builtins(value), "")
     except UnicodeEncodeError:
         problem = "a string holds half of a surrogate pair, which is no character"
     except RecursionError:
-        problem = "it is nested too deep, or holds itself"
+        raise Unsayable("", "it is nested too deep, or holds itself") from None
     except (TypeError, ValueError, OverflowError) as e:
         problem = str(e)
     else:
         return msgspec.Raw(text)
-    raise InvalidValue(f"the value of {name!r} is refused: {problem}", name=name, problem=problem)
+    raise Unsayable(_place_of_flaw(value, ""), problem)
 
 
 def from_json(text: bytes | memoryview | msgspec.Raw, *, name: str) -> Any:
@@ -50,15 +73,49 @@ def from_json(text: bytes | memoryview | msgspec.Raw, *, name: str) -> Any:
         return _decode_extremes(bytes(text), name)
 
 
-def _refuse_non_finite(value: Any) -> None:
-    if isinstance(value, dict):
-        for item in value.values():
-            _refuse_non_finite(item)
+def _builtins(value: Any) -> Any:
+    """As dict, list and scalars. JSON text within it becomes None."""
+    return msgspec.to_builtins(value, enc_hook=_no_value)
+
+
+def _no_value(value: Any) -> None:
+    if not isinstance(value, msgspec.Raw):
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+
+
+def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, msgspec.Struct):
+        for field in value.__struct_fields__:
+            yield _below(path, field), getattr(value, field)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield _below(path, key), item
     elif isinstance(value, list | tuple):
-        for item in value:
-            _refuse_non_finite(item)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is not JSON; use None or a string")
+        for n, item in enumerate(value):
+            yield f"{path}[{n}]", item
+
+
+def _below(path: str, key: object) -> str:
+    if not (isinstance(key, str) and _PLAIN_KEY(key)):
+        return f"{path}[{key!a}]"
+    return f"{path}.{key}" if path else key
+
+
+def _refuse_non_finite(value: Any, path: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Unsayable(path, f"{value} is not JSON; use None or a string")
+    for place, item in _children(value, path):
+        _refuse_non_finite(item, place)
+
+
+def _place_of_flaw(value: Any, path: str) -> str:
+    """Of the first and innermost part that msgspec refuses."""
+    for place, item in _children(value, path):
+        try:
+            msgspec.json.encode(item)
+        except (TypeError, ValueError, OverflowError):
+            return _place_of_flaw(item, place)
+    return path
 
 
 def _with_long_integers(value: Any) -> Any:
