@@ -183,6 +183,12 @@ class NotInAJob(TorcError):
     code = "NotInAJob"
 
 
+class UnusableFunction(UserError):
+    """A job could not call this Python function. Facts: function."""
+
+    code = "UnusableFunction"
+
+
 class ConfigError(UserError):
     """The configuration file is wrong. Facts: file, key."""
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torcd.json_text import from_json, to_json
 from torcd.errors import InvalidValue
+from torcd.json_text import from_json, to_json
 from torcd.value import parse
 
 values = st.recursive(

@@ -6,8 +6,8 @@ from typing import Any
 
 from torcd.client.blocking import Client
 from torcd.client.conversation import RESTART_TIMEOUT_SECONDS
-from torcd.json_text import from_json
 from torcd.errors import NotInAJob
+from torcd.json_text import from_json
 from torcd.protocol import user_data as u
 
 

@@ -148,7 +148,12 @@ def _spec(workflow: msgspec.Struct | Mapping[str, Any] | bytes) -> msgspec.Raw:
     else:
         return text
     message = f"{path}: {problem}" if path else problem
-    found = {"severity": "error", "file": "", "path": path, "message": problem}
+    found: dict[str, str | int] = {
+        "severity": "error",
+        "file": "",
+        "path": path,
+        "message": problem,
+    }
     raise InvalidSpec(message, problems=[found])
 
 

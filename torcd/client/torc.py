@@ -10,6 +10,7 @@ and about other workflows, as the person who runs the program.
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -58,6 +59,14 @@ class MissingUserData(msgspec.Struct):
     """The keys of user_data."""
 
     user_data: list[str]
+
+
+class PostedWorkflow(msgspec.Struct, kw_only=True):
+    """A workflow as torc's scripts know it."""
+
+    name: str
+    key: str = msgspec.field(name="_key")
+    id: str = msgspec.field(name="_id")
 
 
 class TorcSettings:
@@ -207,6 +216,15 @@ class Api:
                 if record.name in consumed - awaited and record.data is msgspec.UNSET
             ]
         )
+
+    def post_workflow_specifications(
+        self, body: Mapping[str, Any], _request_timeout: _RequestTimeout = None
+    ) -> PostedWorkflow:
+        """Submit the workflow that a `WorkflowBuilder` has built, or any other as plain data.
+
+        It starts at once. Raises InvalidSpec with all its `problems`."""
+        submitted = self._client.submit(body)
+        return PostedWorkflow(name=submitted.name, key=submitted.key, id=submitted.key)
 
     def _related(self, relation: Relation, workflow: str, job_key: str) -> UserDataList:
         token, workflow_key = self._who(workflow)

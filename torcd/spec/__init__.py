@@ -1,4 +1,8 @@
-"""A spec file becomes a workflow.
+"""A spec file becomes a workflow, and a Python program makes specs.
+
+For programs there are the structs (`WorkflowSpec` and what it is made of: all that is in `__all__`
+is public), `to_json` for values in them, `map_function`, which makes jobs of a Python function, and
+`dump`, which writes a spec as a file. `torcd.client.Client.submit` takes a `WorkflowSpec` as it is.
 
 The client reads: `read` makes of a file's bytes the struct `WorkflowSpec` and tells every problem
 at its line. The struct crosses the wire as JSON; the daemon trusts nothing of it and checks again:
@@ -14,6 +18,7 @@ from torcd.spec import expansion as _expansion
 from torcd.spec import structure as _structure
 from torcd.spec.document import Document, all_findings, default_name, read
 from torcd.spec.dumping import dump
+from torcd.spec.mapping import Mapped, map_function, to_json
 from torcd.spec.planned import Plan
 from torcd.spec.planning import plan as _plan
 from torcd.spec.policies import (
@@ -33,7 +38,9 @@ __all__ = [
     "FailureRuleSpec",
     "FileSpec",
     "JobSpec",
-    "Plan",
+from torcd.spec.mapping import Mapped, map_function, to_json
+from torcd.spec.planned import Plan
+from torcd.spec.planning import plan as _plan
     "Problem",
     "ResourceRequirementsSpec",
     "UserDataSpec",
@@ -43,8 +50,11 @@ __all__ = [
     "default_name",
     "dump",
     "expand",
-    "plan",
+from torcd.spec.mapping import Mapped, map_function, to_json
+from torcd.spec.planned import Plan
+from torcd.spec.planning import plan as _plan
     "read",
+    "to_json",
 ]
 
 

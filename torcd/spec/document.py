@@ -70,9 +70,9 @@ def read(
         del tree[_SCHEMA]
     decoded = structure.decode(tree)
     del tree  # It may be large, and is of no use any more.
-    found = all_findings(decoded, default_name(file))
-    if compare_with_machine:
-        found += machine.findings(decoded.spec)
+    found = all_findings(
+        decoded, default_name(file), compare_with_machine=compare_with_machine
+    )
     if not found:
         return Document(decoded.spec, [])
     worst = most_important(found)
@@ -83,9 +83,13 @@ def read(
     return Document(decoded.spec, told)
 
 
-def all_findings(decoded: structure.Decoded, name: str) -> list[Finding]:
+def all_findings(
+    decoded: structure.Decoded, name: str, *, compare_with_machine: bool = False
+) -> list[Finding]:
     """What does not fit the structs, and what breaks the rules beyond them."""
     found = expansion(decoded.spec, directory="/", default_name=name).findings
+    if compare_with_machine:
+        found += machine.findings(decoded.spec)
     if decoded.findings:
         found = [*decoded.findings, *_trusted(found, decoded.untrusted)]
     return found

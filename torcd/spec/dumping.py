@@ -8,7 +8,7 @@ import msgspec
 
 from torcd import json_text
 from torcd.spec import data, formats, structure
-from torcd.spec.problems import Finding, invalid, most_important, problems
+from torcd.spec.problems import Finding, Path, invalid, most_important, problems
 from torcd.spec.schema import WorkflowSpec
 
 
@@ -36,6 +36,7 @@ def dump(spec: WorkflowSpec, *, format: str = "json5") -> bytes:  # noqa: A002
 
 def _wrong_texts(spec: WorkflowSpec) -> list[Finding]:
     """What stands as JSON text in a spec, and is none."""
+    texts: list[tuple[Path, msgspec.Raw | msgspec.UnsetType]]
     texts = [(("schedulers",), spec.schedulers), (("config",), spec.config)]
     for n, item in enumerate(spec.user_data or ()):
         texts += [(("user_data", n, "data"), item.data), (("user_data", n, "schema"), item.schema)]

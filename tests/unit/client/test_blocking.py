@@ -17,6 +17,7 @@ from torcd.client import Client, blocking
 from torcd.model import JobStatus
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
+from torcd.spec import JobSpec, UserDataSpec, WorkflowSpec
 
 
 @pytest.fixture
@@ -130,6 +131,7 @@ def test_the_methods_for_workflows_send_what_they_are_given(
     monkeypatch.chdir(tmp_path)
     spec = {"jobs": [{"command": "true"}]}
     assert client.submit(spec, directory="sub", environment={"A": "1", "B": "\udcff"}).key == "1"
+    client.submit(WorkflowSpec(jobs=(JobSpec(command="true"),)), environment={})
     client.submit(b'{"jobs": []}', name="w", environment={}, max_parallel_jobs=3)
     assert client.status("1").status.value == "paused"
     assert client.jobs("a*", statuses=[JobStatus.FAILED]) == []
@@ -137,6 +139,7 @@ def test_the_methods_for_workflows_send_what_they_are_given(
     assert client.cancel(["a"], workflow_key="1").jobs == ["a"]
     assert [call.parameters for call in daemon.calls] == [
         {"workflow": spec, "directory": f"{tmp_path}/sub", "environment": {"A": "1"}},
+        {"workflow": spec, "directory": str(tmp_path), "environment": {}},
         {
             "workflow": {"jobs": []},
             "directory": str(tmp_path),
@@ -149,6 +152,33 @@ def test_the_methods_for_workflows_send_what_they_are_given(
         {"run_id": 2, "jobs": ["a"]},
         {"workflow_key": "1", "jobs": ["a"]},
     ]
+
+
+@pytest.mark.parametrize(
+    ("workflow", "path", "said"),
+    [
+        (WorkflowSpec(parameters={"x": float("inf")}), "parameters.x", "inf is not JSON"),
+        ({"jobs": [{"command": "\ud800"}]}, "jobs[0].command", "surrogate"),
+        ({"jobs": [{"command": object()}]}, "jobs[0].command", "type object"),
+        (
+            WorkflowSpec(user_data=(UserDataSpec(name="d", data=msgspec.Raw(b"[1,}")),)),
+            "",
+            "not JSON",
+        ),
+        (b"{", "", "not JSON: Input data was truncated"),
+        (b"\xff", "", "not JSON"),
+    ],
+)
+def test_a_workflow_that_json_cannot_say_is_an_invalid_spec(
+    daemon: ScriptedDaemon, client: Client, workflow: Any, path: str, said: str
+) -> None:
+    with pytest.raises(errors.InvalidSpec) as refused:
+        client.submit(workflow)
+    [problem] = refused.value.facts["problems"]  # type: ignore[misc, union-attr]
+    assert problem["path"] == path  # type: ignore[index]
+    assert said in problem["message"]  # type: ignore[index, operator]
+    assert refused.value.message.startswith(path)
+    assert daemon.calls == []
 
 
 def test_calls_share_a_connection(daemon: ScriptedDaemon, client: Client) -> None:

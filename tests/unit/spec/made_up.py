@@ -12,15 +12,14 @@ from msgspec import inspect
 
 from torcd.spec import WorkflowSpec
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
-    [
-        *("", " ", "\n", "a\n", "a\n\nb\n", " a\nb", "a \n b\n\n", "\r\n", "\t", "\0", "\x7f", "\x85"),
-        *("\ufeff", "\u2028", "é", "\U0001f600", "'", '"', '\\"', "\\", "#", "# a", "a: b", ": a"),
-        *("- a", "? a", "!a", "&a", "*a", "%a", "@a", "`a", "[", "{a}", "---", "...", "<<", "="),
-        *("no", "~", "null", "true", "#true", "1", "-0", "1e5", "0x1F", "1:30", ".nan", "2024-01-01"),
-        *("{i:03d}", "${files.input.a}", "awk '{print $1}'", '"""', "'''", "\\u{0}", "/*", "//"),
-    ]
+_ODD_TEXTS = (
+    *("", " ", "\n", "a\n", "a\n\nb\n", " a\nb", "a \n b\n\n", "\r\n", "\t", "\0", "\x7f"),
+    *("\x85", "\ufeff", "\u2028", "\u200e", "é", "\U0001f600", "'", '"', '\\"', "\\", "\\u{0}"),
+    *("#", "# a", "a: b", ": a", "- a", "? a", "!a", "&a", "*a", "%a", "@a", "`a", "[", "{a}"),
+    *("---", "...", "<<", "=", "no", "~", "null", "true", "#true", "1", "-0", "1e5", "0x1F"),
+    *("1:30", ".nan", "2024-01-01", "//", "/*", '"""', "'''", "{i:03d}", "${files.input.a}"),
 )
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(_ODD_TEXTS)
 KEYS = TEXTS
 INTEGERS = st.integers() | st.integers(-(2**63), 2**64) | st.just(10**299)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
@@ -29,7 +28,16 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
 
 _NUMBERS = st.sampled_from(
     [
-        *("0", "-0", "-0.0", "1.10", "1E5", "1e+05", "0.1000000000000000055511151231257827", "1e400"),
+        *(
+            "0",
+            "-0",
+            "-0.0",
+            "1.10",
+            "1E5",
+            "1e+05",
+            "0.1000000000000000055511151231257827",
+            "1e400",
+        ),
         *("9" * 40, "-" + "9" * 301, "-1.5e-7", "1e-400"),
     ]
 )

@@ -1,7 +1,7 @@
 """The formats a spec may be written in: one module each, with `load`, `locate` and `dump`.
 
-A module is imported when a spec of its format is read or written, and not before: the libraries behind some
-of them are heavy, and the daemon, which gets specs as structs, needs none.
+A module is imported when a spec of its format is read or written, and not before: the libraries
+behind some of them are heavy, and the daemon, which gets specs as structs, needs none.
 """
 
 import importlib

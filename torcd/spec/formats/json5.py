@@ -116,8 +116,10 @@ def _has_inexact(tree: dict[str, object]) -> bool:
     stand."""
     user_data = tree.get("user_data")
     items = user_data if isinstance(user_data, list) else []
-    stack = [item.get(key) for item in items if isinstance(item, dict) for key in ("data", "schema")]
-    stack += [tree.get("schedulers"), tree.get("config")]
+    stack = [tree.get("schedulers"), tree.get("config")]
+    for item in items:
+        if isinstance(item, dict):
+            stack += [item.get("data"), item.get("schema")]
     while stack:
         value = stack.pop()
         if isinstance(value, dict):

@@ -109,6 +109,7 @@ class _Inline(float):
     """A value that tomli_w puts where a number would stand: its text, which `str` tells."""
 
     __slots__ = ("text",)
+    text: str
 
     def __new__(cls, text: str) -> "_Inline":
         value = super().__new__(cls)

@@ -65,8 +65,9 @@ _HINTS = {
 _LINE_WIDTH = 1 << 20
 """Texts are not folded: a command stays on its line."""
 
-_PLAIN_TEXT = re.compile(r"[\x20-\x7e\xa1-\xff]+")
-_BLOCK = re.compile(r"[\x21-\x7e\xa1-\xff][\x20-\x7e\xa1-\xff]*(?:\n+[\x21-\x7e\xa1-\xff][\x20-\x7e\xa1-\xff]*)+\n?")
+_PLAIN_TEXT = re.compile(r"[\x20-\x7e\xa1-\xac\xae-\xff]+")
+_LINE = r"[\x21-\x7e\xa1-\xac\xae-\xff][\x20-\x7e\xa1-\xac\xae-\xff]*"
+_BLOCK = re.compile(rf"{_LINE}(?:\n+{_LINE})+\n?")
 """Several lines that begin with something to see, and end with one line break or none."""
 
 
@@ -158,8 +159,7 @@ def dump(spec: WorkflowSpec) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False
-    yaml.allow_unicode = True
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = _LINE_WIDTH
     out = StringIO()
     yaml.dump(data.decode(msgspec.json.encode(spec)), out)
