@@ -212,6 +212,28 @@ def _top_words(directory: Path) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:20]
 
 
+# A mapped function
+
+
+def test_a_function_is_mapped_over_twenty_sets_of_parameters(user: User, examples: Path) -> None:
+    directory = examples / "mapped_function"
+    text = user.types(["python", "build.py"], cwd=directory)
+    user.torcctl("run", "-", cwd=directory, stdin=text)
+    assert len(user.job_states()) == 22
+    final = user.values()["dice_postprocess_result"]
+    assert list(final) == [str(total) for total in range(2, 13)]
+    assert sum(final.values()) == 20 * 1000
+    assert final == _mapped_here(directory)
+    assert json.loads(user.torcctl("logs", "show")) == final
+    assert user.torcctl("logs", "dice_7") == "seed 7: 11 different sums\n"
+
+
+def _mapped_here(directory: Path) -> object:
+    simulation = runpy.run_path(str(directory / "simulation.py"))
+    results = [simulation["run"]({"seed": n, "dice": 2, "rolls": 1000}) for n in range(1, 21)]
+    return simulation["postprocess"](results)
+
+
 # Formats and features
 
 

@@ -142,16 +142,17 @@ class WorkflowBuilder:
 
 
 def map_function_to_jobs(
-    api: object, workflow: WorkflowBuilder, module: str, func: str, params: Iterable[Any], **kw: Any
+    api: object, workflow: WorkflowBuilder, *arguments: Any, **options: Any
 ) -> list[Record]:
     """torc's function of that name. A workflow is submitted as a whole here: `workflow`, a key in
-    torc, is the builder that the jobs are put into, and `api` is not asked for anything."""
+    torc, is the builder that the jobs are put into, and `api` is not asked for anything. The other
+    arguments are those of the builder's method."""
     if not isinstance(workflow, WorkflowBuilder):
         raise TypeError(
             "map_function_to_jobs: jobs cannot be added to a workflow that was submitted; pass a "
             "WorkflowBuilder, and post what it builds with api.post_workflow_specifications"
         )
-    return workflow.map_function_to_jobs(module, func, params, **kw)
+    return workflow.map_function_to_jobs(*arguments, **options)
 
 
 def _fields(values: dict[str, Any]) -> dict[str, Any]:

@@ -38,9 +38,7 @@ __all__ = [
     "FailureRuleSpec",
     "FileSpec",
     "JobSpec",
-from torcd.spec.mapping import Mapped, map_function, to_json
-from torcd.spec.planned import Plan
-from torcd.spec.planning import plan as _plan
+    "Mapped",
     "Problem",
     "ResourceRequirementsSpec",
     "UserDataSpec",
@@ -50,9 +48,8 @@ from torcd.spec.planning import plan as _plan
     "default_name",
     "dump",
     "expand",
-from torcd.spec.mapping import Mapped, map_function, to_json
-from torcd.spec.planned import Plan
-from torcd.spec.planning import plan as _plan
+    "map_function",
+    "plan",
     "read",
     "to_json",
 ]

@@ -23,6 +23,17 @@ FROM_THE_MANUAL = b"""
 """
 
 
+def test_numbers_keep_their_texts_wherever_any_json_may_stand() -> None:
+    read = spec.read(
+        b"{jobs: [{command: 'x'}], config: {n: 1.10}, schedulers: [-0],"
+        b" user_data: [{name: 'd', schema: {maximum: 1.50}}]}",
+        file="w.json5",
+    ).spec
+    assert (read.config, read.schedulers) == (msgspec.Raw(b'{"n":1.10}'), msgspec.Raw(b"[-0]"))
+    (item,) = read.user_data or ()
+    assert item.schema == msgspec.Raw(b'{"maximum":1.50}')
+
+
 def data_of(text: str | bytes, file: str) -> bytes:
     """The text of the only user_data's value."""
     encoded = text.encode() if isinstance(text, str) else text
@@ -294,6 +305,7 @@ def test_json5_keeps_the_text_of_numbers(written: str, kept: str) -> None:
     [
         ("1.10", "1.10"),
         ("-1.50e3", "-1.50e3"),
+        ("-0", "-0"),
         ("9" * 6000, "9" * 6000),
         ("0x1F", "31"),
         ("no", '"no"'),

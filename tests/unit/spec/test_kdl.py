@@ -5,6 +5,7 @@ import pytest
 
 from torcd import spec
 from torcd.errors import InvalidSpec
+from torcd.spec import formats
 
 KDL = r"""
 name "both"
@@ -126,6 +127,30 @@ def test_a_list_of_one_is_a_list_and_the_first_version_of_kdl_is_read_too() -> N
     assert (jobs[0].supports_termination, jobs[1].depends_on) == (True, ("a",))
 
 
+def test_lists_of_one_and_none_are_marked_where_they_could_be_taken_for_something_else() -> None:
+    text = 'job "a" { (list)command "true"; (list)depends_on; input_file name="f"; env {} }\n'
+    text += 'parameters { (list)i "1:3"; j "1:3"; (list)k }\n(list)files'
+    tree = formats.by_name("kdl").load(text)
+    assert tree == {
+        "jobs": [
+            {"name": "a", "command": ["true"], "depends_on": []}
+            | {"input_files": [{"name": "f"}], "env": {}}
+        ],
+        "parameters": {"i": ["1:3"], "j": "1:3", "k": []},
+        "files": [],
+    }
+
+
+def test_json_in_kdl_is_the_same_data_as_anywhere_else() -> None:
+    (item,) = (
+        spec.read(
+            b'job { command "x" }\nuser_data "d" data="{ \\"a\\": [1.10, -0] }"', file="w.kdl"
+        ).spec.user_data
+        or ()
+    )
+    assert item.data == msgspec.Raw(b'{"a":[1.10,-0]}')
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -140,6 +165,7 @@ def test_a_list_of_one_is_a_list_and_the_first_version_of_kdl_is_read_too() -> N
         ('job "a" { command "x"; priority "high" }', "expected a whole number"),
         ('jub "a"', 'unknown field "jub"'),
         ('job "a" { command "x" }\nuser_data "u" data="{"', "the data is refused"),
+        ('job "a" { command "x" }\nconfig "{"', "config: the data is refused: the JSON text ends"),
         ('job "a" { command "x" }\nconfig ' + "{ a " * 200 + "{ b 1 }" + "}" * 200, "too deep"),
         ("job {" * 10_000 + "}" * 10_000, ""),
         ('name "' + "x" * 10 + '\\u{d800}"', ""),
