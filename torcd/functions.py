@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from torcd.errors import UnusableFunction
+from torcd.errors import InvalidValue, UnusableFunction
 
 _RUNNER = "torcd.client.mapped"
 
@@ -133,6 +133,16 @@ def load(name: FunctionName) -> Callable[..., Any]:
         where = getattr(module, "__file__", None) or name.module
         raise _unusable(str(name), f"{where} has no function {name.name!r}")
     return function
+
+
+def check_is_given(item: object, name: str) -> None:
+    """See that it is something: null, as the data of a user_data, is no value. Raises
+    InvalidValue."""
+    if item is None:
+        problem = "null is no value to start with; put it into a list or a mapping"
+        raise InvalidValue(
+            f"the value of {name!r} is refused: {problem}", name=name, problem=problem
+        )
 
 
 def check_takes_results(name: FunctionName, function: Callable[..., Any]) -> None:

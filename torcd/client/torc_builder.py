@@ -77,6 +77,7 @@ class WorkflowBuilder:
         jobs = []
         for n, item in enumerate(params, start_index):
             job = f"{name_prefix}{n}"
+            functions.check_is_given(item, functions.input_name(job))
             given = self.add_user_data(name=functions.input_name(job), data=item)
             result = self.add_user_data(name=functions.output_name(job))
             jobs.append(

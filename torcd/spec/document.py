@@ -70,9 +70,7 @@ def read(
         del tree[_SCHEMA]
     decoded = structure.decode(tree)
     del tree  # It may be large, and is of no use any more.
-    found = all_findings(
-        decoded, default_name(file), compare_with_machine=compare_with_machine
-    )
+    found = all_findings(decoded, default_name(file), compare_with_machine=compare_with_machine)
     if not found:
         return Document(decoded.spec, [])
     worst = most_important(found)

@@ -46,10 +46,10 @@ def map_function(
     """A job for each item of `parameters`, in which `function` is called with it.
 
     The jobs are named `NAME_1`, `NAME_2` and so on; the default of `name` is the function's own.
-    Each finds its item, which may be anything that JSON can say, as the user_data `input_NAME_1`,
-    and stores what the function returns as `output_NAME_1`. A function that requires two arguments
-    gets the job's name first. The job fails when the function raises, and when it returns what is
-    not JSON.
+    Each finds its item, which may be anything that JSON can say but null, as the user_data
+    `input_NAME_1`, and stores what the function returns as `output_NAME_1`. A function that
+    requires two arguments gets the job's name first. The job fails when the function raises, and
+    when it returns what is not JSON.
 
     `postprocess` is called with the list of all results, in the order of the parameters, by the job
     `NAME_postprocess`, which stores what it returns as `NAME_postprocess_result`.
@@ -79,6 +79,7 @@ def map_function(
         job = f"{prefix}{n}"
         given = functions.input_name(job)
         stored = functions.output_name(job)
+        functions.check_is_given(item, given)
         user_data.append(UserDataSpec(name=given, data=json_text.to_json(item, name=given)))
         user_data.append(UserDataSpec(name=stored))
         results.append(stored)

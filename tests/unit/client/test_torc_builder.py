@@ -9,7 +9,7 @@ import pytest
 from tests.unit.client.scripted_daemon import ScriptedDaemon
 from torcd import spec
 from torcd.client import WorkflowBuilder, make_api, map_function_to_jobs
-from torcd.errors import UnusableFunction
+from torcd.errors import InvalidValue, UnusableFunction
 
 
 def workflow(builder: WorkflowBuilder) -> spec.WorkflowSpec:
@@ -59,6 +59,11 @@ def test_a_function_that_is_not_there_is_refused_at_once() -> None:
         WorkflowBuilder().map_function_to_jobs("json", "absent", [])
     with pytest.raises(UnusableFunction, match="json:absent"):
         WorkflowBuilder().map_function_to_jobs("json", "dumps", [], postprocess_func="absent")
+
+
+def test_null_is_no_set_of_parameters() -> None:
+    with pytest.raises(InvalidValue, match="'input_1' is refused: null is no value"):
+        WorkflowBuilder().map_function_to_jobs("json", "dumps", [None])
 
 
 def test_torcs_function_puts_jobs_into_a_builder_and_nowhere_else() -> None:

@@ -62,6 +62,11 @@ def test_parameters_that_are_no_json_are_refused_with_their_place() -> None:
         spec.map_function(json.dumps, [1, {"a": [float("nan")]}])
 
 
+def test_null_is_no_set_of_parameters() -> None:
+    with pytest.raises(InvalidValue, match="'input_dumps_2' is refused: null is no value"):
+        spec.map_function(json.dumps, [[None], None])
+
+
 def test_what_cannot_be_called_with_the_results_does_not_postprocess() -> None:
     with pytest.raises(UnusableFunction, match="one argument, the list of results"):
         spec.map_function(json.dumps, [1], postprocess="tarfile:copyfileobj")
