@@ -133,6 +133,10 @@ def _prepare_text(text: bytes, path: Path, depth: int, findings: list[Finding]) 
             problem = str(refused.facts["problem"])  # in the words that all values get
         except TooLarge as refused:
             problem = refused.message
-        findings.append(Finding(path, f"the data is refused: {problem}"))
+        if path[-1:] == ("data",):
+            message = f"the data is refused: {problem}"
+        else:
+            message = f"this is not JSON: {problem.removeprefix('not JSON: ')}"
+        findings.append(Finding(path, message))
         return None
     return _prepare(tree, path, depth, findings)

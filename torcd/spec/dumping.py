@@ -9,7 +9,7 @@ import msgspec
 from torcd import json_text
 from torcd.spec import data, formats, structure
 from torcd.spec.problems import Finding, Path, invalid, most_important, problems
-from torcd.spec.schema import WorkflowSpec
+from torcd.spec.schema import ANY_JSON, ANY_JSON_OF_USER_DATA, WorkflowSpec
 
 
 def dump(spec: WorkflowSpec, *, format: str = "json5") -> bytes:  # noqa: A002
@@ -36,10 +36,9 @@ def dump(spec: WorkflowSpec, *, format: str = "json5") -> bytes:  # noqa: A002
 
 def _wrong_texts(spec: WorkflowSpec) -> list[Finding]:
     """What stands as JSON text in a spec, and is none."""
-    texts: list[tuple[Path, msgspec.Raw | msgspec.UnsetType]]
-    texts = [(("schedulers",), spec.schedulers), (("config",), spec.config)]
+    texts: list[tuple[Path, object]] = [((field,), getattr(spec, field)) for field in ANY_JSON]
     for n, item in enumerate(spec.user_data or ()):
-        texts += [(("user_data", n, "data"), item.data), (("user_data", n, "schema"), item.schema)]
+        texts += [(("user_data", n, f), getattr(item, f)) for f in ANY_JSON_OF_USER_DATA]
     findings: list[Finding] = []
     for path, text in texts:
         if isinstance(text, msgspec.Raw):

@@ -342,3 +342,7 @@ ITEMS_WITHOUT_EFFECT = (
     ("files", "st_mtime"),
 )
 """Fields of items that are accepted, and looked at by nobody."""
+
+ANY_JSON = ("schedulers", "config", "execution_config")
+ANY_JSON_OF_USER_DATA = ("data", "schema")
+"""Fields of a workflow, and of its user_data, that may be any JSON."""

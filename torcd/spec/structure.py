@@ -17,7 +17,7 @@ from msgspec import inspect
 
 from torcd.spec import data
 from torcd.spec.problems import MAX_PROBLEMS, Finding, Path, nearest, quoted
-from torcd.spec.schema import WorkflowSpec
+from torcd.spec.schema import ANY_JSON, ANY_JSON_OF_USER_DATA, WorkflowSpec
 
 _TYPE = inspect.type_info(WorkflowSpec)
 
@@ -62,12 +62,12 @@ def _encode_data(tree: object) -> list[Finding]:
         else:
             del item[field]
 
-    for field in ("schedulers", "config", "execution_config"):
+    for field in ANY_JSON:
         replace(tree, field, ())
     items = tree.get("user_data")
     for n, item in enumerate(items if isinstance(items, list) else ()):
-        replace(item, "data", ("user_data", n))
-        replace(item, "schema", ("user_data", n))
+        for field in ANY_JSON_OF_USER_DATA:
+            replace(item, field, ("user_data", n))
     return findings
 
 

@@ -131,7 +131,10 @@ def test_a_spec_that_came_as_json_is_told_all_that_is_wrong_with_it() -> None:
         (a_spec(object()), "user_data[0].data: Encoding objects of type object is unsupported"),
         (a_spec(msgspec.Raw(b"{")), "user_data[0].data: the data is refused: the JSON text ends"),
         (a_spec(msgspec.Raw(b"[NaN]")), "user_data[0].data: the data is refused: NaN is not JSON"),
-        (spec.WorkflowSpec(config=msgspec.Raw(b"[")), "config: the data is refused"),
+        (
+            spec.WorkflowSpec(config=msgspec.Raw(b"[")),
+            "config: this is not JSON: the JSON",
+        ),
     ],
 )
 def test_what_no_spec_may_hold_is_not_dumped(wrong: spec.WorkflowSpec, message: str) -> None:

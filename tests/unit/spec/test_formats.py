@@ -28,6 +28,7 @@ FROM_THE_MANUAL = b"""
     [
         "config: {n: 1.10}",
         "schedulers: {n: 1.10}",
+        "execution_config: {n: 1.10}",
         "user_data: [{name: 'd', data: {n: 1.10}}]",
         "user_data: [{name: 'd', schema: {n: 1.10}}]",
     ],

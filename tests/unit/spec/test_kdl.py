@@ -165,7 +165,7 @@ def test_json_in_kdl_is_the_same_data_as_anywhere_else() -> None:
         ('job "a" { command "x"; priority "high" }', "expected a whole number"),
         ('jub "a"', 'unknown field "jub"'),
         ('job "a" { command "x" }\nuser_data "u" data="{"', "the data is refused"),
-        ('job "a" { command "x" }\nconfig "{"', "config: the data is refused: the JSON text ends"),
+        ('job "a" { command "x" }\nconfig "{"', "config: this is not JSON: the JSON text ends"),
         ('job "a" { command "x" }\nconfig ' + "{ a " * 200 + "{ b 1 }" + "}" * 200, "too deep"),
         ("job {" * 10_000 + "}" * 10_000, ""),
         ('name "' + "x" * 10 + '\\u{d800}"', ""),

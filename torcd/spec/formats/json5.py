@@ -22,7 +22,7 @@ import pyjson5
 from torcd.spec.data import WrittenNumber
 from torcd.spec.formats import TOO_DEEP, SpecSyntaxError, duplicate_key, position_at, positions_at
 from torcd.spec.problems import Path, Position, path_text
-from torcd.spec.schema import WorkflowSpec
+from torcd.spec.schema import ANY_JSON, ANY_JSON_OF_USER_DATA, WorkflowSpec
 
 _MAX_DEPTH = 128
 """Deeper than any spec with the deepest data; pyjson5 takes C stack for each level."""
@@ -116,10 +116,10 @@ def _has_inexact(tree: dict[str, object]) -> bool:
     stand."""
     user_data = tree.get("user_data")
     items = user_data if isinstance(user_data, list) else []
-    stack = [tree.get("schedulers"), tree.get("config")]
+    stack = [tree.get(field) for field in ANY_JSON]
     for item in items:
         if isinstance(item, dict):
-            stack += [item.get("data"), item.get("schema")]
+            stack += [item.get(field) for field in ANY_JSON_OF_USER_DATA]
     while stack:
         value = stack.pop()
         if isinstance(value, dict):

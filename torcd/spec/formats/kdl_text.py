@@ -94,6 +94,8 @@ def _node(name: str, values: tuple[object, ...], *, marked: bool) -> str:
 
 def _scalar(value: object) -> str:
     match value:
+        case None:
+            return "#null"
         case bool():
             return "#true" if value else "#false"
         case str():

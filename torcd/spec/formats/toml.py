@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 
 import msgspec
 import tomli_w
@@ -18,7 +18,7 @@ from torcd.spec.formats import (
     positions_at,
 )
 from torcd.spec.problems import Path, Position
-from torcd.spec.schema import WorkflowSpec
+from torcd.spec.schema import ANY_JSON, ANY_JSON_OF_USER_DATA, WorkflowSpec
 
 _MAX_DIGITS = 4_200
 """Of an integer: tomllib converts them, which Python does up to 4 300 digits."""
@@ -75,15 +75,16 @@ def dump(spec: WorkflowSpec) -> str:
     tree = data.decode(msgspec.json.encode(spec))
     assert isinstance(tree, dict)
     _refuse_unwritable(tree, ())
-    items = tree.get("user_data") or []
-    for place in (tree, *items):
-        for field in _ANY_JSON & place.keys():
-            if not _keeps_its_order(place[field]):
-                place[field] = _Inline(_inline(place[field]))
+    _put_in_line(tree, ANY_JSON)
+    for item in tree.get("user_data", ()):
+        _put_in_line(item, ANY_JSON_OF_USER_DATA)
     return tomli_w.dumps(tree)
 
 
-_ANY_JSON = {"data", "schema", "schedulers", "config"}
+def _put_in_line(tree: dict[str, object], fields: Sequence[str]) -> None:
+    for field in fields:
+        if field in tree and not _keeps_its_order(tree[field]):
+            tree[field] = _Inline(_inline(tree[field]))
 
 
 def _keeps_its_order(value: object) -> bool:
