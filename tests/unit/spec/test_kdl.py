@@ -141,6 +141,17 @@ def test_lists_of_one_and_none_are_marked_where_they_could_be_taken_for_somethin
     }
 
 
+@pytest.mark.parametrize("number", ["8.42e-21", "6.32e-37", "1_0.25e100", "-1.49287e+58", "0.1"])
+def test_floats_are_what_they_say(number: str) -> None:
+    text = f'name "1_.5e3 {number} 2e"; slurm_defaults {{ a {number} }}; config {{ b c={number} }}'
+    value = float(number.replace("_", ""))
+    assert formats.by_name("kdl").load(text) == {
+        "name": f"1_.5e3 {number} 2e",
+        "slurm_defaults": {"a": value},
+        "config": {"b": {"c": value}},
+    }
+
+
 def test_json_in_kdl_is_the_same_data_as_anywhere_else() -> None:
     (item,) = (
         spec.read(

@@ -13,7 +13,9 @@ text of `data`, `schema`, `config` and `schedulers` is JSON. ckdl parses; it tel
 `kdl_text` writes.
 """
 
+import re
 from collections.abc import Set
+from contextlib import suppress
 
 import ckdl
 import msgspec
@@ -52,6 +54,7 @@ def load(text: str) -> object:
         document = ckdl.parse(text, version="detect")
     except (ckdl.ParseError, ValueError, OverflowError) as problem:
         raise SpecSyntaxError(f"not KDL: {problem}") from None
+    _correct(document, text)
     info = inspect.type_info(WorkflowSpec)
     assert isinstance(info, inspect.StructType)
     tree: dict[str, object] = {}
@@ -62,6 +65,36 @@ def load(text: str) -> object:
 
 def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
     return {}
+
+
+_FLOAT = re.compile(r"[+-]?[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9]{1,3}(?![0-9_]))?")
+_MAX_LENGTH = 40
+"""Of the text of a float that ckdl may misread; longer ones it reads exactly."""
+
+
+def _correct(document: ckdl.Document, text: str) -> None:
+    """Put right the floats that ckdl reads a digit off, such as 8.42e-21: short ones with a large
+    exponent. A number that stands for both what ckdl makes of a text and for itself is not worth
+    telling apart from it."""
+    wrong: dict[float, float] = {}
+    for word in set(_FLOAT.findall(text)):
+        exact = word.replace("_", "")
+        if len(word) <= _MAX_LENGTH and not exact.strip("+-").isdigit():
+            with suppress(ckdl.ParseError):  # it may stand in a text, and be no number there
+                read = ckdl.parse(f"float {word}").nodes[0].args[0]
+                if read != float(exact):
+                    wrong[read] = float(exact)
+    nodes = list(document.nodes) if wrong else []
+    while nodes:
+        node = nodes.pop()
+        node.args = [_corrected(value, wrong) for value in node.args]
+        node.properties = {k: _corrected(v, wrong) for k, v in node.properties.items()}
+        nodes += node.children
+
+
+def _corrected(value: object, wrong: dict[float, float]) -> object:
+    scalar = _scalar(value)
+    return wrong.get(scalar, scalar) if isinstance(scalar, float) else scalar
 
 
 def _add_field(tree: dict[str, object], struct: inspect.StructType, node: ckdl.Node) -> None:
