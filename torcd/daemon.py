@@ -141,7 +141,8 @@ async def _watch_signals(end: End, *, task_status: TaskStatus[None]) -> None:
 
 
 async def _end_jobs(controller: Controller, mode: StopMode) -> None:
-    """Wait until no job and no action's command runs any more. Nothing new is started."""
+    """Wait until no job and no action's command runs any more. Nothing new is started. What is
+    frozen and not canceled does not run, and is left."""
     scheduler = controller.scheduler
     await controller.request(e.DrainRequested(controller.now()))
     if mode == "terminate":
@@ -151,7 +152,9 @@ async def _end_jobs(controller: Controller, mode: StopMode) -> None:
                     e.CancelRequested(workflow_key=node.key, jobs=None, at=controller.now())
                 )
     with controller.feed.subscribe() as subscription:
-        while any(node.is_at_work for node in scheduler.workflows.values()):
+        while any(
+            node.is_at_work and node.frozen_since is None for node in scheduler.workflows.values()
+        ):
             await subscription.next_batch()
 
 

@@ -12,7 +12,9 @@ The contract, which every implementation keeps and `tests/contracts` checks:
    asking back; until then `stop` takes them out again (`NotStarted`, with no problem).
 4. When the final report of an attempt is given, no process of it is left (unless the configuration
    says that children may be left behind).
-5. Reports may be late, repeated, and out of order between attempts.
+5. A frozen attempt stands still, all its processes, until it is thawed or stopped, whoever is
+   killed meanwhile. What has ended may still be told.
+6. Reports may be late, repeated, and out of order between attempts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -119,6 +121,14 @@ class Executor(Protocol):
     def revoke(self, attempt_key: AttemptKey) -> None:
         """Take it out if it has not started (`NotStarted`, with no problem); otherwise let it
         run."""
+        ...
+
+    def freeze(self, attempt_key: AttemptKey) -> None:
+        """Have it stand still, if it runs and nobody has stopped it."""
+        ...
+
+    def thaw(self, attempt_key: AttemptKey) -> None:
+        """Let it go on, if it is frozen."""
         ...
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:

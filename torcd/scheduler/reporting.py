@@ -5,7 +5,7 @@ says again what is known, changes nothing.
 """
 
 from torcd.model import JobStatus, Reason
-from torcd.scheduler import action_reports, choosing, limits, wording
+from torcd.scheduler import action_reports, choosing, freezing, limits, wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     AttemptExited,
@@ -30,6 +30,7 @@ def started(memory: Memory, event: AttemptStarted) -> list[Command]:
     turn.started(job, running)
     if job.queue.share is not None:
         limits.watch(memory, job, running)
+    freezing.started(node, running, turn.outbox)
     return turn.end()
 
 

@@ -29,11 +29,13 @@ from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.commands import (
     Action,
     Command,
+    FreezeAttempt,
     Record,
     RevokeAttempt,
     SaveJob,
     StartAttempt,
     StopAttempt,
+    ThawAttempt,
 )
 from torcd.scheduler.invariants import violations
 from torcd.scheduler.memory import Line
@@ -190,6 +192,9 @@ class Play:
     def pause(self) -> list[Command]:
         return self.tell(e.PauseRequested(self.workflow.key, self.now))
 
+    def freeze(self) -> list[Command]:
+        return self.tell(e.PauseRequested(self.workflow.key, self.now, freezes=True))
+
     def resume(self) -> list[Command]:
         return self.tell(e.ResumeRequested(self.workflow.key, self.now))
 
@@ -277,6 +282,14 @@ class Play:
     @property
     def revoked_now(self) -> list[AttemptKey]:
         return [c.attempt_key for c in self.last if isinstance(c, RevokeAttempt)]
+
+    @property
+    def frozen_now(self) -> list[AttemptKey]:
+        return [c.attempt_key for c in self.last if isinstance(c, FreezeAttempt)]
+
+    @property
+    def thawed_now(self) -> list[AttemptKey]:
+        return [c.attempt_key for c in self.last if isinstance(c, ThawAttempt)]
 
     def changes_nothing(self, event: e.Event) -> None:
         picture = snapshot(self.scheduler)

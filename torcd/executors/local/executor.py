@@ -87,6 +87,7 @@ class LocalExecutor:
         self._stops: dict[AttemptKey, float | None] = {}
         self._children: processes.Children
         self._revoked: set[AttemptKey] = set()
+        self._frozen: set[AttemptKey] = set()
         self._orphans: dict[int, int] = {}
         """Children of ours that are an attempt's leader: pid by attempt key."""
 
@@ -155,12 +156,22 @@ class LocalExecutor:
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
         if attempt_key in self._orders:
             self._stops[attempt_key] = grace_seconds
+            self._frozen.discard(attempt_key)
         self._send(stop=[(attempt_key, grace_seconds)])
 
     def revoke(self, attempt_key: AttemptKey) -> None:
         if attempt_key in self._orders:
             self._revoked.add(attempt_key)
         self._send(revoke=[attempt_key])
+
+    def freeze(self, attempt_key: AttemptKey) -> None:
+        if attempt_key in self._orders and attempt_key not in self._stops:
+            self._frozen.add(attempt_key)
+            self._send(freeze=[attempt_key])
+
+    def thaw(self, attempt_key: AttemptKey) -> None:
+        self._frozen.discard(attempt_key)
+        self._send(thaw=[attempt_key])
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         keys = list(attempts)
@@ -229,6 +240,8 @@ class LocalExecutor:
             link.send(messages.line(stop=list(self._stops.items())))
         if self._revoked:
             link.send(messages.line(revoke=list(self._revoked)))
+        if self._frozen:
+            link.send(messages.line(freeze=list(self._frozen)))
         if link.hello is not None and link.hello.version != __version__:
             link.send(messages.line(retire=True))  # an earlier version's; the next one is ours
         self._wait_for_orphans()
@@ -266,6 +279,7 @@ class LocalExecutor:
             self._orders.pop(key, None)
             self._stops.pop(key, None)
             self._revoked.discard(key)
+            self._frozen.discard(key)
             if key in self._orphans and isinstance(report, Exited):
                 reports[i] = self._reap_orphan(report)
         self._report(reports)
