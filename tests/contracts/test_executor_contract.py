@@ -3,10 +3,12 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests import cgroup_place
 from tests.executor_process import RemoteExecutor
 from tests.executor_world import SilentLog, World, alive, gone, inherit_orphans
 from torcd.executors.base import Executor, Exited, NotStarted, Started
@@ -24,9 +26,19 @@ def local_in_another_process(directory: Path) -> Executor:
     return RemoteExecutor(directory / "state")
 
 
-@pytest.fixture(params=[local, local_in_another_process])
-def make(request: pytest.FixtureRequest) -> Make:
-    return request.param  # type: ignore[no-any-return]
+def local_with_cgroups(directory: Path, place: str) -> Executor:
+    return LocalExecutor(directory / "state", log=SilentLog(), cgroups=place)
+
+
+@pytest.fixture(params=[local, local_in_another_process, local_with_cgroups])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    if request.param is not local_with_cgroups:
+        yield request.param
+        return
+    with cgroup_place.place() as place:
+        if place is None:
+            pytest.skip("this user has no cgroup2 to divide")
+        yield partial(local_with_cgroups, place=place)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests import cgroup_place
 from tests.executor_process import RemoteExecutor
 from tests.executor_world import PATIENCE_SECONDS, World, alive, gone, inherit_orphans
 from torcd.executors.base import AttemptOrder, Exited, Lost, Started
@@ -19,11 +20,19 @@ from torcd.model import AttemptKey
 PIDFD_KEEPS_STATUS = tuple(int(n) for n in platform.release().split(".")[:2]) >= (6, 15)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(params=["by marker", "in cgroups"])
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     world = World(tmp_path)
-    yield world
-    world.clean()
+    if request.param == "by marker":
+        yield world
+        world.clean()
+        return
+    with cgroup_place.place() as place:
+        if place is None:
+            pytest.skip("this user has no cgroup2 to divide")
+        world.place = place
+        yield world
+        world.clean()
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def heir() -> Iterator[None]:
 
 
 def daemon(world: World, **options: bool) -> RemoteExecutor:
-    return RemoteExecutor(world.directory / "state", **options)
+    return RemoteExecutor(world.directory / "state", cgroups=world.place, **options)
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

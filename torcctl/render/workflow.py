@@ -50,5 +50,6 @@ def daemon_text(d: m.DaemonStatus) -> str:
             ("started", moment(d.started_at)),
             ("workflows", d.workflows),
             ("jobs", d.jobs),
+            ("cgroups", d.cgroups or "none"),
         ]
     )

@@ -60,11 +60,17 @@ class Exited(msgspec.Struct, frozen=True):
     return_code: int
     """The exit status, or minus the number of the signal that killed it."""
     cpu_seconds: float | None
-    """User and system time, of it and all descendants waited for; None where nobody could tell."""
+    """User and system time: with a cgroup, of all its processes; otherwise of it and all
+    descendants waited for; None where nobody could tell."""
     peak_memory_bytes: int | None
-    """Peak resident set of its largest process. The kernel counts what it was before it became the
-    program, too: it is never less than the warden's own, some 15 MB."""
+    """With a cgroup that has the memory controller: the most that all its processes took at a time,
+    page cache included. Otherwise the peak resident set of its largest process. Of that the kernel
+    counts what it was before it became the program, too: it is never less than the warden's own,
+    some 15 MB."""
     at: Timestamp
+    ran_out_of_memory: bool = False
+    """The kernel has killed it, or a process of it, because memory ran out. Only known with a
+    cgroup that has the memory controller."""
 
 
 class NotStarted(msgspec.Struct, frozen=True):

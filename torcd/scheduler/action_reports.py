@@ -58,7 +58,7 @@ def _ended(state: Pending | Running, event: End) -> Ended:
         case AttemptExited():
             return_code = event.return_code
             started_at = event.at if started_at is None else started_at
-            verdict = wording.verdict(return_code)
+            verdict = wording.verdict(return_code, ran_out_of_memory=event.ran_out_of_memory)
         case AttemptLost():
             verdict = JobStatus.FAILED, Reason.LOST, event.problem
         case AttemptNotStarted():

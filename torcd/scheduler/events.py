@@ -132,6 +132,8 @@ class AttemptExited(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int | None
     outputs: Outputs
     at: Timestamp
+    ran_out_of_memory: bool = False
+    """The kernel has killed it, or a process of it, because memory ran out."""
 
 
 class AttemptNotStarted(msgspec.Struct, frozen=True):

@@ -112,11 +112,8 @@ def _stopped(stop: Stop) -> _Verdict:
 
 def _verdict(node: WorkflowNode, job: JobNode, event: AttemptExited) -> _Verdict:
     """Of an attempt that ended by itself."""
-    code = event.return_code
-    if code < 0:
-        return JobStatus.FAILED, Reason.SIGNAL, f"killed by {wording.signal_name(-code)}"
-    if code > 0:
-        return JobStatus.FAILED, Reason.EXIT, f"exited with status {code}"
+    if event.return_code:
+        return wording.verdict(event.return_code, ran_out_of_memory=event.ran_out_of_memory)
     if event.outputs.problem is not None:
         return JobStatus.FAILED, Reason.BAD_OUTPUT, event.outputs.problem
     missing = [f"{wording.file(node, key)} was not made" for key in event.outputs.missing_files]

@@ -79,6 +79,7 @@ class StillLife:
             default_parallel_jobs=2,
             denied_variables=(),
             warden_pid=lambda: None,
+            cgroups=lambda: None,
             stop=lambda mode: None,
             log=structlog.get_logger(),
         )

@@ -66,12 +66,15 @@ class LocalExecutor:
         log: Log,
         leave_children: bool = False,
         boot_id: str | None = None,
+        cgroups: str = "",
     ) -> None:
         """`leave_children`: a process that an attempt leaves behind when it ends well is let live.
+        `cgroups`: the directory in which attempts get cgroups of their own; empty: they don't.
         `boot_id`: for tests."""
         self._directory = state_dir.absolute() / "attempts"
         self._log = log
         self._leave_children = leave_children
+        self._cgroups = cgroups
         self._boot_id = boot_id if boot_id is not None else launching.read_boot_id()
         self._state_id = 0
         self._report: Callable[[list[Report]], None] = lambda reports: None
@@ -96,6 +99,12 @@ class LocalExecutor:
         """None while there is none."""
         link = self._link
         return link.hello.pid if link is not None and link.hello is not None else None
+
+    @property
+    def cgroups(self) -> str | None:
+        """Where the warden makes cgroups; None: it does not."""
+        link = self._link
+        return link.hello.cgroups if link is not None and link.hello is not None else None
 
     async def run(
         self,
@@ -192,6 +201,7 @@ class LocalExecutor:
                 self._state_id,
                 leave_children=self._leave_children,
                 heir=self._heir,
+                cgroups=self._cgroups,
             )
         self._orphans.clear()
         link = await Link.over(connection, self._receive)
@@ -212,7 +222,9 @@ class LocalExecutor:
         hello = link.hello
         assert hello is not None
         self._heir = hello.pid == self._child
-        self._log.info("warden_ready", pid=hello.pid, started_here=self._heir)
+        self._log.info(
+            "warden_ready", pid=hello.pid, started_here=self._heir, cgroups=hello.cgroups
+        )
         return link
 
     def _warden_of(self, link: Link) -> int:
@@ -318,8 +330,17 @@ class LocalExecutor:
             return report
         return msgspec.structs.replace(
             report,
-            cpu_seconds=usage.ru_utime + usage.ru_stime,
-            peak_memory_bytes=usage.ru_maxrss * 1024,
+            # Its cgroup knows better.
+            cpu_seconds=(
+                usage.ru_utime + usage.ru_stime
+                if report.cpu_seconds is None
+                else report.cpu_seconds
+            ),
+            peak_memory_bytes=(
+                usage.ru_maxrss * 1024
+                if report.peak_memory_bytes is None
+                else report.peak_memory_bytes
+            ),
         )
 
 
