@@ -248,8 +248,11 @@ async def test_a_warden_stopped_in_the_middle_of_a_spawn_leaves_one_process_and_
 async def spawning(warden: int) -> None:
     """Wait until the warden waits for its child to become the program."""
     with anyio.fail_after(PATIENCE_SECONDS):
-        # The state D of a parent in vfork has no event; it is reached in microseconds.
-        while (process := processes.read_process(warden)) is None or process.state != b"D":
+        # The state D of a parent in vfork has no event; it is reached in microseconds. It may be
+        # in that state for other reasons, too, but then it has no child.
+        while (process := processes.read_process(warden)) is None or not (
+            process.state == b"D" and children_of(warden)
+        ):
             await anyio.lowlevel.checkpoint()
 
 
