@@ -59,7 +59,11 @@ def verdict(
     if return_code and ran_out_of_memory:
         how = f"killed by {signal_name(-return_code)}" if return_code < 0 else ""
         how = how or f"exited with status {return_code}"
-        return JobStatus.FAILED, Reason.OOM, f"{how}: the kernel killed it for want of memory"
+        return (
+            JobStatus.FAILED,
+            Reason.OOM,
+            f"{how}: the kernel killed it, or a process of it, because memory ran out",
+        )
     if return_code < 0:
         return JobStatus.FAILED, Reason.SIGNAL, f"killed by {signal_name(-return_code)}"
     if return_code > 0:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from torcd.errors import UserError
 from torcd.model import (
@@ -136,8 +137,10 @@ class Play:
         values: Mapping[str, str] | None = None,
         missing: str = "",
         problem: str | None = None,
+        ran_out_of_memory: bool = False,
     ) -> list[Command]:
-        return self.tell(self.exit_event(name, code, values, missing, problem))
+        event = self.exit_event(name, code, values, missing, problem)
+        return self.tell(replace(event, ran_out_of_memory=ran_out_of_memory))
 
     def exit_event(
         self,
