@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +57,7 @@ async def test_a_job_and_all_it_starts_are_born_in_a_cgroup_of_its_own(world: Wo
         started = await world.start_of(1)
         world.start(2, "true")
         await world.end_of(2)
+        name = ours(world).name
         assert of_attempts(world) == ["1"]
         assert started.pid in cgroups.pids(f"{ours(world)}/1")
         assert cgroups.pids(f"{ours(world)}/warden") == {await executor.warden()}
@@ -62,7 +65,7 @@ async def test_a_job_and_all_it_starts_are_born_in_a_cgroup_of_its_own(world: Wo
         await world.end_of(1)
         assert of_attempts(world) == []
     [line] = [x for x in (world.directory / "inside").read_text().split() if x[:3] == "0::"]
-    assert line.endswith(f"/{ours(world).name}/1")
+    assert line.endswith(f"/{name}/1")
 
 
 async def test_cgroups_that_a_job_made_below_its_own_go_with_it(world: World) -> None:
@@ -215,3 +218,20 @@ async def test_a_place_that_cannot_be_had_is_told_and_jobs_run_without(world: Wo
         assert await world.code_of(1) == 3
     log = (world.directory / "state/attempts/warden.log").read_text()
     assert "cannot make cgroups in /proc/nowhere" in log
+
+
+ASK = "from torcd.executors.local.delegation import place; print(place('auto'))"
+
+
+@pytest.mark.parametrize("below", ["", "/daemon"], ids=["in it", "in a cgroup below it"])
+def test_a_delegated_cgroup_is_found_by_its_mark(world: World, below: str) -> None:
+    def found() -> str:
+        move = f"echo 0 > {world.place}{below}/cgroup.procs && exec {sys.executable} -c"
+        asked = subprocess.run(["sh", "-c", f'{move} "{ASK}"'], capture_output=True, check=True)
+        return asked.stdout.decode().strip()
+
+    os.makedirs(f"{world.place}{below}", exist_ok=True)
+    if os.geteuid() == 0:
+        assert found() == ""
+    os.setxattr(world.place, "user.delegate", b"1")
+    assert found() == world.place

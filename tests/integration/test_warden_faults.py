@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests import cgroup_place
+from tests import cgroup_place, standing_still
 from tests.executor_process import RemoteExecutor
 from tests.executor_world import PATIENCE_SECONDS, World, alive, gone, inherit_orphans
 from torcd.executors.base import AttemptOrder, Exited, Lost, Started
@@ -405,6 +405,30 @@ async def test_a_job_that_ended_while_nobody_was_there_and_is_not_reaped_has_its
     async with world.running(daemon(world)):
         assert await world.code_of(1) == -6
     reap(pid)
+
+
+async def test_a_frozen_job_thaws_by_a_daemon_and_a_warden_that_have_not_frozen_it(
+    world: World,
+) -> None:
+    command = f"read < {world.gate('gate')}; exit 3"
+    async with world.running(executor := daemon(world)):
+        world.start(1, command)
+        pid = (await world.start_of(1)).pid
+        world.executor.freeze(AttemptKey(1))
+        await standing_still.until([pid], still=True)
+        warden = await executor.warden()
+        kill(executor.pid, signal.SIGSTOP)
+        kill(warden)
+        await executor.kill()
+        await gone(warden)
+    assert standing_still.stands_still(pid)
+    async with world.running(daemon(world)):
+        world.start(1, command)
+        await world.start_of(1)
+        world.executor.thaw(AttemptKey(1))
+        await world.gate("gate").say()
+        await standing_still.until([pid], still=False)
+        await world.end_of(1)
 
 
 async def test_a_job_that_ended_while_nobody_was_there_is_lost_and_not_started_again(
