@@ -102,8 +102,8 @@ class Attempts:
         """Have it stand still, if it runs and nobody wants it ended."""
         attempt = self._known.get(key)
         if attempt is not None and attempt.state == RUNNING and not attempt.stopped:
+            self._journal.insist(ledger.frozen([key]))  # first: a successor must know whom to thaw
             self._freezer.change(attempt, frozen=True)
-            self._journal.later(ledger.frozen([key]))
 
     def thaw(self, key: int) -> None:
         attempt = self._known.get(key)
