@@ -41,6 +41,8 @@ class Asked(msgspec.Struct, omit_defaults=True):
     start: list[AttemptOrder] = []
     stop: list[tuple[AttemptKey, float | None]] = []
     revoke: list[AttemptKey] = []
+    freeze: list[AttemptKey] = []
+    thaw: list[AttemptKey] = []
     acknowledge: list[AttemptKey] = []
 
 
@@ -70,8 +72,15 @@ def _send(connection: socket.socket, line: bytes) -> None:
 class RemoteExecutor:
     """An `Executor` whose daemon can be killed."""
 
-    def __init__(self, directory: Path, *, leave_children: bool = False, boot_id: str = "") -> None:
-        self._arguments = [str(directory), str(int(leave_children)), boot_id]
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        leave_children: bool = False,
+        boot_id: str = "",
+        cgroups: str = "",
+    ) -> None:
+        self._arguments = [str(directory), str(int(leave_children)), boot_id, cgroups]
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self.wardens: list[int] = []
@@ -141,6 +150,12 @@ class RemoteExecutor:
     def revoke(self, attempt_key: AttemptKey) -> None:
         self._ask(Asked(revoke=[attempt_key]))
 
+    def freeze(self, attempt_key: AttemptKey) -> None:
+        self._ask(Asked(freeze=[attempt_key]))
+
+    def thaw(self, attempt_key: AttemptKey) -> None:
+        self._ask(Asked(thaw=[attempt_key]))
+
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         self._ask(Asked(acknowledge=list(attempts)))
 
@@ -177,7 +192,7 @@ class _Teller:
         self.tell(told)
 
 
-async def _main(directory: str, leave_children: str, boot_id: str) -> None:
+async def _main(directory: str, leave_children: str, boot_id: str, cgroups: str) -> None:
     connection = socket.socket(fileno=0)
     teller = _Teller(connection)
     executor = LocalExecutor(
@@ -185,6 +200,7 @@ async def _main(directory: str, leave_children: str, boot_id: str) -> None:
         log=teller,
         leave_children=leave_children == "1",
         boot_id=boot_id or None,
+        cgroups=cgroups,
     )
 
     async def serve(*, task_status: TaskStatus[None]) -> None:
@@ -204,6 +220,10 @@ async def _main(directory: str, leave_children: str, boot_id: str) -> None:
                 executor.stop(key, grace_seconds)
             for key in asked.revoke:
                 executor.revoke(key)
+            for key in asked.freeze:
+                executor.freeze(key)
+            for key in asked.thaw:
+                executor.thaw(key)
             executor.acknowledge(asked.acknowledge)
         tasks.cancel_scope.cancel()
 

@@ -40,6 +40,8 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.place = ""
+        """A directory for cgroups, where that is wanted."""
         self.executor: Executor
         self.started: dict[int, Started] = {}
         self.finals: dict[int, list[Exited | NotStarted | Lost]] = {}

@@ -45,6 +45,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retention_days: NotNegative = 0.0
     """Workflows that have been over for so many days are deleted, with their results and logs, but
     for those that are archived; 0: never."""
+    cgroups: str = "auto"
+    """Where attempts get cgroups of their own: `auto`, where this daemon was given some to divide;
+    `off`; or a directory of a cgroup2 file system."""
     leave_children: bool = False
     """Whether processes that a job leaves behind when it ends well live on."""
     environment_denylist: tuple[str, ...] = (
@@ -151,6 +154,13 @@ def _read(path: str, *, must_exist: bool) -> Config:
         raise errors.ConfigError(f"{path}: {error}".replace("`$.", "`"), file=path) from None
     if config.memory is not None:
         _check_memory(path, config.memory)
+    if config.cgroups not in ("auto", "off") and not os.path.isabs(config.cgroups):
+        raise errors.ConfigError(
+            f'{path}: `cgroups`: {config.cgroups!r} is neither "auto" nor "off" nor the absolute '
+            "path of a directory",
+            file=path,
+            key="cgroups",
+        )
     return config
 
 

@@ -22,6 +22,7 @@ from torcd.config import Config, capacity, in_force
 from torcd.controller import Controller
 from torcd.controller.core import Settings
 from torcd.executors.local import LocalExecutor
+from torcd.executors.local.delegation import place
 from torcd.executors.local.launching import read_boot_id
 from torcd.feed import Feed
 from torcd.notify import notify
@@ -42,7 +43,10 @@ async def serve(config: Config, log: Any) -> None:
         inode = os.stat(config.socket).st_ino
         try:
             executor = LocalExecutor(
-                Path(config.state_dir), log=log, leave_children=config.leave_children
+                Path(config.state_dir),
+                log=log,
+                leave_children=config.leave_children,
+                cgroups=place(config.cgroups),
             )
             counters = store.counters()
             scheduler = Scheduler(
@@ -80,6 +84,7 @@ async def _serve_clients(
         default_parallel_jobs=in_force(config).max_parallel_jobs or 1,
         denied_variables=config.environment_denylist,
         warden_pid=lambda: executor.warden_pid,
+        cgroups=lambda: executor.cgroups,
         stop=end.request,
         log=log,
     )
@@ -141,7 +146,8 @@ async def _watch_signals(end: End, *, task_status: TaskStatus[None]) -> None:
 
 
 async def _end_jobs(controller: Controller, mode: StopMode) -> None:
-    """Wait until no job and no action's command runs any more. Nothing new is started."""
+    """Wait until no job and no action's command runs any more. Nothing new is started. What is
+    frozen and not canceled does not run, and is left."""
     scheduler = controller.scheduler
     await controller.request(e.DrainRequested(controller.now()))
     if mode == "terminate":
@@ -151,7 +157,9 @@ async def _end_jobs(controller: Controller, mode: StopMode) -> None:
                     e.CancelRequested(workflow_key=node.key, jobs=None, at=controller.now())
                 )
     with controller.feed.subscribe() as subscription:
-        while any(node.is_at_work for node in scheduler.workflows.values()):
+        while any(
+            node.is_at_work and node.frozen_since is None for node in scheduler.workflows.values()
+        ):
             await subscription.next_batch()
 
 

@@ -3,14 +3,17 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests import cgroup_place, standing_still
 from tests.executor_process import RemoteExecutor
 from tests.executor_world import SilentLog, World, alive, gone, inherit_orphans
 from torcd.executors.base import Executor, Exited, NotStarted, Started
 from torcd.executors.local import LocalExecutor
+from torcd.executors.warden import processes
 from torcd.model import AttemptKey
 
 Make = Callable[[Path], Executor]
@@ -24,9 +27,19 @@ def local_in_another_process(directory: Path) -> Executor:
     return RemoteExecutor(directory / "state")
 
 
-@pytest.fixture(params=[local, local_in_another_process])
-def make(request: pytest.FixtureRequest) -> Make:
-    return request.param  # type: ignore[no-any-return]
+def local_with_cgroups(directory: Path, place: str) -> Executor:
+    return LocalExecutor(directory / "state", log=SilentLog(), cgroups=place)
+
+
+@pytest.fixture(params=[local, local_in_another_process, local_with_cgroups])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    if request.param is not local_with_cgroups:
+        yield request.param
+        return
+    with cgroup_place.place() as place:
+        if place is None:
+            pytest.skip("this user has no cgroup2 to divide")
+        yield partial(local_with_cgroups, place=place)
 
 
 @pytest.fixture
@@ -536,3 +549,195 @@ async def test_many_attempts_all_run_and_all_end_once(world: World, make: Make) 
         await world.until(lambda: len(world.finals) == len(keys))
         assert {await world.code_of(k) for k in keys} == {0}
         assert all(len(ends) == 1 for ends in world.finals.values())
+
+
+MIX = "(forks_and_ends, forks_and_ends, forks_and_stays)"
+FORKING = """
+import os, sys, time
+def forks_and_ends():
+    while time.monotonic() < end:
+        if os.fork():
+            os._exit(0)
+def forks_and_stays():
+    while time.monotonic() < end:
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(0.5)
+            os._exit(0)
+        time.sleep(0.001)
+end = time.monotonic() + 120  # should nobody end it
+for grow in MIX:
+    if os.fork() == 0:
+        grow()
+with open(sys.argv[1], "w") as gate:
+    gate.write("growing")
+time.sleep(120)
+""".replace("MIX", MIX)
+
+
+@pytest.mark.parametrize("grace_seconds", [None, 0.05])
+async def test_what_forks_while_it_is_being_killed_dies_too(
+    world: World, make: Make, grace_seconds: float | None
+) -> None:
+    gate = world.gate("gate")
+    async with world.running(make(world.directory)):
+        world.start(1, ["python3", "-c", FORKING, str(gate)])
+        await gate.hear()
+        world.executor.stop(AttemptKey(1), grace_seconds)
+        await world.end_of(1)
+        assert with_markers(world) == []
+
+
+async def test_what_an_ended_attempt_leaves_forking_dies_before_the_report(
+    world: World, make: Make
+) -> None:
+    gate = world.gate("gate")
+    async with world.running(make(world.directory)):
+        world.start(1, ["python3", "-c", FORKING.replace("time.sleep(120)", ""), str(gate)])
+        await gate.hear()
+        await world.end_of(1)
+        assert with_markers(world) == []
+
+
+def with_markers(world: World) -> list[int]:
+    """Living processes of any attempt of this world."""
+    state_id = int((world.directory / "state/attempts/state_id").read_text())
+    return [
+        process.pid
+        for process in processes.all_processes().values()
+        if not process.over
+        and processes.key_of(processes.read_marker(process.pid), state_id) is not None
+        and process.pid not in wardens(state_id)
+    ]
+
+
+def wardens(state_id: int) -> set[int]:
+    """They wear the marker of what they spawned last."""
+    found = set()
+    for pid in processes.all_processes():
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"-I" in words and str(state_id).encode() in words:
+            found.add(pid)
+    return found
+
+
+# 5. Standing still
+
+
+async def test_a_frozen_attempt_stands_still_with_its_whole_tree_until_it_thaws(
+    world: World, make: Make
+) -> None:
+    gate = world.gate("gate")
+    rest = f"open({str(gate)!r}).read(); sys.exit(6)"
+    async with world.running(make(world.directory)):
+        world.start(1, hostile(world, rest))
+        pids = [*await hostile_pids(world), (await world.start_of(1)).pid]
+        world.executor.freeze(AttemptKey(1))
+        await standing_still.until(pids, still=True)
+        world.executor.thaw(AttemptKey(1))
+        await standing_still.until(pids, still=False)
+        await gate.say()
+        assert await world.code_of(1) == 6
+
+
+async def test_freezing_one_leaves_the_others_alone(world: World, make: Make) -> None:
+    gates = [world.gate(f"gate{i}") for i in range(2)]
+    async with world.running(make(world.directory)):
+        for i, gate in enumerate(gates):
+            world.start(i, f"read < {gate}; exit {i + 3}")
+        frozen = (await world.start_of(0)).pid
+        await world.start_of(1)
+        world.executor.freeze(AttemptKey(0))
+        await standing_still.until([frozen], still=True)
+        await gates[1].say()
+        assert await world.code_of(1) == 4
+        assert standing_still.stands_still(frozen)
+        world.executor.thaw(AttemptKey(0))
+        await gates[0].say()
+        assert await world.code_of(0) == 3
+
+
+async def test_freezing_has_what_forks_all_the_time_stand_still(world: World, make: Make) -> None:
+    gate = world.gate("gate")
+    async with world.running(make(world.directory)):
+        world.start(1, ["python3", "-c", FORKING.replace(MIX, "(forks_and_stays,)"), str(gate)])
+        await gate.hear()
+        world.executor.freeze(AttemptKey(1))
+        await standing_still.until([(await world.start_of(1)).pid], still=True)
+        world.start(2, "true")  # once this one's end is known, all of them have been found
+        await world.end_of(2)
+        await standing_still.until(with_markers(world), still=True)
+        before = set(with_markers(world))
+        assert before == set(with_markers(world))
+        world.executor.stop(AttemptKey(1), None)
+        await world.end_of(1)
+        assert with_markers(world) == []
+
+
+@pytest.mark.parametrize("grace_seconds", [None, 0.05])
+async def test_a_frozen_attempt_can_be_stopped(
+    world: World, make: Make, grace_seconds: float | None
+) -> None:
+    async with world.running(make(world.directory)):
+        world.start(1, hostile(world, "signal.pause()"))
+        pids = await hostile_pids(world)
+        world.executor.freeze(AttemptKey(1))
+        await standing_still.until(pids, still=True)
+        world.executor.stop(AttemptKey(1), grace_seconds)
+        code = await world.code_of(1)
+        assert not [pid for pid in pids if alive(pid)]
+    assert code == (-signal.SIGKILL if grace_seconds is None else -signal.SIGTERM)
+
+
+async def test_a_frozen_attempt_that_is_stopped_has_its_grace_time(
+    world: World, make: Make
+) -> None:
+    ready, last = world.gate("ready"), world.gate("last")
+    async with world.running(make(world.directory)):
+        world.start(1, ["python3", "-c", CAREFUL, str(ready), str(last)])
+        await ready.hear()
+        world.executor.freeze(AttemptKey(1))
+        await standing_still.until([(await world.start_of(1)).pid], still=True)
+        world.executor.stop(AttemptKey(1), 1000.0)
+        world.executor.freeze(AttemptKey(1))  # too late
+        await last.say("all\n")
+        assert await world.code_of(1) == 9
+
+
+async def test_a_frozen_attempt_outlives_the_executor_and_thaws_by_the_next(
+    world: World, make: Make
+) -> None:
+    gate = world.gate("gate")
+    async with world.running(make(world.directory)):
+        world.start(1, f"read < {gate}; exit 4")
+        pid = (await world.start_of(1)).pid
+        world.executor.freeze(AttemptKey(1))
+        await standing_still.until([pid], still=True)
+    world.started.clear()
+    async with world.running(make(world.directory)):
+        world.start(1, f"read < {gate}; exit 4")
+        await world.start_of(1)
+        assert standing_still.stands_still(pid)
+        world.executor.thaw(AttemptKey(1))
+        await gate.say()
+        assert await world.code_of(1) == 4
+
+
+async def test_freezing_what_waits_is_over_or_unknown_does_nothing(
+    world: World, make: Make
+) -> None:
+    gate = world.gate("gate")
+    async with world.running(make(world.directory)):
+        world.start(1, "true")
+        await world.end_of(1)
+        world.start(2, f"read < {gate}", lane=2, limit=1)
+        world.start(3, "exit 5", lane=2, limit=1)
+        await world.start_of(2)
+        for key in (1, 3, 99):
+            world.executor.freeze(AttemptKey(key))
+        world.executor.thaw(AttemptKey(2))
+        await gate.say()
+        assert await world.code_of(3) == 5

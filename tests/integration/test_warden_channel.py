@@ -64,7 +64,7 @@ class Home:
 
     def launch(self) -> tuple[int, Wire]:
         pid, connection = launching.launch(
-            self.directory, "boot", self.state_id, leave_children=False, heir=False
+            self.directory, "boot", self.state_id, leave_children=False, heir=False, cgroups=""
         )
         self._pids.append(pid)
         return pid, self._wire(connection)

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests import cgroup_place, standing_still
 from tests.executor_process import RemoteExecutor
 from tests.executor_world import PATIENCE_SECONDS, World, alive, gone, inherit_orphans
 from torcd.executors.base import AttemptOrder, Exited, Lost, Started
@@ -19,11 +20,19 @@ from torcd.model import AttemptKey
 PIDFD_KEEPS_STATUS = tuple(int(n) for n in platform.release().split(".")[:2]) >= (6, 15)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(params=["by marker", "in cgroups"])
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     world = World(tmp_path)
-    yield world
-    world.clean()
+    if request.param == "by marker":
+        yield world
+        world.clean()
+        return
+    with cgroup_place.place() as place:
+        if place is None:
+            pytest.skip("this user has no cgroup2 to divide")
+        world.place = place
+        yield world
+        world.clean()
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def heir() -> Iterator[None]:
 
 
 def daemon(world: World, **options: bool) -> RemoteExecutor:
-    return RemoteExecutor(world.directory / "state", **options)
+    return RemoteExecutor(world.directory / "state", cgroups=world.place, **options)
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
@@ -239,8 +248,11 @@ async def test_a_warden_stopped_in_the_middle_of_a_spawn_leaves_one_process_and_
 async def spawning(warden: int) -> None:
     """Wait until the warden waits for its child to become the program."""
     with anyio.fail_after(PATIENCE_SECONDS):
-        # The state D of a parent in vfork has no event; it is reached in microseconds.
-        while (process := processes.read_process(warden)) is None or process.state != b"D":
+        # The state D of a parent in vfork has no event; it is reached in microseconds. It may be
+        # in that state for other reasons, too, but then it has no child.
+        while (process := processes.read_process(warden)) is None or not (
+            process.state == b"D" and children_of(warden)
+        ):
             await anyio.lowlevel.checkpoint()
 
 
@@ -393,6 +405,30 @@ async def test_a_job_that_ended_while_nobody_was_there_and_is_not_reaped_has_its
     async with world.running(daemon(world)):
         assert await world.code_of(1) == -6
     reap(pid)
+
+
+async def test_a_frozen_job_thaws_by_a_daemon_and_a_warden_that_have_not_frozen_it(
+    world: World,
+) -> None:
+    command = f"read < {world.gate('gate')}; exit 3"
+    async with world.running(executor := daemon(world)):
+        world.start(1, command)
+        pid = (await world.start_of(1)).pid
+        world.executor.freeze(AttemptKey(1))
+        await standing_still.until([pid], still=True)
+        warden = await executor.warden()
+        kill(executor.pid, signal.SIGSTOP)
+        kill(warden)
+        await executor.kill()
+        await gone(warden)
+    assert standing_still.stands_still(pid)
+    async with world.running(daemon(world)):
+        world.start(1, command)
+        await world.start_of(1)
+        world.executor.thaw(AttemptKey(1))
+        await world.gate("gate").say()
+        await standing_still.until([pid], still=False)
+        await world.end_of(1)
 
 
 async def test_a_job_that_ended_while_nobody_was_there_is_lost_and_not_started_again(

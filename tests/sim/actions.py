@@ -77,6 +77,7 @@ def picture(node: WorkflowNode) -> dict[str, Any]:
                 JobStatus.PENDING if isinstance(one.state, Running) else one.state.status,
                 getattr(one.state, "stop", None),
                 one.command,
+                0 if one.command == 0 or one is not active else one.frozen_microseconds,
             )
             for one in node.actions.nodes
         ],

@@ -11,7 +11,14 @@ from collections import Counter, deque
 import msgspec
 
 from torcd.model import AttemptKey, DataKey, FileKey, JobKey, Timestamp, WorkflowKey
-from torcd.scheduler.commands import RevokeAttempt, StartAttempt, StartCommand, StopAttempt
+from torcd.scheduler.commands import (
+    FreezeAttempt,
+    RevokeAttempt,
+    StartAttempt,
+    StartCommand,
+    StopAttempt,
+    ThawAttempt,
+)
 from torcd.scheduler.events import (
     AttemptExited,
     AttemptLost,
@@ -41,7 +48,7 @@ class Acknowledge(msgspec.Struct, frozen=True):
 
 
 Start = StartAttempt | StartCommand
-Order = Start | StopAttempt | RevokeAttempt | Acknowledge
+Order = Start | StopAttempt | RevokeAttempt | FreezeAttempt | ThawAttempt | Acknowledge
 Final = AttemptExited | AttemptNotStarted | AttemptLost
 Report = AttemptStarted | Final
 
@@ -68,6 +75,7 @@ class Attempt:
         self.outcome = outcome
         self.life = Life.QUEUED
         self.is_told_to_stop = False
+        self.is_frozen = False
         self.to_store = list(outcome.stores)
         self.started: AttemptStarted | None = None
         self.final: Final | None = None
@@ -119,11 +127,20 @@ class Executor:
                 assert attempt is not None or order.attempt_key in self.retired, "stops nobody"
                 if attempt is not None and attempt.life is Life.RUNNING:
                     attempt.is_told_to_stop = True
+                    attempt.is_frozen = False
                 elif attempt is not None and attempt.life is Life.QUEUED:
                     self._end(attempt, AttemptNotStarted(order.attempt_key, None, at))
             case RevokeAttempt():
                 if attempt is not None and attempt.life is Life.QUEUED:
                     self._end(attempt, AttemptNotStarted(order.attempt_key, None, at))
+            case FreezeAttempt():
+                assert attempt is not None or order.attempt_key in self.retired, "freezes nobody"
+                if attempt is not None and attempt.life is Life.RUNNING:
+                    attempt.is_frozen = not attempt.is_told_to_stop
+            case ThawAttempt():
+                assert attempt is not None or order.attempt_key in self.retired, "thaws nobody"
+                if attempt is not None:
+                    attempt.is_frozen = False
             case Acknowledge():
                 if attempt is not None:
                     assert attempt.life is Life.OVER, "it was acknowledged before it was over"
@@ -158,8 +175,12 @@ class Executor:
         lane = [a for a in self.of(Life.RUNNING) if a.lane == attempt.lane]
         assert len(lane) <= attempt.lane_limit
 
+    def at_work(self) -> list[Attempt]:
+        """Those that run and do not stand still."""
+        return [attempt for attempt in self.of(Life.RUNNING) if not attempt.is_frozen]
+
     def can_end(self) -> list[Attempt]:
-        return [attempt for attempt in self.of(Life.RUNNING) if not attempt.to_store]
+        return [attempt for attempt in self.at_work() if not attempt.to_store]
 
     def end(self, attempt: Attempt, at: Timestamp) -> None:
         """It ends as it would have anyway."""

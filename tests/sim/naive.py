@@ -83,17 +83,23 @@ class History:
         """Those that ended by themselves before that, though it became known later."""
         self.started: dict[JobKey, Timestamp] = {}
         """Of what runs, as far as this daemon has heard."""
+        self.frozen_since: Timestamp | None = None
+        self.frozen: dict[JobKey, int] = {}
+        """How long each attempt was frozen."""
         job_of: dict[AttemptKey, JobKey] = {}
         for at, (event, commands) in enumerate(log):
             for command in commands:
                 if isinstance(command, AddAttempt) and command.workflow_key == workflow.key:
                     job_of[command.attempt_key] = command.job_key
+                    self.frozen[command.job_key] = 0
             self._note(at, event, job_of)
 
     def _note(self, at: int, event: e.Event, job_of: dict[AttemptKey, JobKey]) -> None:
         match event:
             case e.CancelRequested(workflow_key=self.workflow.key):
                 self.is_canceled |= event.jobs is None
+                if event.jobs is None:
+                    self.frozen_since = None
                 for key in self.jobs if event.jobs is None else event.jobs:
                     if key not in self.disabled:
                         self.canceled_at.setdefault(key, at)
@@ -106,7 +112,12 @@ class History:
                 self.started = {}
             case e.AttemptStarted() if event.attempt_key in job_of:
                 self.started.setdefault(job_of[event.attempt_key], event.at)
-            case e.TimePassed():
+            case e.PauseRequested(workflow_key=self.workflow.key, freezes=True):
+                if self.frozen_since is None:
+                    self.frozen_since = event.at
+            case e.ResumeRequested(workflow_key=self.workflow.key):
+                self._thaw(event.at, set(job_of.values()))
+            case e.TimePassed() if self.frozen_since is None:
                 for key in self.started:
                     if key not in self.canceled_at and self._limit(key) <= event.at:
                         self.timed_out_at.setdefault(key, at)
@@ -133,12 +144,20 @@ class History:
                 else:
                     self.taken_back_at[job] = at
 
+    def _thaw(self, at: Timestamp, active: set[JobKey]) -> None:
+        """The time does not count; of what is not known to run all of it does not."""
+        since, self.frozen_since = self.frozen_since, None
+        if since is None:
+            return
+        for key in active - self.canceled_at.keys() - self.timed_out_at.keys():
+            self.frozen[key] += max(1, at - max(since, self.started.get(key, since)))
+
     def _limit(self, key: JobKey) -> float:
         """When a job that runs has run for long enough."""
         asks = self.jobs[key].resources
         if asks is None or asks.runtime_seconds is None:
             return math.inf
-        return self.started[key] + asks.runtime_seconds * 1_000_000
+        return self.started[key] + asks.runtime_seconds * 1_000_000 + self.frozen[key]
 
     def status(self, key: JobKey) -> JobStatus:
         job = self.jobs[key]

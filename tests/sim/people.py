@@ -59,6 +59,11 @@ class Pause(WishForAWorkflow):
         return e.PauseRequested(key, world.tick())
 
 
+class Freeze(WishForAWorkflow):
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event:
+        return e.PauseRequested(key, world.tick(), freezes=True)
+
+
 class Resume(WishForAWorkflow):
     def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event:
         return e.ResumeRequested(key, world.tick())
@@ -140,6 +145,8 @@ WISHES: tuple[Wish, ...] = (
     Submit(),
     Submit(),
     Pause(),
+    Freeze(),
+    Freeze(),
     Resume(),
     Resume(),
     CancelJobs(),

@@ -30,6 +30,7 @@ from torcd.scheduler.commands import (
     Record,
     RemoveAttempt,
     SaveAttempt,
+    SaveFrozenTime,
     SaveJob,
     SaveValue,
     SaveWorkflow,
@@ -51,6 +52,8 @@ class Store:
         """Of actions."""
         self.command_rows: dict[AttemptKey, SaveAttempt] = {}
         """What became of them: those that have ended, and those that were told to."""
+        self.frozen: dict[AttemptKey, int] = {}
+        """How many microseconds attempts were frozen."""
         self.values: dict[DataKey, tuple[SaveValue, ...]] = {}
         self.told: dict[JobKey, str] = {}
         """The status in which each job was announced last."""
@@ -127,6 +130,12 @@ class Store:
                 assert key not in self.attempt_ends
                 assert record.status in ENDED
                 self.attempt_ends[key] = record
+            case SaveFrozenTime(attempt_key=key):
+                assert key in self.active_attempts() or key in [
+                    command.attempt_key for command in self.active_commands()
+                ]
+                assert record.microseconds > self.frozen.get(key, 0), "time that was not"
+                self.frozen[key] = record.microseconds
             case RemoveAttempt(attempt_key=key):
                 assert key not in self.attempt_ends
                 assert all(v.attempt_key != key for vs in self.values.values() for v in vs)
@@ -203,6 +212,7 @@ class Store:
                 if any(value.run_id for value in self.values.get(d.key, ()))
             },
             absent_files=absent,
+            frozen_since=row.frozen_since,
             at=at,
         )
 
@@ -225,6 +235,7 @@ class Store:
             return_code=None if row is None else row.return_code,
             started_at=None if row is None else row.started_at,
             ended_at=None if row is None else row.ended_at,
+            frozen_microseconds=self.frozen.get(command.attempt_key, 0),
         )
 
     def _load_job(self, key: JobKey, newest: AddAttempt | None) -> LoadedJob:
@@ -250,4 +261,5 @@ class Store:
             attempt_id=newest.attempt_id,
             attempt_key=newest.attempt_key if is_active else None,
             gpus=newest.gpus if is_active else (),
+            frozen_microseconds=self.frozen.get(newest.attempt_key, 0) if is_active else 0,
         )

@@ -31,6 +31,7 @@ from torcd.scheduler.commands import (
     StartAttempt,
     StartCommand,
     StopAttempt,
+    ThawAttempt,
 )
 
 from . import actions, naive
@@ -64,7 +65,9 @@ def check_orders_are_repeated(world: "World", key: WorkflowKey, commands: list[C
     for command in commands:
         if isinstance(command, StartAttempt):
             assert command.gpus == world.view.attempts[command.attempt_key].gpus
-        if isinstance(command, StartAttempt | StartCommand | StopAttempt | RevokeAttempt):
+        if isinstance(
+            command, StartAttempt | StartCommand | StopAttempt | RevokeAttempt | ThawAttempt
+        ):
             orders.setdefault(command.attempt_key, []).append(type(command))
     for attempt_key, attempt in world.store.active_attempts().items():
         if attempt.workflow_key != key:
@@ -76,11 +79,28 @@ def check_orders_are_repeated(world: "World", key: WorkflowKey, commands: list[C
             wanted.append(RevokeAttempt if is_dependency else StopAttempt)
         elif row.status is WorkflowStatus.PAUSED:
             wanted.append(RevokeAttempt)
+        was_frozen = attempt_key in world.store.frozen and row.frozen_since is None
+        if was_frozen and StopAttempt not in wanted:
+            wanted.append(ThawAttempt)
         assert orders.get(attempt_key) == wanted
     for added in world.store.active_commands(key):
         was_stopped = added.attempt_key in world.store.command_rows
         wanted = [StartCommand, StopAttempt] if was_stopped else [StartCommand]
+        was_frozen = added.attempt_key in world.store.frozen and row.frozen_since is None
+        if was_frozen and not was_stopped:
+            wanted.append(ThawAttempt)
         assert orders.get(added.attempt_key) == wanted
+
+
+def check_freezing(world: "World") -> None:
+    """When all has been said and heard, what runs of a frozen workflow stands still, and nothing
+    else does, but what was told to end."""
+    if world.scheduler is None or world.is_something_under_way:
+        return
+    for attempt in world.executor.of(Life.RUNNING):
+        row = world.store.workflow_rows[attempt.order.workflow_key]
+        is_to_stand_still = row.frozen_since is not None and not attempt.is_told_to_stop
+        assert attempt.is_frozen == is_to_stand_still
 
 
 def check_refusal(world: "World", event: e.Event, error: UserError) -> None:
@@ -195,6 +215,7 @@ def picture(scheduler: Scheduler, absent: set[FileKey]) -> dict[WorkflowKey, Any
         gates = {gate.subject: gate for job in node.jobs.values() for gate in job.awaits}
         found[key] = {
             "status": (node.status, node.stopping, node.run_id, node.started_at),
+            "frozen since": node.frozen_since,
             "is over": node.is_over,
             "in flight": node.in_flight,
             "jobs": {
@@ -205,6 +226,9 @@ def picture(scheduler: Scheduler, absent: set[FileKey]) -> dict[WorkflowKey, Any
                     job.is_stopping,
                     job.attempt_id,
                     job.waits,
+                    job.frozen_microseconds
+                    if job.state.status in (JobStatus.PENDING, JobStatus.RUNNING)
+                    else 0,
                 )
                 for job_key, job in node.jobs.items()
             },

@@ -29,11 +29,13 @@ from torcd.model import (
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
+    FreezeAttempt,
     RevokeAttempt,
     SaveValue,
     StartAttempt,
     StartCommand,
     StopAttempt,
+    ThawAttempt,
     WakeAt,
     WatchFile,
 )
@@ -48,6 +50,18 @@ VALUE = value.parse(b"1", name="a value")
 
 MAX_CALM_STEPS = 3_000
 """Far more than the largest workflows of this world need to come to their end."""
+
+
+CARRIED_OUT = (
+    StartAttempt,
+    StartCommand,
+    StopAttempt,
+    RevokeAttempt,
+    FreezeAttempt,
+    ThawAttempt,
+    WatchFile,
+    WakeAt,
+)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -109,10 +123,7 @@ class World:
             self.store.commit(commands)
             self.log.append((event, commands))
             for command in commands:
-                if isinstance(
-                    command,
-                    StartAttempt | StartCommand | StopAttempt | RevokeAttempt | WatchFile | WakeAt,
-                ):
+                if isinstance(command, CARRIED_OUT):
                     self.to_do.append(command)
             if isinstance(event, e.AttemptExited | e.AttemptNotStarted | e.AttemptLost):
                 self.to_do.append(Acknowledge(event.attempt_key))
@@ -196,8 +207,15 @@ class World:
 
     # The executor's and the jobs' steps
 
+    @property
+    def is_something_under_way(self) -> bool:
+        """Somebody has yet to hear of something."""
+        return bool(self.decided or self.to_do or self.executor.mailbox or self.executor.reports)
+
     def read_order(self, pick: Pick) -> bool:
-        return self.executor.read_order(self.tick())
+        has_read = self.executor.read_order(self.tick())
+        watching.check_freezing(self)
+        return has_read
 
     def begin(self, pick: Pick) -> bool:
         return self._one_of(pick, self.executor.startable(), self.executor.begin)
@@ -215,7 +233,7 @@ class World:
     def job_stores(self, pick: Pick) -> bool:
         able = [
             a
-            for a in self.executor.of(Life.RUNNING)
+            for a in self.executor.at_work()
             if a.to_store and a.order.attempt_key not in self.asking
         ]
         return self.scheduler is not None and self._one_of(pick, able, self._ask_to_store)

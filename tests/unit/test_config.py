@@ -116,3 +116,13 @@ def test_a_path_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TORCD_STATE_DIR", "/tmp/\udcff")
     with pytest.raises(ConfigError, match="not UTF-8"):
         config.load()
+
+
+def test_a_place_for_cgroups_is_auto_off_or_an_absolute_path(tmp_path: Path) -> None:
+    file = tmp_path / "torcd.toml"
+    for good in ("auto", "off", "/sys/fs/cgroup/jobs"):
+        file.write_text(f'cgroups = "{good}"\n')
+        assert config.load(str(file)).cgroups == good
+    file.write_text('cgroups = "jobs"\n')
+    with pytest.raises(ConfigError, match='`cgroups`: \'jobs\' is neither "auto" nor "off"'):
+        config.load(str(file))

@@ -15,6 +15,6 @@ from torcd.protocol import manager as m
 )
 @pass_invocation
 def command(invocation: Invocation) -> None:
-    """Start the jobs of a paused workflow again."""
+    """Start the jobs of a paused workflow again; what 'torcctl pause --stop' froze goes on."""
     info = invocation.call(m.Resume(workflow_key=invocation.workflow_key)).workflow
     invocation.print_object(info, lambda: f"workflow {info.key} {info.name} resumed", said=True)

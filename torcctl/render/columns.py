@@ -31,6 +31,11 @@ def _status(status: JobStatus | WorkflowStatus, *, stopping: bool) -> str:
     return f"{status.value}, stopping" if stopping else status.value
 
 
+def workflow_status(w: m.WorkflowInfo) -> str:
+    status = f"{w.status.value}, frozen" if w.frozen else _status(w.status, stopping=w.stopping)
+    return f"{status}, archived" if w.archived else status
+
+
 def _names(names: list[str]) -> str:
     return ", ".join(names)
 
@@ -53,7 +58,7 @@ WORKFLOWS: list[Column[m.WorkflowInfo]] = [
     Column("NAME", lambda w: w.name, folds=True),
     Column(
         "STATUS",
-        lambda w: _status(w.status, stopping=w.stopping) + (", archived" if w.archived else ""),
+        workflow_status,
         style=lambda w: style_of(w.status),
     ),
     Column("RUN", lambda w: w.run_id, right=True),

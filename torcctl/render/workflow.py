@@ -1,6 +1,7 @@
 """One thing in full: a workflow, an explained job, the daemon."""
 
 from torcctl.render.amounts import duration, moment, seconds_between
+from torcctl.render.columns import workflow_status
 from torcctl.render.progress import counts
 from torcctl.render.table import pairs
 from torcctl.render.text import clean
@@ -13,7 +14,7 @@ def workflow_text(w: m.WorkflowInfo) -> str:
             ("workflow", w.key),
             ("name", w.name),
             ("description", w.description),
-            ("status", f"{w.status.value}, stopping" if w.stopping else w.status.value),
+            ("status", workflow_status(w)),
             ("jobs", counts(w)),
             ("actions", ", ".join(f"{n} {status}" for status, n in (w.actions or {}).items())),
             ("run", w.run_id),
@@ -49,5 +50,6 @@ def daemon_text(d: m.DaemonStatus) -> str:
             ("started", moment(d.started_at)),
             ("workflows", d.workflows),
             ("jobs", d.jobs),
+            ("cgroups", d.cgroups or "none"),
         ]
     )

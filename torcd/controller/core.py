@@ -336,6 +336,10 @@ class Controller:
                 case c.RevokeAttempt():
                     if not self._was_not_ordered(action.attempt_key):
                         self._executor.revoke(action.attempt_key)
+                case c.FreezeAttempt():
+                    self._executor.freeze(action.attempt_key)
+                case c.ThawAttempt():
+                    self._executor.thaw(action.attempt_key)
                 case c.WakeAt():
                     self._timer.set(action.at)
                 case c.WatchFile():

@@ -103,6 +103,7 @@ class Harvester:
 
 def _with_outputs(report: Exited, outputs: Outputs) -> AttemptExited:
     return AttemptExited(
+        ran_out_of_memory=report.ran_out_of_memory,
         attempt_key=report.attempt_key,
         return_code=report.return_code,
         cpu_seconds=report.cpu_seconds,

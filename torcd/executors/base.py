@@ -12,7 +12,9 @@ The contract, which every implementation keeps and `tests/contracts` checks:
    asking back; until then `stop` takes them out again (`NotStarted`, with no problem).
 4. When the final report of an attempt is given, no process of it is left (unless the configuration
    says that children may be left behind).
-5. Reports may be late, repeated, and out of order between attempts.
+5. A frozen attempt stands still, all its processes, until it is thawed or stopped, whoever is
+   killed meanwhile. What has ended may still be told.
+6. Reports may be late, repeated, and out of order between attempts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -58,11 +60,17 @@ class Exited(msgspec.Struct, frozen=True):
     return_code: int
     """The exit status, or minus the number of the signal that killed it."""
     cpu_seconds: float | None
-    """User and system time, of it and all descendants waited for; None where nobody could tell."""
+    """User and system time: with a cgroup, of all its processes; otherwise of it and all
+    descendants waited for; None where nobody could tell."""
     peak_memory_bytes: int | None
-    """Peak resident set of its largest process. The kernel counts what it was before it became the
-    program, too: it is never less than the warden's own, some 15 MB."""
+    """With a cgroup that has the memory controller: the most that all its processes took at a time,
+    page cache included. Otherwise the peak resident set of its largest process. Of that the kernel
+    counts what it was before it became the program, too: it is never less than the warden's own,
+    some 15 MB."""
     at: Timestamp
+    ran_out_of_memory: bool = False
+    """The kernel has killed it, or a process of it, because memory ran out. Only known with a
+    cgroup that has the memory controller."""
 
 
 class NotStarted(msgspec.Struct, frozen=True):
@@ -119,6 +127,14 @@ class Executor(Protocol):
     def revoke(self, attempt_key: AttemptKey) -> None:
         """Take it out if it has not started (`NotStarted`, with no problem); otherwise let it
         run."""
+        ...
+
+    def freeze(self, attempt_key: AttemptKey) -> None:
+        """Have it stand still, if it runs and nobody has stopped it."""
+        ...
+
+    def thaw(self, attempt_key: AttemptKey) -> None:
+        """Let it go on, if it is frozen."""
         ...
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:

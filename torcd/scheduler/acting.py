@@ -2,6 +2,7 @@
 says."""
 
 from torcd.model import AttemptKey, Reason
+from torcd.scheduler import freezing
 from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.commands import AddCommand, SaveAttempt, StartCommand, StopAttempt
 from torcd.scheduler.memory import Memory
@@ -27,6 +28,7 @@ def start(memory: Memory, node: WorkflowNode, outbox: Outbox, action: ActionNode
     memory.action_attempts[attempt_key] = (node, action)
     action.command += 1
     action.state = Pending(attempt_key)
+    action.frozen_microseconds = 0
     outbox.add(
         AddCommand(
             attempt_key=attempt_key,
@@ -51,6 +53,7 @@ def repeat(memory: Memory, node: WorkflowNode, outbox: Outbox, actions: Actions)
     outbox.add(_start_command(node, action, state.attempt_key))
     if state.stop is not None:
         outbox.add(StopAttempt(attempt_key=state.attempt_key, supports_termination=True))
+    freezing.repeat(node, state, action.frozen_microseconds, outbox)
 
 
 def stop(outbox: Outbox, actions: Actions) -> None:

@@ -1,7 +1,7 @@
 """What the executor says became of the command of an action."""
 
 from torcd.model import JobStatus, Reason
-from torcd.scheduler import acting, wording
+from torcd.scheduler import acting, freezing, wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     AttemptExited,
@@ -30,6 +30,7 @@ def reported(memory: Memory, event: AttemptStarted | End) -> list[Command]:
             return []
         action.state = Running(event.attempt_key, event.at, state.stop)
         turn.outbox.tell_action(action)
+        freezing.started(node, action.state, turn.outbox)
         return turn.end()
     if isinstance(event, AttemptNotStarted) and isinstance(state, Running):
         return []
@@ -57,7 +58,7 @@ def _ended(state: Pending | Running, event: End) -> Ended:
         case AttemptExited():
             return_code = event.return_code
             started_at = event.at if started_at is None else started_at
-            verdict = wording.verdict(return_code)
+            verdict = wording.verdict(return_code, ran_out_of_memory=event.ran_out_of_memory)
         case AttemptLost():
             verdict = JobStatus.FAILED, Reason.LOST, event.problem
         case AttemptNotStarted():

@@ -39,7 +39,7 @@ ActionState = Blocked | Pending | Running | Ended
 
 
 class ActionNode:
-    __slots__ = ("action", "command", "met", "number", "state")
+    __slots__ = ("action", "command", "frozen_microseconds", "met", "number", "state")
 
     def __init__(self, action: Action, number: int) -> None:
         self.action = action
@@ -48,6 +48,8 @@ class ActionNode:
         self.state: ActionState = BLOCKED
         self.command = 0
         """Position of the newest command begun, from 1."""
+        self.frozen_microseconds = 0
+        """How long its newest command has been frozen, before the present freeze."""
         self.met: set[JobKey] = set()
         """Of its set: the jobs that are as far as the trigger wants them."""
 

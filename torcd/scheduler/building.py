@@ -45,6 +45,7 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     node.run_id = loaded.run_id
     node.started_at = loaded.started_at
     node.ended_at = loaded.ended_at
+    node.frozen_since = loaded.frozen_since
 
     for data in loaded.workflow.user_data:
         data_node = node.data[data.key] = DataNode(data)
@@ -64,6 +65,7 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
         rank = ranks.setdefault(rank, rank)
         job_node = node.jobs[job.key] = JobNode(job, position, queue, rank)
         job_node.attempt_id = saved.attempt_id
+        job_node.frozen_microseconds = saved.frozen_microseconds
         job_node.state = _state(saved)
 
     absent = loaded.absent_files if loaded.wait_for_inputs else frozenset[FileKey]()
@@ -94,6 +96,7 @@ def _actions(node: WorkflowNode, begun: tuple[LoadedCommand, ...]) -> Actions:
         action = actions.nodes[command.action - 1]
         action.command = command.command
         action.state = _action_state(command)
+        action.frozen_microseconds = command.frozen_microseconds
     actions.watch(node.jobs.values())
     return actions
 

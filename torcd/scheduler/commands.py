@@ -45,6 +45,8 @@ class SaveWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_id: int
     started_at: Timestamp | None
     ended_at: Timestamp | None
+    frozen_since: Timestamp | None = None
+    """Since when what runs of it stands still; None: it does not."""
     at: Timestamp
     archived: bool = False
 
@@ -110,6 +112,14 @@ class SaveAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     peak_memory_bytes: int | None
 
 
+class SaveFrozenTime(msgspec.Struct, frozen=True, gc=False):
+    """How long an attempt has been frozen, in all; it is about to go on."""
+
+    attempt_key: AttemptKey
+    microseconds: int
+    """At least 1: that it was frozen at all counts as well."""
+
+
 class RemoveAttempt(msgspec.Struct, frozen=True, gc=False):
     """It was taken back before it started, as if it had never been."""
 
@@ -170,6 +180,18 @@ class StopAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     supports_termination: bool
 
 
+class FreezeAttempt(msgspec.Struct, frozen=True, gc=False):
+    """Have it stand still, with all its processes. It has started, or did once."""
+
+    attempt_key: AttemptKey
+
+
+class ThawAttempt(msgspec.Struct, frozen=True, gc=False):
+    """Let it go on, if it is frozen."""
+
+    attempt_key: AttemptKey
+
+
 class WakeAt(msgspec.Struct, frozen=True, gc=False):
     """Say `TimePassed` then. The newest holds."""
 
@@ -193,9 +215,19 @@ Record = (
     | AddAttempt
     | AddCommand
     | SaveAttempt
+    | SaveFrozenTime
     | RemoveAttempt
     | SaveValue
 )
-Action = StartAttempt | StartCommand | RevokeAttempt | StopAttempt | WatchFile | WakeAt
+Action = (
+    StartAttempt
+    | StartCommand
+    | RevokeAttempt
+    | StopAttempt
+    | FreezeAttempt
+    | ThawAttempt
+    | WatchFile
+    | WakeAt
+)
 Command = Record | Action | Happening
 """A `Happening` is to be kept with the records and told when they are on disk."""

@@ -51,6 +51,8 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Timestamp | None
     gpus: tuple[int, ...] = ()
     """Those that its active attempt holds."""
+    frozen_microseconds: int = 0
+    """How long its active attempt has been frozen, before the present freeze if there is one."""
 
 
 class LoadedCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,8 @@ class LoadedCommand(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Timestamp | None
     ended_at: Timestamp | None
     """None: it has not ended."""
+    frozen_microseconds: int = 0
+    """How long it has been frozen, before the present freeze if there is one."""
 
 
 class WorkflowLoaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +97,8 @@ class WorkflowLoaded(msgspec.Struct, frozen=True, kw_only=True):
     """Of the files that no job makes: those that are not there. Only asked for when the workflow
     waits for its inputs."""
     archived: bool = False
+    frozen_since: Timestamp | None = None
+    """Since when what runs of it stands still; None: it does not."""
     at: Timestamp
 
 
@@ -126,6 +132,8 @@ class AttemptExited(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int | None
     outputs: Outputs
     at: Timestamp
+    ran_out_of_memory: bool = False
+    """The kernel has killed it, or a process of it, because memory ran out."""
 
 
 class AttemptNotStarted(msgspec.Struct, frozen=True):
@@ -173,6 +181,8 @@ class CancelRequested(msgspec.Struct, frozen=True, kw_only=True):
 class PauseRequested(msgspec.Struct, frozen=True):
     workflow_key: WorkflowKey
     at: Timestamp
+    freezes: bool = False
+    """What runs is to stand still, too."""
 
 
 class ResumeRequested(msgspec.Struct, frozen=True):

@@ -72,6 +72,10 @@ def _workflow(node: WorkflowNode, is_draining: bool) -> Iterator[str]:
         yield f"is {node.status.value}, and {unfinished} jobs have not ended"
     if node.is_over != (node.ended_at is not None):
         yield f"is {node.status.value}, and ended at {node.ended_at}"
+    if node.frozen_since is not None and (
+        node.status is not WorkflowStatus.PAUSED or node.stopping
+    ):
+        yield f"is frozen, and {node.status.value}, and stopping is {node.stopping}"
     if node.is_over and node.stopping:
         yield "is over and still stopping"
     if node.stopping and any(
@@ -163,8 +167,9 @@ def _limits(
     """Whatever runs and has a limit will be stopped in time."""
     memory = scheduler._memory
     bound = []
-    for key, (_, job) in active.items():
-        if isinstance(job.state, Running) and job.state.stop is None:
+    for key, (node, job) in active.items():
+        is_frozen = node.frozen_since is not None
+        if isinstance(job.state, Running) and job.state.stop is None and not is_frozen:
             at = limits.deadline(job, job.state.started_at)
             if at is not None:
                 bound.append((at, key))

@@ -2,7 +2,8 @@
 
 The scheduler has no clock. It says when it wants to be told that time has passed (`WakeAt`), only
 when that moment changes, and not at all while nothing that runs has a limit. After a restart the
-executor says again when each attempt started, so its limit is counted from then.
+executor says again when each attempt started, so its limit is counted from then. The time in
+which an attempt was frozen does not count, and one that is frozen now has no limit until it thaws.
 
 A job may end by itself while the news of it, or the order to stop it, is on its way. What counts
 is when it ended: before the limit, and not by a signal with which we stop jobs, it is judged by its
@@ -18,7 +19,7 @@ from torcd.scheduler import wording
 from torcd.scheduler.commands import Command, WakeAt
 from torcd.scheduler.events import AttemptExited, TimePassed
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import JobNode, Running, Stop
+from torcd.scheduler.state import JobNode, Running, Stop, WorkflowNode
 from torcd.scheduler.turn import Turn
 
 _STOPPING_SIGNALS = (-signal.SIGTERM, -signal.SIGKILL)
@@ -31,7 +32,8 @@ def deadline(job: JobNode, started_at: Timestamp) -> Timestamp | None:
     resources = job.job.resources
     if resources is None or resources.runtime_seconds is None:
         return None
-    return Timestamp(started_at + round(resources.runtime_seconds * 1_000_000))
+    limit = round(resources.runtime_seconds * 1_000_000)
+    return Timestamp(started_at + limit + job.frozen_microseconds)
 
 
 def watch(memory: Memory, job: JobNode, running: Running) -> None:
@@ -41,13 +43,21 @@ def watch(memory: Memory, job: JobNode, running: Running) -> None:
         heappush(memory.deadlines, (at, running.attempt_key))
 
 
+def watch_again(memory: Memory, node: WorkflowNode) -> None:
+    """What runs of it has thawed, and has later deadlines than before."""
+    for job in node.jobs.values():
+        if isinstance(job.state, Running) and job.queue.share is not None:
+            watch(memory, job, job.state)
+
+
 def time_passed(memory: Memory, event: TimePassed) -> list[Command]:
     memory.wake_at = None  # that was it; if it was too early, it is asked for again
     commands: list[Command] = []
     while memory.deadlines and memory.deadlines[0][0] <= event.at:
-        key = heappop(memory.deadlines)[1]
-        if not _is_bound(memory, key):
+        entry = heappop(memory.deadlines)
+        if not _is_bound(memory, entry):
             continue
+        key = entry[1]
         node, job = memory.attempts[key]
         assert job.job.resources is not None
         limit = wording.duration(job.job.resources.runtime_seconds or 0.0)
@@ -61,9 +71,9 @@ def next_wake(memory: Memory) -> list[Command]:
     """When to be woken, if that has changed."""
     deadlines = memory.deadlines
     if len(deadlines) > 2 * len(memory.attempts) + _MAX_IDLE:
-        deadlines[:] = [entry for entry in deadlines if _is_bound(memory, entry[1])]
+        deadlines[:] = [entry for entry in deadlines if _is_bound(memory, entry)]
         heapify(deadlines)
-    while deadlines and not _is_bound(memory, deadlines[0][1]):
+    while deadlines and not _is_bound(memory, deadlines[0]):
         heappop(deadlines)
     earliest = deadlines[0][0] if deadlines else None
     if earliest == memory.wake_at:
@@ -81,7 +91,13 @@ def ended_in_time(job: JobNode, event: AttemptExited) -> bool:
     return at is not None and state.started_at <= event.at < at
 
 
-def _is_bound(memory: Memory, key: AttemptKey) -> bool:
-    """Whether it runs, and has not been told to stop."""
+def _is_bound(memory: Memory, entry: tuple[Timestamp, AttemptKey]) -> bool:
+    """Whether it runs, has not been told to stop, and this is (still) its deadline."""
+    at, key = entry
     found = memory.attempts.get(key)
-    return found is not None and isinstance(found[1].state, Running) and not found[1].is_stopping
+    if found is None or found[0].frozen_since is not None:
+        return False
+    job = found[1]
+    if not isinstance(job.state, Running) or job.is_stopping:
+        return False
+    return at == deadline(job, job.state.started_at)

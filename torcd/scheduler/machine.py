@@ -8,7 +8,8 @@ anything has changed.
 Behind it: `arriving` (workflows come), `reporting` (attempts go) and `requesting` (people and jobs
 ask) check an event and say what it means; `turn` has the rules by which that spreads through a
 workflow; `choosing` says who is next, by the account that `sharing` keeps, and `line`
-in which workflow; `limits` stops what has run for long enough; `outbox` puts what was decided into
+in which workflow; `limits` stops what has run for long enough, and `freezing` has what runs stand
+still; `outbox` puts what was decided into
 commands.
 """
 

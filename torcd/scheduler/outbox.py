@@ -205,6 +205,7 @@ class Outbox:
                 started_at=node.started_at,
                 ended_at=node.ended_at,
                 archived=node.archived,
+                frozen_since=node.frozen_since,
                 at=self._at,
             )
         )

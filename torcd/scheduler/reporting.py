@@ -5,7 +5,7 @@ says again what is known, changes nothing.
 """
 
 from torcd.model import JobStatus, Reason
-from torcd.scheduler import action_reports, choosing, limits, wording
+from torcd.scheduler import action_reports, choosing, freezing, limits, wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     AttemptExited,
@@ -30,6 +30,7 @@ def started(memory: Memory, event: AttemptStarted) -> list[Command]:
     turn.started(job, running)
     if job.queue.share is not None:
         limits.watch(memory, job, running)
+    freezing.started(node, running, turn.outbox)
     return turn.end()
 
 
@@ -111,11 +112,8 @@ def _stopped(stop: Stop) -> _Verdict:
 
 def _verdict(node: WorkflowNode, job: JobNode, event: AttemptExited) -> _Verdict:
     """Of an attempt that ended by itself."""
-    code = event.return_code
-    if code < 0:
-        return JobStatus.FAILED, Reason.SIGNAL, f"killed by {wording.signal_name(-code)}"
-    if code > 0:
-        return JobStatus.FAILED, Reason.EXIT, f"exited with status {code}"
+    if event.return_code:
+        return wording.verdict(event.return_code, ran_out_of_memory=event.ran_out_of_memory)
     if event.outputs.problem is not None:
         return JobStatus.FAILED, Reason.BAD_OUTPUT, event.outputs.problem
     missing = [f"{wording.file(node, key)} was not made" for key in event.outputs.missing_files]

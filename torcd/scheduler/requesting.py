@@ -2,7 +2,7 @@
 
 from torcd import errors
 from torcd.model import Reason, WorkflowStatus
-from torcd.scheduler import acting, wording
+from torcd.scheduler import acting, freezing, limits, wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     ArchiveRequested,
@@ -56,6 +56,7 @@ def cancel(memory: Memory, event: CancelRequested) -> list[Command]:
         if node.stopping:
             return turn.end()
         node.stopping = True
+        node.frozen_since = None  # what is told to end is not held up
         turn.outbox.save_workflow()
         turn.cancel(node.jobs.values(), Stop(Reason.CANCELED, "canceled with its workflow"))
         return turn.end()
@@ -73,12 +74,19 @@ def cancel(memory: Memory, event: CancelRequested) -> list[Command]:
 
 def pause(memory: Memory, event: PauseRequested) -> list[Command]:
     node = memory.unfinished_workflow(event.workflow_key, "paused")
-    if node.status is WorkflowStatus.PAUSED:
+    was_paused = node.status is WorkflowStatus.PAUSED
+    freezes = event.freezes and node.frozen_since is None
+    if was_paused and not freezes:
         return []
     turn = Turn(memory, node, event.at)
     node.status = WorkflowStatus.PAUSED
+    if freezes:
+        node.frozen_since = event.at
     turn.outbox.save_workflow()
-    turn.revoke_pending()
+    if not was_paused:
+        turn.revoke_pending()
+    if freezes:
+        freezing.freeze(node, turn.outbox)
     return turn.end()
 
 
@@ -98,7 +106,11 @@ def resume(memory: Memory, event: ResumeRequested) -> list[Command]:
         return []
     turn = Turn(memory, node, event.at)
     node.status = WorkflowStatus.RUNNING
+    since, node.frozen_since = node.frozen_since, None
     turn.outbox.save_workflow()
+    if since is not None:
+        freezing.thaw(node, turn.outbox, since, event.at)
+        limits.watch_again(memory, node)
     return turn.end()
 
 

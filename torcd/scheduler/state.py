@@ -180,6 +180,7 @@ class JobNode:
         "attempt_id",
         "awaits",
         "feeds",
+        "frozen_microseconds",
         "job",
         "position",
         "queue",
@@ -198,6 +199,8 @@ class JobNode:
         self.waits = 0
         """How many of the gates it awaits are closed."""
         self.attempt_id = 0
+        self.frozen_microseconds = 0
+        """How long its active attempt has been frozen, before the present freeze."""
         self.awaits: list[GateNode] = []
         self.feeds: list[GateNode] = []
         """The gates of which it is a producer."""
@@ -229,6 +232,7 @@ class WorkflowNode:
         "ended_at",
         "file_gates",
         "files",
+        "frozen_since",
         "held_up_since",
         "in_flight",
         "jobs",
@@ -252,6 +256,8 @@ class WorkflowNode:
         """It was canceled as a whole; it will be `canceled` when the last job has ended."""
         self.archived = False
         """It is out of sight, and refuses to run. Only one that is over is."""
+        self.frozen_since: Timestamp | None = None
+        """Since when what runs of it stands still; None: it does not. It is paused then."""
         self.run_id = 1
         self.started_at: Timestamp | None = None
         self.ended_at: Timestamp | None = None

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from heapq import heappush
 
 from torcd.model import AttemptKey, DataKey, FileKey, JobStatus, Reason, Timestamp
-from torcd.scheduler import acting, choosing, wording
+from torcd.scheduler import acting, choosing, freezing, wording
 from torcd.scheduler.commands import Command, RemoveAttempt, RevokeAttempt
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.outbox import Outbox
@@ -127,6 +127,7 @@ class Turn:
             self.outbox.stop_attempt(job, pending.attempt_key, pending.stop)
         elif not self.may_start:
             self.outbox.add(RevokeAttempt(pending.attempt_key))
+        freezing.repeat(self.node, pending, job.frozen_microseconds, self.outbox)
 
     def cancel(self, jobs: Iterable[JobNode], stop: Stop) -> None:
         """End them, whatever they are doing; no effect on what has ended or is stopping already."""
@@ -291,6 +292,7 @@ class Turn:
         self.memory.next_attempt_key += 1
         self.memory.attempts[attempt_key] = (self.node, job)
         job.attempt_id += 1
+        job.frozen_microseconds = 0
         share = job.queue.share
         gpus = () if share is None else self.memory.ledger.take(attempt_key, share)
         self.outbox.add_attempt(job, attempt_key, gpus)
@@ -329,5 +331,6 @@ class Turn:
             return
         node.status = final
         node.stopping = False
+        node.frozen_since = None
         node.ended_at = self.at
         self.outbox.save_workflow()

@@ -52,8 +52,18 @@ def names(jobs: Sequence[JobNode]) -> str:
     return ", ".join(first) + (f" and {len(jobs) - 3} more" if len(jobs) > 3 else "")
 
 
-def verdict(return_code: int) -> tuple[JobStatus, Reason | None, str | None]:
-    """What a return code alone says of an attempt that ended by itself."""
+def verdict(
+    return_code: int, *, ran_out_of_memory: bool
+) -> tuple[JobStatus, Reason | None, str | None]:
+    """What a return code says of an attempt that ended by itself."""
+    if return_code and ran_out_of_memory:
+        how = f"killed by {signal_name(-return_code)}" if return_code < 0 else ""
+        how = how or f"exited with status {return_code}"
+        return (
+            JobStatus.FAILED,
+            Reason.OOM,
+            f"{how}: the kernel killed it, or a process of it, because memory ran out",
+        )
     if return_code < 0:
         return JobStatus.FAILED, Reason.SIGNAL, f"killed by {signal_name(-return_code)}"
     if return_code > 0:

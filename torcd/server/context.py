@@ -32,6 +32,7 @@ class Context(msgspec.Struct, frozen=True):
     denied_variables: tuple[str, ...]
     """Patterns of variables that jobs do not inherit."""
     warden_pid: Callable[[], int | None]
+    cgroups: Callable[[], str | None]
     stop: Callable[[StopMode], None]
     log: Any
 

@@ -16,6 +16,7 @@ from torcd.scheduler.commands import (
     RemoveAttempt,
     RemoveWorkflow,
     SaveAttempt,
+    SaveFrozenTime,
     SaveJob,
     SaveValue,
     SaveWorkflow,
@@ -32,6 +33,8 @@ class Batch:
         self.added: dict[AttemptKey, AddAttempt | AddCommand] = {}
         self.saved: dict[AttemptKey, SaveAttempt] = {}
         """What became of attempts, of those in `added` as well as of older ones."""
+        self.frozen: dict[AttemptKey, int] = {}
+        """How many microseconds attempts were frozen."""
         self.values: list[SaveValue] = []
         self.jobs: dict[JobKey, SaveJob] = {}
         self.workflows: dict[WorkflowKey, SaveWorkflow] = {}
@@ -52,6 +55,8 @@ class Batch:
             case SaveAttempt():
                 if record.attempt_key in self.added or record.attempt_key not in self.removed:
                     self.saved[record.attempt_key] = record
+            case SaveFrozenTime():
+                self.frozen[record.attempt_key] = record.microseconds
             case SaveValue():
                 self.values.append(record)
             case SaveWorkflow():

@@ -29,6 +29,8 @@ _decode_workflow = msgspec.json.Decoder(Workflow).decode
 _decode_variables = msgspec.json.Decoder(dict[str, str]).decode
 _decode_gpus = msgspec.json.Decoder(tuple[int, ...]).decode
 _STATUSES = {status.value: status for status in JobStatus}
+_Active = tuple[AttemptKey, tuple[int, ...], int]
+"""Of a job's active attempt: its key, its GPUs, and how long it was frozen."""
 _REASONS = {None: None} | {reason.value: reason for reason in Reason}
 
 
@@ -47,7 +49,8 @@ def load_within(
     """The same for a caller that has a transaction open."""
     row = connection.execute(
         "SELECT w.name, description, user, directory, env, max_parallel_jobs, wait_for_inputs,"
-        " status, stopping, run_id, started_at, ended_at, archived_at, variables, definition"
+        " status, stopping, run_id, started_at, ended_at, archived_at, frozen_since,"
+        " variables, definition"
         " FROM workflow w JOIN workflow_environment ON workflow_key = w.key"
         " WHERE w.key = ? AND deleted_at IS NULL",
         (key,),
@@ -55,23 +58,25 @@ def load_within(
     if row is None:
         return None
     (name, description, user, directory, env, max_parallel_jobs, wait_for_inputs) = row[:7]
-    (word, stopping, run_id, started_at, ended_at, archived_at, variables, definition) = row[7:]
+    (word, stopping, run_id, started_at, ended_at, archived_at, frozen_since) = row[7:14]
+    (variables, definition) = row[14:]
     status = WorkflowStatus(word)
 
     newest: dict[JobKey, int] = {}
-    active: dict[JobKey, tuple[AttemptKey, tuple[int, ...]]] = {}
+    active: dict[JobKey, _Active] = {}
     boot_ids: dict[AttemptKey, str] = {}
     if status not in WORKFLOW_OVER:
         # Attempts tell more of a job than its own row, which is not written when one starts.
-        for attempt_key, job_key, attempt_id, ended, boot_id, gpus in connection.execute(
-            "SELECT a.key, job_key, attempt_id, ended_at, boot_id, gpus"
+        for attempt_key, job_key, attempt_id, ended, boot_id, gpus, frozen in connection.execute(
+            "SELECT a.key, job_key, attempt_id, ended_at, boot_id, gpus, frozen_microseconds"
             " FROM attempt a JOIN boot b ON b.key = a.boot_key"
             " WHERE workflow_key = ? AND run_id = ? AND job_key IS NOT NULL ORDER BY a.key",
             (key, run_id),
         ):
             newest[job_key] = attempt_id
             if ended is None:
-                active[job_key] = attempt_key, () if gpus is None else _decode_gpus(gpus)
+                held = () if gpus is None else _decode_gpus(gpus)
+                active[job_key] = attempt_key, held, frozen
                 boot_ids[attempt_key] = boot_id
     jobs, states = _jobs(connection, key, run_id, newest, active)
     user_data, revisions = _user_data(connection, key)
@@ -108,6 +113,7 @@ def load_within(
             revisions=revisions,
             stored_in_run=_stored_in_run(connection, key, run_id),
             absent_files=frozenset(),
+            frozen_since=frozen_since,
             at=at,
         ),
         _decode_variables(variables),
@@ -120,7 +126,7 @@ def _jobs(
     key: WorkflowKey,
     run_id: int,
     newest: dict[JobKey, int],
-    active: dict[JobKey, tuple[AttemptKey, tuple[int, ...]]],
+    active: dict[JobKey, _Active],
 ) -> tuple[tuple[Job, ...], tuple[LoadedJob, ...]]:
     jobs = []
     states = []
@@ -147,7 +153,7 @@ def _jobs(
         if word is None and job.key not in newest:
             states.append(AS_SUBMITTED)
             continue
-        attempt_key, gpus = active.get(job.key, (None, ()))
+        attempt_key, gpus, frozen = active.get(job.key, (None, (), 0))
         states.append(
             LoadedJob(
                 status=JobStatus.BLOCKED if word is None else _STATUSES[word],
@@ -160,6 +166,7 @@ def _jobs(
                 started_at=start,
                 ended_at=end,
                 gpus=gpus,
+                frozen_microseconds=frozen,
             )
         )
     return tuple(jobs), tuple(states)
@@ -183,9 +190,10 @@ def _action_commands(
         start,
         end,
         boot_id,
+        frozen,
     ) in connection.execute(
         "SELECT a.key, action, attempt_id, status, reason, message, return_code, started_at,"
-        " ended_at, boot_id FROM attempt a JOIN boot b ON b.key = a.boot_key"
+        " ended_at, boot_id, frozen_microseconds FROM attempt a JOIN boot b ON b.key = a.boot_key"
         " WHERE workflow_key = ? AND run_id = ? AND job_key IS NULL ORDER BY a.key",
         (key, run_id),
     ):
@@ -200,6 +208,7 @@ def _action_commands(
                 return_code=code,
                 started_at=start,
                 ended_at=end,
+                frozen_microseconds=frozen,
             )
         )
         if end is None:

@@ -38,7 +38,8 @@ def _can_be_there(number: int) -> bool:
 
 _WORKFLOW = (
     "SELECT key, name, description, user, directory, max_parallel_jobs, submitted_at, status,"
-    " stopping, run_id, started_at, ended_at, archived_at, job_counts FROM workflow"
+    " stopping, run_id, started_at, ended_at, archived_at, frozen_since, job_counts"
+    " FROM workflow"
     " WHERE deleted_at IS NULL"
 )
 
@@ -95,6 +96,7 @@ def _workflow_rows(rows: Iterable[Any]) -> Iterator[WorkflowRow]:
         started_at,
         ended_at,
         archived_at,
+        frozen_since,
         counts,
     ) in rows:
         yield WorkflowRow(
@@ -111,6 +113,7 @@ def _workflow_rows(rows: Iterable[Any]) -> Iterator[WorkflowRow]:
             started_at=started_at,
             ended_at=ended_at,
             archived=archived_at is not None,
+            frozen_since=frozen_since,
             jobs=None if counts is None else _decode_counts(counts),
         )
 

@@ -60,6 +60,7 @@ class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Timestamp | None
     ended_at: Timestamp | None
     archived: bool
+    frozen_since: Timestamp | None
     jobs: dict[JobStatus, int] | None
     """How many jobs ended in which state, without the zeros; None while it is not over, when only
     the scheduler knows."""

@@ -148,6 +148,10 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
         " ended_at = ?, cpu_seconds = ?, peak_memory_bytes = ? WHERE key = ?",
         [(*_outcome(saved), key) for key, saved in batch.saved.items() if key not in batch.added],
     )
+    connection.executemany(
+        "UPDATE attempt SET frozen_microseconds = ? WHERE key = ?",
+        [(microseconds, key) for key, microseconds in batch.frozen.items()],
+    )
 
 
 def _owner(added: AddAttempt | AddCommand) -> tuple[int | None, int | None, int]:
@@ -239,7 +243,7 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
 def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWorkflow]) -> None:
     connection.executemany(
         "UPDATE workflow SET status = ?, stopping = ?, run_id = ?, started_at = ?, ended_at = ?,"
-        " archived_at = ?, job_counts = NULL WHERE key = ?",
+        " archived_at = ?, frozen_since = ?, job_counts = NULL WHERE key = ?",
         [
             (
                 w.status.value,
@@ -248,6 +252,7 @@ def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWor
                 w.started_at,
                 w.ended_at,
                 w.at if w.archived else None,
+                w.frozen_since,
                 w.workflow_key,
             )
             for w in workflows

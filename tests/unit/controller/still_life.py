@@ -48,6 +48,8 @@ class IdleExecutor:
 
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None: ...
     def revoke(self, attempt_key: AttemptKey) -> None: ...
+    def freeze(self, attempt_key: AttemptKey) -> None: ...
+    def thaw(self, attempt_key: AttemptKey) -> None: ...
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         self.acknowledged += attempts
 
@@ -77,6 +79,7 @@ class StillLife:
             default_parallel_jobs=2,
             denied_variables=(),
             warden_pid=lambda: None,
+            cgroups=lambda: None,
             stop=lambda mode: None,
             log=structlog.get_logger(),
         )

@@ -58,6 +58,12 @@ class RecordingExecutor:
     def revoke(self, attempt_key: int) -> None:
         self.asked.append(("revoke", attempt_key))
 
+    def freeze(self, attempt_key: int) -> None:
+        self.asked.append(("freeze", attempt_key))
+
+    def thaw(self, attempt_key: int) -> None:
+        self.asked.append(("thaw", attempt_key))
+
     def acknowledge(self, attempts: Iterable[int]) -> None: ...
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from torcd.errors import UserError
 from torcd.model import (
@@ -29,11 +30,13 @@ from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.commands import (
     Action,
     Command,
+    FreezeAttempt,
     Record,
     RevokeAttempt,
     SaveJob,
     StartAttempt,
     StopAttempt,
+    ThawAttempt,
 )
 from torcd.scheduler.invariants import violations
 from torcd.scheduler.memory import Line
@@ -134,8 +137,10 @@ class Play:
         values: Mapping[str, str] | None = None,
         missing: str = "",
         problem: str | None = None,
+        ran_out_of_memory: bool = False,
     ) -> list[Command]:
-        return self.tell(self.exit_event(name, code, values, missing, problem))
+        event = self.exit_event(name, code, values, missing, problem)
+        return self.tell(replace(event, ran_out_of_memory=ran_out_of_memory))
 
     def exit_event(
         self,
@@ -189,6 +194,9 @@ class Play:
 
     def pause(self) -> list[Command]:
         return self.tell(e.PauseRequested(self.workflow.key, self.now))
+
+    def freeze(self) -> list[Command]:
+        return self.tell(e.PauseRequested(self.workflow.key, self.now, freezes=True))
 
     def resume(self) -> list[Command]:
         return self.tell(e.ResumeRequested(self.workflow.key, self.now))
@@ -277,6 +285,14 @@ class Play:
     @property
     def revoked_now(self) -> list[AttemptKey]:
         return [c.attempt_key for c in self.last if isinstance(c, RevokeAttempt)]
+
+    @property
+    def frozen_now(self) -> list[AttemptKey]:
+        return [c.attempt_key for c in self.last if isinstance(c, FreezeAttempt)]
+
+    @property
+    def thawed_now(self) -> list[AttemptKey]:
+        return [c.attempt_key for c in self.last if isinstance(c, ThawAttempt)]
 
     def changes_nothing(self, event: e.Event) -> None:
         picture = snapshot(self.scheduler)

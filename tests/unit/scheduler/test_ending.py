@@ -190,3 +190,21 @@ def test_a_workflow_that_is_over_can_be_forgotten_and_one_that_is_not_cannot():
     play.exits("a")
     play.scheduler.forget(play.workflow.key)
     assert play.workflow.key not in play.scheduler.workflows
+
+
+RAN_OUT = "the kernel killed it, or a process of it, because memory ran out"
+
+
+@pytest.mark.parametrize(
+    ("code", "how"), [(-9, "killed by SIGKILL"), (137, "exited with status 137")]
+)
+def test_one_that_the_kernel_killed_for_want_of_memory_says_so(code, how):
+    play = Play(a=job())
+    play.exits("a", code, ran_out_of_memory=True)
+    assert play.why("a") == ("oom", f"{how}: {RAN_OUT}")
+
+
+def test_one_that_ends_well_though_a_process_of_it_was_killed_has_ended_well():
+    play = Play(a=job())
+    play.exits("a", ran_out_of_memory=True)
+    assert play.status("a") == "completed"

@@ -46,6 +46,7 @@ class Loaded(Play):
             wait_for_inputs=bool(absent),
             started_at=1,
             ended_at=more.pop("ended_at", None),
+            frozen_since=more.pop("frozen_since", None),
             jobs=tuple(replace(AS_SUBMITTED, **saved.get(name, {})) for name in jobs),
             revisions=dict.fromkeys(stored, 1),
             stored_in_run=stored,

@@ -21,6 +21,7 @@ from tests.store_world import (
 )
 from torcd.model import (
     Action,
+    AttemptKey,
     DataKey,
     FailureHandler,
     FailureRule,
@@ -31,12 +32,13 @@ from torcd.model import (
     JobStatus,
     Reason,
     Resources,
+    Timestamp,
     UserData,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
-from torcd.scheduler.commands import CreateWorkflow, RemoveAttempt
+from torcd.scheduler.commands import CreateWorkflow, RemoveAttempt, SaveFrozenTime
 from torcd.scheduler.events import LoadedJob, WorkflowLoaded
 from torcd.store import Store
 
@@ -190,6 +192,22 @@ async def test_a_saved_workflow_comes_back(store: Store) -> None:
     event = await loaded(store)
     assert (event.status, event.stopping, event.run_id) == (WorkflowStatus.PAUSED, True, 2)
     assert (event.started_at, event.ended_at) == (None, None)
+
+
+async def test_a_frozen_workflow_is_frozen_since_then(store: Store) -> None:
+    await commit(store, create())
+    for since in (Timestamp(7000), None):
+        await commit(store, save_workflow(1, WorkflowStatus.PAUSED, frozen_since=since))
+        assert (await loaded(store)).frozen_since == since
+
+
+async def test_an_active_attempt_has_its_frozen_time_again(store: Store) -> None:
+    await commit(store, create(), add_attempt(11, 2), SaveFrozenTime(AttemptKey(11), 5))
+    assert (await first_job(store)).frozen_microseconds == 5
+    await commit(store, SaveFrozenTime(AttemptKey(11), 8))
+    assert (await first_job(store)).frozen_microseconds == 8
+    await commit(store, save_attempt(11))
+    assert (await first_job(store)).frozen_microseconds == 0
 
 
 async def test_an_active_attempt_has_its_gpus_again(store: Store) -> None:

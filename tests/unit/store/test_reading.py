@@ -68,6 +68,7 @@ async def test_workflows_are_listed_oldest_first_with_their_facts(store: Store) 
         started_at=1000,
         ended_at=None,
         archived=False,
+        frozen_since=None,
         jobs=None,
     )
     assert await store.workflow(W) == rows[0]

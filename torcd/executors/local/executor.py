@@ -66,12 +66,15 @@ class LocalExecutor:
         log: Log,
         leave_children: bool = False,
         boot_id: str | None = None,
+        cgroups: str = "",
     ) -> None:
         """`leave_children`: a process that an attempt leaves behind when it ends well is let live.
+        `cgroups`: the directory in which attempts get cgroups of their own; empty: they don't.
         `boot_id`: for tests."""
         self._directory = state_dir.absolute() / "attempts"
         self._log = log
         self._leave_children = leave_children
+        self._cgroups = cgroups
         self._boot_id = boot_id if boot_id is not None else launching.read_boot_id()
         self._state_id = 0
         self._report: Callable[[list[Report]], None] = lambda reports: None
@@ -87,6 +90,7 @@ class LocalExecutor:
         self._stops: dict[AttemptKey, float | None] = {}
         self._children: processes.Children
         self._revoked: set[AttemptKey] = set()
+        self._frozen: set[AttemptKey] = set()
         self._orphans: dict[int, int] = {}
         """Children of ours that are an attempt's leader: pid by attempt key."""
 
@@ -95,6 +99,12 @@ class LocalExecutor:
         """None while there is none."""
         link = self._link
         return link.hello.pid if link is not None and link.hello is not None else None
+
+    @property
+    def cgroups(self) -> str | None:
+        """Where the warden makes cgroups; None: it does not."""
+        link = self._link
+        return link.hello.cgroups if link is not None and link.hello is not None else None
 
     async def run(
         self,
@@ -155,12 +165,22 @@ class LocalExecutor:
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
         if attempt_key in self._orders:
             self._stops[attempt_key] = grace_seconds
+            self._frozen.discard(attempt_key)
         self._send(stop=[(attempt_key, grace_seconds)])
 
     def revoke(self, attempt_key: AttemptKey) -> None:
         if attempt_key in self._orders:
             self._revoked.add(attempt_key)
         self._send(revoke=[attempt_key])
+
+    def freeze(self, attempt_key: AttemptKey) -> None:
+        if attempt_key in self._orders and attempt_key not in self._stops:
+            self._frozen.add(attempt_key)
+            self._send(freeze=[attempt_key])
+
+    def thaw(self, attempt_key: AttemptKey) -> None:
+        self._frozen.discard(attempt_key)
+        self._send(thaw=[attempt_key])
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         keys = list(attempts)
@@ -181,6 +201,7 @@ class LocalExecutor:
                 self._state_id,
                 leave_children=self._leave_children,
                 heir=self._heir,
+                cgroups=self._cgroups,
             )
         self._orphans.clear()
         link = await Link.over(connection, self._receive)
@@ -201,7 +222,9 @@ class LocalExecutor:
         hello = link.hello
         assert hello is not None
         self._heir = hello.pid == self._child
-        self._log.info("warden_ready", pid=hello.pid, started_here=self._heir)
+        self._log.info(
+            "warden_ready", pid=hello.pid, started_here=self._heir, cgroups=hello.cgroups
+        )
         return link
 
     def _warden_of(self, link: Link) -> int:
@@ -229,6 +252,8 @@ class LocalExecutor:
             link.send(messages.line(stop=list(self._stops.items())))
         if self._revoked:
             link.send(messages.line(revoke=list(self._revoked)))
+        if self._frozen:
+            link.send(messages.line(freeze=list(self._frozen)))
         if link.hello is not None and link.hello.version != __version__:
             link.send(messages.line(retire=True))  # an earlier version's; the next one is ours
         self._wait_for_orphans()
@@ -266,6 +291,7 @@ class LocalExecutor:
             self._orders.pop(key, None)
             self._stops.pop(key, None)
             self._revoked.discard(key)
+            self._frozen.discard(key)
             if key in self._orphans and isinstance(report, Exited):
                 reports[i] = self._reap_orphan(report)
         self._report(reports)
@@ -304,8 +330,17 @@ class LocalExecutor:
             return report
         return msgspec.structs.replace(
             report,
-            cpu_seconds=usage.ru_utime + usage.ru_stime,
-            peak_memory_bytes=usage.ru_maxrss * 1024,
+            # Its cgroup knows better.
+            cpu_seconds=(
+                usage.ru_utime + usage.ru_stime
+                if report.cpu_seconds is None
+                else report.cpu_seconds
+            ),
+            peak_memory_bytes=(
+                usage.ru_maxrss * 1024
+                if report.peak_memory_bytes is None
+                else report.peak_memory_bytes
+            ),
         )
 
 

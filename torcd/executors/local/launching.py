@@ -77,12 +77,19 @@ def warden_lives(directory: Path) -> bool:
 
 
 def launch(
-    directory: Path, boot_id: str, state_id: int, *, leave_children: bool, heir: bool
+    directory: Path, boot_id: str, state_id: int, *, leave_children: bool, heir: bool, cgroups: str
 ) -> tuple[int, socket.socket]:
     """Start a warden, in a session of its own; its pid and a connection to it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     log = str(directory / "warden.log")
-    settings = [str(directory), boot_id, str(state_id), str(int(leave_children)), str(int(heir))]
+    settings = [
+        str(directory),
+        boot_id,
+        str(state_id),
+        str(int(leave_children)),
+        str(int(heir)),
+        cgroups,
+    ]
     try:
         pid = os.posix_spawn(
             sys.executable,

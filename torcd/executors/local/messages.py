@@ -27,6 +27,7 @@ class ExitedFact(msgspec.Struct, frozen=True, array_like=True, tag="exited"):
     at: int
     cpu_seconds: float | None
     peak_bytes: int | None
+    oom_kills: int = 0
 
 
 class NotStartedFact(msgspec.Struct, frozen=True, array_like=True, tag="not_started"):
@@ -50,6 +51,8 @@ class Hello(msgspec.Struct, frozen=True):
     protocol: int
     pid: int
     version: str
+    cgroups: str | None = None
+    """Where attempts get cgroups of their own; None: they don't."""
 
 
 class Synced(msgspec.Struct, frozen=True):
@@ -107,8 +110,8 @@ def report_of(fact: Fact) -> Report:
     match fact:
         case StartedFact(pid=pid):
             return Started(key, pid, at)
-        case ExitedFact(code=code, cpu_seconds=cpu, peak_bytes=peak):
-            return Exited(key, code, cpu, peak, at)
+        case ExitedFact(code=code, cpu_seconds=cpu, peak_bytes=peak, oom_kills=oom_kills):
+            return Exited(key, code, cpu, peak, at, oom_kills > 0)
         case NotStartedFact(problem=problem):
             return NotStarted(key, problem, at)
         case LostFact(problem=problem):

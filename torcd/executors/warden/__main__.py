@@ -1,10 +1,11 @@
 """The warden's program. It is started by path, isolated and without site-packages, with
 
-    directory boot_id state_id leave_children heir
+    directory boot_id state_id leave_children heir cgroups
 
-as its arguments (the last two 0 or 1) and its first connection as standard input. It says hello
-on it when it is ready; before that, or when another warden of the directory does not end in time,
-it ends with a line on standard error, which is `warden.log`.
+as its arguments (two of them 0 or 1, the last a directory for cgroups or empty) and its first
+connection as standard input. It says hello on it when it is ready; before that, or when another
+warden of the directory does not end in time, it ends with a line on standard error, which is
+`warden.log`.
 """
 
 import fcntl
@@ -16,6 +17,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))
 
+from torcd.executors.warden.cgroups import Cgroups
 from torcd.executors.warden.journal import UnreadableJournal
 from torcd.executors.warden.subreaper import become_subreaper
 from torcd.executors.warden.warden import Warden
@@ -25,7 +27,7 @@ LOCK_SECONDS = 10
 
 
 def main() -> int:
-    directory, boot_id, state_id, leave_children, heir = sys.argv[1:]
+    directory, boot_id, state_id, leave_children, heir, cgroups = sys.argv[1:]
     os.chdir("/")
     connection = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDWR)
@@ -44,6 +46,7 @@ def main() -> int:
             int(state_id),
             leave_children=leave_children == "1",
             heir=heir == "1",
+            cgroups=_cgroups(cgroups, int(state_id)),
         )
     except UnreadableJournal as error:
         print(error, file=sys.stderr)
@@ -60,6 +63,16 @@ def _close_all_but(kept: int) -> None:
                 os.close(int(name))
             except OSError:  # the one that listed the directory
                 pass
+
+
+def _cgroups(parent: str, state_id: int) -> Cgroups | None:
+    if not parent:
+        return None
+    try:
+        return Cgroups(parent, state_id)
+    except OSError as error:
+        print(f"cannot make cgroups in {parent}, going on without: {error}", file=sys.stderr)
+        return None
 
 
 def _lock(path: str) -> bool:

@@ -16,7 +16,9 @@ import sys
 import time
 
 from torcd.executors.warden import ledger, processes, spawning
+from torcd.executors.warden.cgroups import Cgroups, remove
 from torcd.executors.warden.cleaning import Cleaner
+from torcd.executors.warden.freezing import Freezer
 from torcd.executors.warden.journal import Journal
 from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Lane, Order
 from torcd.executors.warden.orphans import Orphans
@@ -31,11 +33,20 @@ NO_ROOM_TRIES = 240
 
 
 class Attempts:
-    def __init__(self, state_id: int, journal: Journal, cleaner: Cleaner, orphans: Orphans) -> None:
+    def __init__(
+        self,
+        state_id: int,
+        journal: Journal,
+        cleaner: Cleaner,
+        orphans: Orphans,
+        cgroups: Cgroups | None,
+    ) -> None:
         self._state_id = state_id
         self._journal = journal
         self._cleaner = cleaner
         self._orphans = orphans
+        self._freezer = Freezer(cleaner)
+        self._cgroups = cgroups
         self._marked = processes.markers_possible()
         self._known: dict[int, Attempt] = {}
         self._lanes: dict[int, Lane] = {}
@@ -87,6 +98,19 @@ class Attempts:
             self._end(attempt, ledger.not_started(key, None, _now()))
             self._over(attempt)
 
+    def freeze(self, key: int) -> None:
+        """Have it stand still, if it runs and nobody wants it ended."""
+        attempt = self._known.get(key)
+        if attempt is not None and attempt.state == RUNNING and not attempt.stopped:
+            self._journal.insist(ledger.frozen([key]))  # first: a successor must know whom to thaw
+            self._freezer.change(attempt, frozen=True)
+
+    def thaw(self, key: int) -> None:
+        attempt = self._known.get(key)
+        if attempt is not None and attempt.frozen:
+            self._freezer.change(attempt, frozen=False)
+            self._journal.later(ledger.thawed([key]))
+
     def acknowledge(self, keys: list[int]) -> None:
         """The daemon has their ends on disk."""
         forgotten = [k for k in keys if k in self._known and self._known[k].state == OVER]
@@ -125,6 +149,11 @@ class Attempts:
 
     # What is known of us
 
+    @property
+    def in_cgroups(self) -> set[str]:
+        """The paths of those that are somebody's."""
+        return {attempt.cgroup for attempt in self._known.values() if attempt.cgroup}
+
     def all_reports(self) -> list[str]:
         """All there is to say of all of them."""
         return [line for attempt in self._known.values() for line in _told(attempt)]
@@ -148,7 +177,8 @@ class Attempts:
         """When `settle` is to be called though nothing has happened; monotonic seconds."""
         if self._free and self._room_at is None:
             return 0.0
-        due = [t for t in (self._cleaner.due, self._room_at) if t is not None]
+        times = (self._cleaner.due, self._freezer.due, self._room_at)
+        due = [t for t in times if t is not None]
         return min(due) if due else None
 
     # What happens
@@ -180,6 +210,7 @@ class Attempts:
 
     def settle(self) -> None:
         """What is to be done after anything has happened."""
+        self._freezer.settle(self._leaders)
         for attempt in self._cleaner.clean(self._leaders):
             self._over(attempt)
         self._fill()
@@ -201,6 +232,9 @@ class Attempts:
         facts = [ledger.claimed(claims)] if claims else []
         for attempt in self._known.values():
             facts += [line for line in (attempt.line, attempt.final) if line]
+        frozen = [a.key for a in claims if a.frozen]
+        if frozen:
+            facts.append(ledger.frozen(frozen))
         return facts
 
     def _lane(self, lane_key: int) -> Lane:
@@ -243,12 +277,18 @@ class Attempts:
             processes.wear_marker(processes.marker(self._state_id, key))
         self._elsewhere = True
         environment = {**order.base, **order.env} if order.env else order.base
+        if self._cgroups is not None:
+            attempt.cgroup = self._cgroups.enter(key)
         try:
             pid = spawning.spawn(order.argv, environment, order.cwd, order.stdout, order.stderr)
-        except spawning.CannotStart as error:
+        except (spawning.CannotStart, spawning.NoRoom) as error:
+            self._leave_cgroup(attempt, for_good=True)
+            if isinstance(error, spawning.NoRoom):
+                raise
             self._end(attempt, ledger.not_started(key, str(error), _now()))
             self._over(attempt)
             return
+        self._leave_cgroup(attempt)
         attempt.order = None
         attempt.state = RUNNING
         attempt.pid = pid
@@ -259,6 +299,14 @@ class Attempts:
         self._leaders[pid] = attempt
         self._journal.later(attempt.line)
         self.reports.append(attempt.line)
+
+    def _leave_cgroup(self, attempt: Attempt, *, for_good: bool = False) -> None:
+        """Back to our own, now that it is spawned; `for_good`: it was not."""
+        if self._cgroups is not None and attempt.cgroup:
+            self._cgroups.leave()
+            if for_good:
+                remove(attempt.cgroup)
+                attempt.cgroup = ""
 
     def _no_room(self, batch: list[Attempt], problem: str) -> None:
         """Try them again later, before those behind them; in the end say why it can't be done."""
@@ -283,6 +331,10 @@ class Attempts:
 
     def _over(self, attempt: Attempt) -> None:
         """Nothing of it is left: its place is free, and the daemon may know."""
+        if attempt.usage is not None:
+            attempt.final = ledger.with_usage(attempt.final, *attempt.usage)
+            self._journal.later(attempt.final)
+            attempt.usage = None
         attempt.state = OVER
         if attempt.lane is not None:
             attempt.lane.running -= 1

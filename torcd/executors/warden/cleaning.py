@@ -7,7 +7,11 @@ stray is its own; each stray's end is a SIGCHLD, upon which we look again, and n
 Orphans. The descendants of another warden's attempts fall to others. They are found by marker among
 all processes, again and again at short intervals until none is left.
 
-A process that this user may not signal (a job ran something setuid) is let go.
+An attempt that has a cgroup is over when that is empty, too. All that is in it gets SIGKILL from
+the kernel at once; then we look for what has moved itself out, as if there were none.
+
+A process that this user may not signal (a job ran something setuid) is let go, unless it is in the
+attempt's cgroup.
 
 A stray whose marker names none of our attempts is attributed by its session; if that leads nowhere
 either (it was started by a torcd that runs inside a job, or changed its limits), it is let live
@@ -18,7 +22,7 @@ import os
 import signal
 import time
 
-from torcd.executors.warden import processes
+from torcd.executors.warden import cgroups, processes
 from torcd.executors.warden.ledger import ENDING, RUNNING, Attempt
 from torcd.executors.warden.processes import Process
 
@@ -99,11 +103,15 @@ class Cleaner:
             self.condemn(attempt)
         doomed, held = self._strays(leaders)
         left = self._kill(doomed, leaders) if doomed or self._condemned else set()
-        over = [attempt for key, attempt in self._ending.items() if key not in held]
+        over = [
+            attempt
+            for key, attempt in self._ending.items()
+            if key not in held and self._is_vacated(attempt, now)
+        ]
         for attempt in list(self._condemned.values()):
             if not attempt.orphan or attempt.state == RUNNING:
                 del self._condemned[attempt.key]  # the end of its leader brings us back
-            elif attempt.key not in left:
+            elif attempt.key not in left and self._is_vacated(attempt, now):
                 over.append(attempt)
             else:
                 self.due = now + LOOK_AGAIN_SECONDS
@@ -114,6 +122,21 @@ class Cleaner:
         deadlines = [a.deadline for a in self._graces.values() if a.deadline is not None]
         self.due = min([*deadlines, self.due] if self.due is not None else deadlines, default=None)
         return over
+
+    def _is_vacated(self, attempt: Attempt, now: float) -> bool:
+        """Whether nobody is in its cgroup, if it has one; then its figures are taken, and it is
+        gone. Otherwise see to it."""
+        if not attempt.cgroup:
+            return True
+        usage = cgroups.usage(attempt.cgroup)
+        is_left_alone = self.leave_children and not attempt.stopped
+        if cgroups.remove(attempt.cgroup) or is_left_alone:
+            attempt.usage, attempt.cgroup = usage, ""
+            return True
+        if attempt.deadline is None:
+            cgroups.kill(attempt.cgroup)
+            self.due = now + LOOK_AGAIN_SECONDS
+        return False
 
     def _strays(self, leaders: dict[int, Attempt]) -> tuple[set[int], set[int]]:
         """The strays that must die, and the ended attempts that are held up by strays."""
@@ -161,7 +184,7 @@ class Cleaner:
     def _ask_to_end(self, leaders: dict[int, Attempt]) -> None:
         stopping, self._stopping = self._stopping, []
         all_processes = processes.all_processes()
-        members = self._members(stopping, all_processes, leaders)
+        members = self.members(stopping, all_processes, leaders)
         # The oldest first: a shell must have its signal before its children's ends let it go on.
         pids = sorted(
             set().union(*members.values()), key=lambda pid: (all_processes[pid].born, pid)
@@ -169,6 +192,10 @@ class Cleaner:
         for pid in pids:
             for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped one must wake to end
                 processes.send_signal(all_processes[pid], number)
+        for attempt in stopping:
+            if attempt.frozen and attempt.cgroup:
+                cgroups.freeze(attempt.cgroup, False)
+            attempt.frozen = False
 
     def _kill(self, doomed: set[int], leaders: dict[int, Attempt]) -> set[int]:
         """Kill until a look finds nothing new; the keys of condemned attempts that were still seen
@@ -178,11 +205,14 @@ class Cleaner:
             for attempt in self._condemned.values()
             if attempt.state == RUNNING or attempt.stopped or not self.leave_children
         ]
+        for attempt in condemned:
+            if attempt.cgroup:
+                cgroups.kill(attempt.cgroup)
         seen: set[tuple[int, int]] = set()
         members: dict[int, set[int]] = {}
         for _ in range(PASSES):
             all_processes = processes.all_processes()
-            members = self._members(condemned, all_processes, leaders)
+            members = self.members(condemned, all_processes, leaders)
             targets = processes.with_descendants(doomed & all_processes.keys(), all_processes)
             targets.update(*members.values())
             fresh = [
@@ -201,7 +231,7 @@ class Cleaner:
                     self._untouchable.add(identity)
         return {key for key, pids in members.items() if pids}
 
-    def _members(
+    def members(
         self,
         attempts: list[Attempt],
         all_processes: dict[int, Process],
@@ -217,6 +247,10 @@ class Cleaner:
         for pid, low in self._owners.items():
             if low in roots and pid in all_processes:
                 roots[low].add(pid)
+        for attempt in attempts:
+            if attempt.cgroup:
+                inside = cgroups.pids(attempt.cgroup) & all_processes.keys()
+                roots[processes.low_bits(attempt.key)] |= inside
         none = self.strangers | {os.getpid()}
         members = {}
         for attempt in attempts:

@@ -13,8 +13,9 @@ A claim without a process is either one that was never started, or one that was 
 was reaped by somebody else. Who can exclude the second (the daemon was the heir of all orphans)
 may start it; for everybody else it is lost. `replay` leaves that to its caller.
 
-Format: the first line is an object, `{"journal": 1, "boot": …, "state": …, "warden": pid}`, the
-others are arrays (see `ledger`). A torn last line is one that was never written.
+Format: the first line is an object, `{"journal": 1, "boot": …, "state": …, "warden": pid,
+"cgroups": directory}`, the others are arrays (see `ledger`). A torn last line is one that was never
+written.
 """
 
 import json
@@ -33,12 +34,13 @@ class UnreadableJournal(Exception):
 class Entry:
     """What a journal tells of one attempt."""
 
-    __slots__ = ("born", "final", "lane", "pid", "started")
+    __slots__ = ("born", "final", "frozen", "lane", "pid", "started")
 
     def __init__(self, lane: int | None) -> None:
         self.lane = lane
         self.pid = 0
         self.born: int | None = None
+        self.frozen = False
         self.started = ""
         self.final = ""
 
@@ -50,6 +52,8 @@ class Past:
         self.boot_id = ""
         self.state_id = 0
         self.warden_pid = 0
+        self.cgroups = ""
+        """Where attempts got theirs; empty: nowhere."""
         self.entries: dict[int, Entry] = {}
 
 
@@ -70,6 +74,7 @@ def replay(text: str, boot_id: str = "") -> Past:
                     )
                 past.boot_id, past.state_id = fact["boot"], fact["state"]
                 past.warden_pid = fact["warden"]
+                past.cgroups = fact.get("cgroups", "")
             else:
                 _apply(past.entries, fact, line)
         except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -92,6 +97,10 @@ def _apply(entries: dict[int, Entry], fact: list[object], line: str) -> None:
             entry.pid = pid
             entry.born = born if isinstance(born, int) else None
             entry.started = line
+        case ["frozen" | "thawed" as word, list(keys)]:
+            for key in keys:
+                if key in entries:
+                    entries[key].frozen = word == "frozen"
         case ["exited" | "not_started" | "lost", int(key), *_]:
             entries.setdefault(key, Entry(None)).final = line
         case _:
@@ -101,12 +110,18 @@ def _apply(entries: dict[int, Entry], fact: list[object], line: str) -> None:
 class Journal:
     """The file. Only the holder of the warden's lock writes it."""
 
-    def __init__(self, directory: str, boot_id: str, state_id: int) -> None:
+    def __init__(self, directory: str, boot_id: str, state_id: int, cgroups: str = "") -> None:
         self._directory = directory
         self._path = f"{directory}/warden.journal"
         self._boot_id = boot_id
         self._header = json.dumps(
-            {"journal": FORMAT, "boot": boot_id, "state": state_id, "warden": os.getpid()}
+            {
+                "journal": FORMAT,
+                "boot": boot_id,
+                "state": state_id,
+                "warden": os.getpid(),
+                "cgroups": cgroups,
+            }
         )
         self._fd = -1
         self._size = 0

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         start: list[OrderMessage]
         stop: list[tuple[int, float | None]]
         revoke: list[int]
+        freeze: list[int]
+        thaw: list[int]
         settled: list[tuple[int, int]]
         """Keys and return codes of orphans that are the daemon's children."""
         acknowledge: list[int]
@@ -69,8 +71,10 @@ class Order:
 class Attempt:
     __slots__ = (
         "born",
+        "cgroup",
         "deadline",
         "final",
+        "frozen",
         "key",
         "lane",
         "line",
@@ -80,6 +84,7 @@ class Attempt:
         "pidfd",
         "state",
         "stopped",
+        "usage",
     )
 
     def __init__(self, key: int, lane: "Lane | None", order: "Order | None") -> None:
@@ -94,12 +99,18 @@ class Attempt:
         """Of its leader; 0 before there is one."""
         self.born: int | None = None
         """The leader's start time, where it is needed to tell it from another of the same pid."""
+        self.cgroup = ""
+        """The path of its own; empty: it has none."""
+        self.frozen = False
+        """It stands still, or is about to."""
         self.pidfd = -1
         """An orphan's."""
         self.deadline: float | None = None
         """When what is left of it gets SIGKILL, in monotonic seconds; it got SIGTERM."""
         self.stopped = False
         """Somebody wants it ended."""
+        self.usage: tuple[float | None, int | None, int] | None = None
+        """What its cgroup had to tell when it was removed (see `cgroups.usage`)."""
         self.line = ""
         """The line that says it was started."""
         self.final = ""
@@ -147,6 +158,16 @@ def exited(key: int, code: int, at: int, cpu: float | None = None, peak: int | N
     return '["exited",%d,%d,%d,%.6f,%d]' % (key, code, at, cpu, peak)
 
 
+def with_usage(final: str, cpu: float | None, peak: int | None, oom_kills: int) -> str:
+    """An `exited` with better figures, where they are known; other lines as they are."""
+    word, *facts = json.loads(final)
+    if word != "exited":
+        return final
+    key, code, at, known_cpu, known_peak = facts[:5]
+    cpu = known_cpu if cpu is None else round(cpu, 6)
+    return json.dumps([word, key, code, at, cpu, peak or known_peak, oom_kills])
+
+
 def not_started(key: int, problem: str | None, at: int) -> str:
     return json.dumps(["not_started", key, at, problem and _text(problem)])
 
@@ -163,6 +184,15 @@ def _text(problem: str) -> str:
 def claimed(attempts: list[Attempt]) -> str:
     """From here on they are this warden's, and nobody else will ever start them."""
     return json.dumps(["claimed", [[a.key, a.lane.key if a.lane else None] for a in attempts]])
+
+
+def frozen(keys: list[int]) -> str:
+    """They stand still until it is said that they thawed."""
+    return json.dumps(["frozen", keys])
+
+
+def thawed(keys: list[int]) -> str:
+    return json.dumps(["thawed", keys])
 
 
 def returned(keys: list[int]) -> str:

@@ -3,7 +3,7 @@
 import os
 import time
 
-from torcd.executors.warden import ledger, processes
+from torcd.executors.warden import cgroups, ledger, processes
 from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.journal import Entry, Past
@@ -22,11 +22,14 @@ def take_over(
         return
     cleaner.strangers = {past.warden_pid}
     marked = processes.markers_possible()
+    in_cgroups = cgroups.of_attempts(past.cgroups) if past.cgroups else {}
     by_marker = cleaner.leaders_by_key() if past.entries else {}
     for key, entry in past.entries.items():
         attempt = Attempt(key, None, None)
         attempt.state, attempt.orphan = ENDING, True
         attempt.line, attempt.final = entry.started, entry.final
+        attempt.cgroup = in_cgroups.get(key, "")
+        attempt.frozen = entry.frozen
         if not entry.final:
             pid = _leader(key, entry, by_marker, state_id if marked else None)
             if not (pid and _adopt(attempt, pid, marked)):
@@ -35,6 +38,15 @@ def take_over(
                 problem = "it ended while neither the daemon nor its warden was there"
                 attempt.final = ledger.lost(key, problem, _now())
         attempts.inherit(attempt, entry.lane)
+
+
+def clear_cgroups(directories: set[str], attempts: Attempts, leave_children: bool) -> None:
+    """Remove those of attempts that nobody knows any more, with what has outlived them."""
+    in_use = attempts.in_cgroups
+    for directory in filter(None, directories):
+        for path in cgroups.of_attempts(directory).values():
+            if path not in in_use and not cgroups.remove(path) and not leave_children:
+                cgroups.kill(path)  # the next warden removes it
 
 
 def _of_another_boot(key: int, entry: Entry) -> Attempt:

@@ -17,12 +17,13 @@ import time
 from torcd import __version__
 from torcd.executors.warden import processes
 from torcd.executors.warden.attempts import Attempts
+from torcd.executors.warden.cgroups import Cgroups
 from torcd.executors.warden.channel import PROTOCOL, Channel
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.journal import Journal
 from torcd.executors.warden.ledger import Order
 from torcd.executors.warden.orphans import Orphans
-from torcd.executors.warden.succession import take_over
+from torcd.executors.warden.succession import clear_cgroups, take_over
 
 TYPE_CHECKING = False  # as in typing, whose import would cost memory
 if TYPE_CHECKING:
@@ -38,7 +39,14 @@ share a commit. It is well below what jobs are handed over ahead for, so no plac
 
 class Warden:
     def __init__(
-        self, directory: str, boot_id: str, state_id: int, *, leave_children: bool, heir: bool
+        self,
+        directory: str,
+        boot_id: str,
+        state_id: int,
+        *,
+        leave_children: bool,
+        heir: bool,
+        cgroups: Cgroups | None,
     ) -> None:
         """Takes over from the last one; the caller has the directory's lock."""
         self._poller = select.epoll()
@@ -46,10 +54,13 @@ class Warden:
         self._poller.register(self._wakeup, select.EPOLLIN)
         self._orphans = Orphans(self._poller)
         self._cleaner = Cleaner(state_id, processes.markers_possible(), leave_children)
-        journal = Journal(directory, boot_id, state_id)
+        self._place = cgroups
+        self._cgroups = cgroups.directory if cgroups is not None else ""
+        journal = Journal(directory, boot_id, state_id, self._cgroups)
         past = journal.read()
-        self._attempts = Attempts(state_id, journal, self._cleaner, self._orphans)
+        self._attempts = Attempts(state_id, journal, self._cleaner, self._orphans, cgroups)
         take_over(past, self._attempts, self._cleaner, boot_id, state_id, heir)
+        clear_cgroups({past.cgroups, self._cgroups}, self._attempts, leave_children)
         journal.rewrite(self._attempts.facts())
         self._environments: dict[str, dict[str, str]] = {}
         self._retiring = False
@@ -70,6 +81,8 @@ class Warden:
             self._tell()
         self._attempts.rewrite_journal()
         self._channel.close()
+        if self._place is not None:
+            self._place.close()
 
     def _timeout(self) -> float | None:
         """Seconds until something is due that no event tells; None: nothing is."""
@@ -105,7 +118,12 @@ class Warden:
         """Tell a new daemon who we are and all we know."""
         self._environments.clear()  # it gives what it needs
         self._attempts.reports.clear()
-        hello = {"protocol": PROTOCOL, "pid": os.getpid(), "version": __version__}
+        hello = {
+            "protocol": PROTOCOL,
+            "pid": os.getpid(),
+            "version": __version__,
+            "cgroups": self._cgroups or None,
+        }
         self._channel.send(json.dumps({"hello": hello}))
         reports = self._attempts.all_reports()
         for i in range(0, len(reports), SYNC_BATCH):
@@ -154,6 +172,10 @@ class Warden:
             self._attempts.stop(key, grace_seconds)
         for key in message.get("revoke", ()):
             self._attempts.revoke(key)
+        for key in message.get("freeze", ()):
+            self._attempts.freeze(key)
+        for key in message.get("thaw", ()):
+            self._attempts.thaw(key)
         for key, code in message.get("settled", ()):
             self._attempts.orphan_ended(key, code)
         if "acknowledge" in message:

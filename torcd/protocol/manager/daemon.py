@@ -27,6 +27,8 @@ class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
     workflows: int
     jobs: int
+    cgroups: str | None = None
+    """Where jobs get cgroups of their own; null: they don't."""
 
 
 class Stop(Request[Nothing], frozen=True, kw_only=True, forbid_unknown_fields=True):

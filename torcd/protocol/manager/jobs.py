@@ -65,8 +65,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. `cpu_seconds` counts all processes that were waited for, `peak_memory_bytes` the
-    largest one, and never less than some 15 MB, which the kernel counts from before it began."""
+    """One attempt. With a cgroup of its own `cpu_seconds` counts all its processes; otherwise those
+    that were waited for. `peak_memory_bytes` is the most that all of them took at a time, if the
+    cgroup has the memory controller; otherwise that of the largest one, and never less than some
+    15 MB, which the kernel counts from before it began."""
 
     job_key: str
     job_name: str

@@ -47,6 +47,8 @@ class WorkflowInfo(msgspec.Struct, frozen=True, kw_only=True):
     max_parallel_jobs: int
     stopping: bool
     """It was canceled, and some of its jobs are still on their way out."""
+    frozen: bool = False
+    """It is paused, and what had started stands still, too."""
     submitted_at: str
     started_at: str | None
     ended_at: str | None
@@ -93,13 +95,15 @@ class Cancel(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Pause(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Start no more of its jobs. What runs, runs on."""
+    """Start no more of its jobs. What runs, runs on; with `stop` it is frozen, all its processes,
+    until `Resume`. The time does not count for runtime limits."""
 
     workflow_key: str | None = None
+    stop: bool | None = None
 
 
 class Resume(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Start its jobs again."""
+    """Start its jobs again, and let what is frozen go on."""
 
     workflow_key: str | None = None
 

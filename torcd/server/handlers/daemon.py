@@ -19,6 +19,7 @@ async def get_status(context: Context, parameters: m.GetStatus, call: Call) -> m
         started_at=rfc3339(context.started_at),
         workflows=sum(1 for node in nodes if not node.is_over),
         jobs=sum(node.in_flight for node in nodes),
+        cgroups=context.cgroups(),
     )
 
 

@@ -58,6 +58,8 @@ def _explain(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> tuple[st
             return f"it is on its way out: {state.stop.message}", None
         case Pending():
             return "it was chosen and is about to start", None
+        case Running() if node.frozen_since is not None:
+            return "it is frozen: its workflow is paused, with --stop", "torcctl resume"
         case Running():
             return "it is running", None
         case Disabled():

@@ -70,9 +70,11 @@ def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
     counts = row.jobs or {}
     status, stopping, ended_at = row.status, row.stopping, row.ended_at
     archived = row.archived
+    frozen_since = row.frozen_since
     if node is not None:
         counts, archived = node.counts, node.archived
         status, stopping, ended_at = node.status, node.stopping, node.ended_at
+        frozen_since = node.frozen_since
     return m.WorkflowInfo(
         key=str(row.key),
         name=row.name,
@@ -84,6 +86,7 @@ def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
         directory=row.directory,
         max_parallel_jobs=row.max_parallel_jobs,
         stopping=stopping,
+        frozen=frozen_since is not None,
         submitted_at=rfc3339(row.submitted_at),
         started_at=maybe_rfc3339(row.started_at),
         ended_at=maybe_rfc3339(ended_at),
