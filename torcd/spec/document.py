@@ -122,7 +122,7 @@ def _decode_text(text: bytes) -> str:
 
 def _trusted(found: list[Finding], untrusted: set[Path]) -> list[Finding]:
     """Findings that do not come from the stand-in for something already told."""
-    sections = {path[0] for path in untrusted if len(path) <= 2 or path[2:] == ("name",)}
+    sections = {p[0] for p in untrusted if p and (len(p) <= 2 or p[2:] == ("name",))}
     return [
         finding
         for finding in found

@@ -65,3 +65,9 @@ def test_a_spec_that_is_wrong_throughout_is_told_of_in_part() -> None:
     assert isinstance(problems, list)
     assert len(problems) == 1000
     assert refused.value.facts["more"] == 500
+
+
+@pytest.mark.parametrize("text", [b"null", b"3", b"[]", b'"x"'])
+def test_what_is_no_mapping_is_no_spec(text: bytes) -> None:
+    with pytest.raises(InvalidSpec, match="^expected a mapping, found"):
+        spec.decode(text)
