@@ -16,6 +16,7 @@ def workflow_text(w: m.WorkflowInfo) -> str:
             ("status", f"{w.status.value}, stopping" if w.stopping else w.status.value),
             ("jobs", counts(w)),
             ("actions", ", ".join(f"{n} {status}" for status, n in (w.actions or {}).items())),
+            ("held up", w.held_up),
             ("run", w.run_id),
             ("at once", w.max_parallel_jobs),
             ("directory", w.directory),
@@ -49,5 +50,6 @@ def daemon_text(d: m.DaemonStatus) -> str:
             ("started", moment(d.started_at)),
             ("workflows", d.workflows),
             ("jobs", d.jobs),
+            ("held up", d.held_up),
         ]
     )
