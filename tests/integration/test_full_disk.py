@@ -265,15 +265,18 @@ def test_a_full_disk_of_attempts_or_logs_holds_jobs_back(
         assert daemon.torcctl("-k", key, "logs", "j2").stdout == "j2\n"
 
 
-def test_a_daemon_does_not_start_on_a_full_disk_and_says_so(stopped: Daemon, mount: Mount) -> None:
+def test_a_daemon_stops_on_a_full_disk_and_the_next_says_why_it_cannot_start(
+    stopped: Daemon, mount: Mount
+) -> None:
     daemon = stopped
     disk = mount(daemon.state_dir, DISK_BYTES)
     daemon.start()
-    key = daemon.submit({"jobs": [{"name": "j", "command": "true"}]})
+    key = daemon.submit({"jobs": [{"name": "j", "command": "true"}], "user_data": [{"name": "v"}]})
     with daemon.client() as client:
         until(client, key, lambda info: info.ended_at is not None)
+        stored = fill(disk, client, key)
     assert daemon.stop() == 0
-    disk.fill()
+    disk.fill()  # what was given back when it stopped
     before = (daemon.state_dir / "torcd.db").read_bytes()
     done = daemon.torcctl("daemon", "start")
     assert done.returncode == 1
@@ -284,3 +287,5 @@ def test_a_daemon_does_not_start_on_a_full_disk_and_says_so(stopped: Daemon, mou
     disk.make_room()
     daemon.start()
     assert daemon.jobs(key)["j"].status is JobStatus.COMPLETED
+    with daemon.client() as client:
+        assert len(client.history("v", workflow_key=key)) == stored
