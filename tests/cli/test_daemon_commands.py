@@ -77,6 +77,7 @@ def test_start_status_stop(user: User) -> None:
         "started_at",
         "workflows",
         "jobs",
+        "held_up",
     }
     assert os.getsid(status["pid"]) == status["pid"]
     assert Path(f"/proc/{status['pid']}/cwd").resolve() == Path("/")
