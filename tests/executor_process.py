@@ -72,6 +72,8 @@ def _send(connection: socket.socket, line: bytes) -> None:
 class RemoteExecutor:
     """An `Executor` whose daemon can be killed."""
 
+    held_up: str | None = None
+
     def __init__(
         self,
         directory: Path,
@@ -173,6 +175,8 @@ class _Teller:
             self.tell(Told(warden_pid=pid))
 
     def warning(self, event: str, **facts: object) -> None: ...
+
+    def error(self, event: str, **facts: object) -> None: ...
 
     def tell(self, told: Told) -> None:
         _send(self._connection, msgspec.json.encode(told))

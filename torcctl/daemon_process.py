@@ -23,7 +23,7 @@ import msgspec
 
 from torcctl.follow import deadline
 from torcctl.render.text import clean_lines
-from torcd import locations
+from torcd import disk, locations
 from torcd.errors import TimedOut, TorcError
 
 START_SECONDS = 10.0
@@ -129,7 +129,11 @@ def _start(path: str, log: Path, until: float) -> Started:
         what = f"torcd was killed by signal {-code}"
     else:
         what = f"torcd ended with exit code {code}"
-    raise CannotStart(f"{what}; {log} says:\n{said}", log=str(log))
+    problem = f"{what}; {log} says:\n{said}"
+    if not disk.has_room(str(log.parent), _LOG_TAIL_BYTES):
+        # Then the log may not say so.
+        problem = f"{disk.no_space(str(log), 'the log').message}\n{problem}"
+    raise CannotStart(problem, log=str(log))
 
 
 _left_behind: list[subprocess.Popen[bytes]] = []

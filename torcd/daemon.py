@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from torcd.executors.local import LocalExecutor
 from torcd.executors.local.delegation import place
 from torcd.executors.local.launching import read_boot_id
 from torcd.feed import Feed
+from torcd.model import WorkflowKey
 from torcd.notify import notify
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
@@ -151,16 +152,27 @@ async def _end_jobs(controller: Controller, mode: StopMode) -> None:
     scheduler = controller.scheduler
     await controller.request(e.DrainRequested(controller.now()))
     if mode == "terminate":
-        for node in list(scheduler.workflows.values()):
-            with suppress(errors.UserError):  # it may be over by now
-                await controller.request(
-                    e.CancelRequested(workflow_key=node.key, jobs=None, at=controller.now())
-                )
+        for key in list(scheduler.workflows):
+            await _cancel(controller, key)
     with controller.feed.subscribe() as subscription:
         while any(
             node.is_at_work and node.frozen_since is None for node in scheduler.workflows.values()
         ):
             await subscription.next_batch()
+
+
+async def _cancel(controller: Controller, key: WorkflowKey) -> None:
+    while True:
+        try:
+            await controller.request(
+                e.CancelRequested(workflow_key=key, jobs=None, at=controller.now())
+            )
+        except errors.NoSpace:
+            await controller.moving()
+            continue
+        except errors.UserError:  # it may be over by now
+            pass
+        return
 
 
 def _settings(config: Config) -> Settings:

@@ -135,6 +135,13 @@ class Lagged(UserError):
     code = "io.torcd.Manager.Lagged"
 
 
+class NoSpace(UserError):
+    """A disk is full: there is no room to write down what was asked for, so it was not done. It may
+    be asked again when there is room. Facts: path, mount_point, free_bytes."""
+
+    code = "io.torcd.Manager.NoSpace"
+
+
 class ShuttingDown(UserError):
     """The daemon is on its way out; ask the next one."""
 

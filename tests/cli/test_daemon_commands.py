@@ -78,6 +78,7 @@ def test_start_status_stop(user: User) -> None:
         "workflows",
         "jobs",
         "cgroups",
+        "held_up",
     }
     assert os.getsid(status["pid"]) == status["pid"]
     assert Path(f"/proc/{status['pid']}/cwd").resolve() == Path("/")

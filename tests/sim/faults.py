@@ -131,6 +131,14 @@ class StartRacesRevoke(Fault):
         return True
 
 
+class DiskIsFull(Fault):
+    """From now on no commit succeeds, until somebody makes room."""
+
+    def strike(self, world: World, pick: Pick) -> bool:
+        was_full, world.disk_is_full = world.disk_is_full, True
+        return not was_full
+
+
 class ClockIsPutBack(Fault):
     def strike(self, world: World, pick: Pick) -> bool:
         world.now = Timestamp(max(0, world.now - 3_600_000_000))
@@ -147,6 +155,7 @@ FAULTS: tuple[Fault, ...] = (
     ReportIsRepeated(),
     ReportsAreReordered(),
     ReportAboutAStranger(),
+    DiskIsFull(),
     ClockIsPutBack(),
     *RACES,
 )

@@ -40,6 +40,7 @@ STEPS_OF_THE_WORLD = (
     "end",
     "kill",
     "time_passes",
+    "room_is_made",
 )
 
 

@@ -4,10 +4,13 @@ import random
 
 import pytest
 
-from .faults import DaemonDies, ExecutorDies, Fault, PowerFails
+from .faults import DaemonDies, DiskIsFull, ExecutorDies, Fault, PowerFails
 from .people import CancelWorkflow, Pause, Wish
 from .workflows import random_plan
 from .world import World
+
+STEPS_ON_A_FULL_DISK = 30
+"""Then it stands still, what ran has ended, and jobs that store are refused again and again."""
 
 
 def first(n: int) -> int:
@@ -39,6 +42,8 @@ def history(seed: int, wish: Wish | None, wish_at: int, fault: Fault, fault_at: 
         if at == fault_at:
             fault.strike(world, first)
             struck = True
+            for _ in range(STEPS_ON_A_FULL_DISK if world.disk_is_full else 0):
+                any(step(first) for step in steps)
             break
         at += 1
     world.calm_down()
@@ -46,7 +51,9 @@ def history(seed: int, wish: Wish | None, wish_at: int, fault: Fault, fault_at: 
     return struck
 
 
-@pytest.mark.parametrize("fault", [DaemonDies(), ExecutorDies(), PowerFails()], ids=repr)
+@pytest.mark.parametrize(
+    "fault", [DaemonDies(), ExecutorDies(), PowerFails(), DiskIsFull()], ids=repr
+)
 @pytest.mark.parametrize("wish", [None, Pause(), CancelWorkflow()], ids=repr)
 @pytest.mark.parametrize("seed", [9, 29, 30, 34, 62, 112])
 def test_it_may_break_between_any_two_steps(seed: int, wish: Wish | None, fault: Fault) -> None:

@@ -3,6 +3,7 @@
 The daemon of this world goes its four steps one by one: decide an event, commit what was decided,
 act on it, answer who asked. Between any two of them anything else may happen, and the daemon may
 die: then what was not committed has never been, and what was not carried out is not carried out.
+The disk may be full: then a commit is refused, and all stands still until there is room.
 
 The log has every event that was committed, with the commands that came of it: what the reference
 model judges the end by.
@@ -40,6 +41,7 @@ from torcd.scheduler.commands import (
     WatchFile,
 )
 from torcd.scheduler.invariants import violations
+from torcd.scheduler.standstill import Standstill
 
 from . import naive, watching
 from .executor import Acknowledge, Attempt, Executor, Life, Order, Outcome, Owner
@@ -97,6 +99,10 @@ class World:
         self.answered: list[SaveValue] = []
         self.timer: Timestamp | None = None
         """When the daemon is to be woken."""
+        self.disk_is_full = False
+        self._is_draining = False
+        self.standstill: Standstill | None = None
+        """What the daemon knows while it stands still."""
 
     def tick(self) -> Timestamp:
         self.now = Timestamp(self.now + 1_000)
@@ -111,14 +117,21 @@ class World:
             return False
         n = pick(waiting)
         if n < len(self.requests):
-            self.handle(self.requests.pop(n))
+            event = self.requests.pop(n)
         else:
-            self.handle(self.executor.reports.pop(n - len(self.requests)))
+            event = self.executor.reports.pop(n - len(self.requests))
+        if self.standstill is None:
+            self.handle(event)
+        else:
+            self._note(event)
         return True
 
     def commit(self, pick: Pick) -> bool:
         if not self.decided:
             return False
+        if self.disk_is_full:
+            self._stand_still()
+            return True
         for event, commands in self.decided:
             self.store.commit(commands)
             self.log.append((event, commands))
@@ -182,6 +195,7 @@ class World:
         if not self.decided and not self.scheduler.is_draining:
             before = watching.picture(self.scheduler, self.absent)
         self.scheduler = None
+        self.standstill = None
         self.view = self.store.copy()
         self.requests, self.decided, self.executor.reports = [], [], []
         self.watched, self.asking, self.last_told = set(), set(), {}
@@ -192,6 +206,70 @@ class World:
         if before is not None:
             watching.check_that_loading_is_resuming(self, before)
         return True
+
+    def room_is_made(self, pick: Pick) -> bool:
+        """The disk has room again, and if it was found full, everything goes on."""
+        if not self.disk_is_full or pick(12):
+            return False
+        self.disk_is_full = False
+        standstill, self.standstill = self.standstill, None
+        if standstill is not None:
+            assert self.scheduler is not None
+            self._start_over(is_draining=self._is_draining)
+            for event in self._what_is_known(standstill):
+                self.handle(event)
+            self.commit(pick)
+            for end in standstill.end():
+                attempt = self.executor.attempts.get(end.attempt_key)
+                known = None if attempt is None else attempt.final
+                # What it left behind is looked at again.
+                self.executor.reports.append(end if known is None else known)
+        return True
+
+    def _stand_still(self) -> None:
+        """What was decided is forgotten, but not what is true."""
+        assert self.scheduler is not None
+        if self.standstill is None:
+            self.standstill = Standstill()
+        undone, self.decided = self.decided, []
+        self._is_draining = self.scheduler.is_draining
+        self.standstill.remember(self.scheduler, [c for _, cs in undone for c in cs])
+        self.view = self.store.copy()
+        self.last_told = {}
+        self._start_over(is_draining=True)
+        for event in self._what_is_known(self.standstill):
+            self.scheduler.handle(event)
+        assert violations(self.scheduler) == []
+        assert set(self.scheduler.active_attempts) == set(self.store.active_attempts())
+        for event, _ in undone:
+            self._note(event)
+
+    def _start_over(self, *, is_draining: bool) -> None:
+        assert self.scheduler is not None
+        self.scheduler.start_over(
+            next_key=self.store.next_key,
+            next_attempt_key=self.store.next_attempt_key,
+            next_happening=self.store.next_happening,
+            is_draining=is_draining,
+        )
+
+    def _what_is_known(self, standstill: Standstill) -> list[e.Event]:
+        absent = frozenset(self.absent)
+        loaded = [self.store.load(key, absent, self.tick()) for key in self.store.unfinished()]
+        return [*loaded, *standstill.starts, e.LoadingEnded(self.tick())]
+
+    def _note(self, event: e.Event) -> None:
+        """It comes while all stands still: requests are refused, and facts stay true."""
+        assert self.scheduler is not None
+        assert self.standstill is not None
+        if isinstance(event, e.StoreRequested) and event.attempt_key is not None:
+            self.asking.discard(event.attempt_key)  # the job asks again
+        elif isinstance(event, e.DrainRequested):
+            self._is_draining = True
+        elif isinstance(event, e.WorkflowLoaded):
+            self.scheduler.handle(event)
+        self.standstill.note(self.scheduler, event)
+        assert violations(self.scheduler) == []
 
     def time_passes(self, pick: Pick) -> bool:
         """Until a runtime limit is reached; sometimes the timer is early."""
@@ -297,6 +375,9 @@ class World:
         """Have it decided, and look at all that must hold. False when it was refused."""
         scheduler = self.scheduler
         assert scheduler is not None
+        if self.standstill is not None:
+            self._note(event)
+            return False
         before = watching.statuses(scheduler)
         try:
             commands = scheduler.handle(event)
@@ -324,6 +405,7 @@ class World:
             return 0
 
         steps = (
+            self.room_is_made,
             self.boot,
             self.act,
             self.read_order,

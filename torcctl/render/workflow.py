@@ -17,6 +17,7 @@ def workflow_text(w: m.WorkflowInfo) -> str:
             ("status", workflow_status(w)),
             ("jobs", counts(w)),
             ("actions", ", ".join(f"{n} {status}" for status, n in (w.actions or {}).items())),
+            ("held up", w.held_up),
             ("run", w.run_id),
             ("at once", w.max_parallel_jobs),
             ("directory", w.directory),
@@ -51,5 +52,6 @@ def daemon_text(d: m.DaemonStatus) -> str:
             ("workflows", d.workflows),
             ("jobs", d.jobs),
             ("cgroups", d.cgroups or "none"),
+            ("held up", d.held_up),
         ]
     )

@@ -6,13 +6,15 @@ piece by piece, commits all of it in one transaction, then acts on it, tells it,
 answers those who asked. While a commit is under way the inbox fills: the busier it gets, the more
 share one commit.
 
-A commit that fails ends the daemon, so that memory and disk never disagree: what was decided and
-not written is forgotten with the process, and the next one starts from the disk. Readers look at
-the scheduler's memory after `settled`, which waits for what has been decided to be on disk, so
-nobody is told what a power cut could take back.
+Memory and disk never disagree. When there is no room for a commit, what was decided and not written
+is forgotten, and the scheduler starts over from the disk, as it does after a start. Then all stands
+still (`torcd.scheduler.standstill`): whoever wants to change something is refused, whoever looks is
+answered, jobs run on, and as soon as there is room it goes on. A commit that fails for another
+reason ends the daemon; the next one starts from the disk. Readers look at the scheduler's memory
+after `settled`, which waits for what has been decided to be on disk, so nobody is told what a power
+cut could take back.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -26,14 +28,17 @@ import msgspec
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
-from torcd import errors
+from torcd import disk, errors
 from torcd.controller import tokens
-from torcd.controller.harvest import Harvester, remove
+from torcd.controller.acting import Actor
+from torcd.controller.batch import Batch, Request, event_of
+from torcd.controller.harvest import Harvester
 from torcd.controller.inputs import InputWatcher
-from torcd.controller.launching import INPUTS, Launcher
+from torcd.controller.launching import Launcher
 from torcd.controller.layout import Layout
 from torcd.controller.log_bounds import LogBounds
 from torcd.controller.preparing import Preparer
+from torcd.controller.room import room
 from torcd.controller.shelf import Shelf
 from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
@@ -43,8 +48,10 @@ from torcd.model import AttemptKey, FileKey, Happening, Timestamp, UserData, Wor
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
+from torcd.scheduler.standstill import End, Standstill
 from torcd.scheduler.state import JobNode, WorkflowNode
 from torcd.store import Store
+from torcd.store.rows import Counters
 from torcd.validation import Checker
 from torcd.value import Value
 
@@ -67,37 +74,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str
 
 
-class _Request:
-    """Somebody waits for the answer to an event."""
-
-    __slots__ = ("commands", "done", "error")
-
-    def __init__(self) -> None:
-        self.done = anyio.Event()
-        self.commands: list[c.Command] = []
-        self.error: errors.UserError | None = None
-
-
-class _Batch:
-    """What was decided and is to be done about it."""
-
-    def __init__(self) -> None:
-        self.records: list[c.Record] = []
-        self.happenings: list[Happening] = []
-        self.actions: list[c.Action] = []
-        self.over: list[AttemptKey] = []
-        self.requests: list[_Request] = []
-
-    def add(self, commands: Iterable[c.Command]) -> None:
-        for command in commands:
-            if isinstance(command, Happening):
-                self.happenings.append(command)
-            elif isinstance(command, c.Action):
-                self.actions.append(command)
-            else:
-                self.records.append(command)
-
-
 class Controller:
     def __init__(
         self,
@@ -116,34 +92,54 @@ class Controller:
         """Held from reading the next key until a workflow has it."""
         self._executor = executor
         self._log = log
-        self._layout = Layout(settings.state_dir)
-        self._launcher = Launcher(self._layout, store.secret, settings.shell)
+        layout = Layout(settings.state_dir)
+        launcher = Launcher(layout, store.secret, settings.shell)
         self._shelf = Shelf(scheduler, store, executor, settings.socket, settings.boot_id)
         self._watcher = InputWatcher(self._file_appeared, log)
         self._checker = Checker()
         self._one_check = anyio.CapacityLimiter(1)
         """Stores that wait for theirs keep no thread from others."""
         self._harvester = Harvester(
-            scheduler, self._layout, settings.max_value_bytes, self._checker, self._put
+            scheduler, layout, settings.max_value_bytes, self._checker, self._put
         )
-        self._preparer = Preparer(scheduler, store, self._layout, executor.start, self._not_started)
+        self._preparer = Preparer(scheduler, store, layout, executor.start, self._not_started, log)
         self._sweeper = Sweeper(
             store,
-            self._layout,
+            layout,
             self.delete,
             log,
             retention_days=settings.retention_days,
         )
         self._log_bounds = LogBounds(settings.max_log_bytes, log)
         self._timer = Timer(lambda at: self._put(e.TimePassed(at)))
-        self._inbox: deque[tuple[e.Event | None, _Request | None]] = deque()
-        """None for an event: somebody only wants to know when all before it is on disk."""
-        self._early: list[base.Report] | None = []
-        """Reports that came before what they are about was loaded. Taken then, they would be about
-        attempts nobody knows: they would be acknowledged, and forgotten by the executor, before
-        they are on disk, and what had run would run again."""
+        self._actor = Actor(
+            scheduler,
+            executor,
+            layout,
+            launcher,
+            self._shelf,
+            self._preparer,
+            self._watcher,
+            self._timer,
+            self._log_bounds,
+            self._sweeper,
+            grace_seconds=settings.termination_grace_seconds,
+            lost=lambda key, problem: self._put(e.AttemptLost(key, problem, self.now())),
+            not_started=self._not_started,
+        )
+        self._inbox: deque[e.Event | Request] = deque()
         self._wake = anyio.Event()
         self._is_busy = False
+        self._stands_still = True
+        """Nothing is decided: before what is unfinished has been loaded, and while there is no
+        room. Decided then, reports would be about attempts nobody knows: they would be
+        acknowledged, and forgotten by the executor, before they are on disk, and what had run
+        would run again."""
+        self._standstill = Standstill()
+        self._is_draining = False
+        self._unwritable: str | None = None
+        """What could not be written for want of room, while that is why everything stands still."""
+        self._goes_on = anyio.Event()
 
     @staticmethod
     def now() -> Timestamp:
@@ -159,40 +155,41 @@ class Controller:
     async def _run(self, task_status: TaskStatus[None]) -> None:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._executor.run, self._reports)
-            self._refuse_what_was_never_ordered(self._early or [])
+            self._refuse_what_was_never_ordered()
             tasks.start_soon(self._watcher.run)
             tasks.start_soon(self._harvester.run)
             tasks.start_soon(self._preparer.run)
             tasks.start_soon(self._timer.run)
             tasks.start_soon(self._log_bounds.run)
-            for key in await self.store.unfinished():
-                self._put(await self._shelf.read(key))
-            self._put(e.LoadingEnded(self.now()))
-            tasks.start_soon(self._loop)
-            await self.settled()
+            await tasks.start(self._loop)
             tasks.start_soon(self._sweeper.run)
-            early, self._early = self._early or [], None
-            self._reports(early)
             task_status.started()
 
-    def _refuse_what_was_never_ordered(self, reports: Iterable[base.Report]) -> None:
+    def _refuse_what_was_never_ordered(self) -> None:
         """Raises StoreError if the executor knows attempts that this database has yet to give out:
         then it is another one, or was put back, and its own would be taken for them."""
         first = self.store.counters().next_attempt_key
-        newest = max((report.attempt_key for report in reports), default=0)
+        newest = self._standstill.newest_attempt
         if newest >= first:
+            attempts = Layout(self.settings.state_dir).attempts
             raise errors.StoreError(
                 f"cannot use the database in {self.settings.state_dir}: jobs were started from it "
                 f"that it does not know (attempt {newest}; it has given out {first - 1}), so it is "
                 "not the newest one. Put that one back, with its log; or, if it is lost, wait "
                 "until these jobs have ended, and restore a backup (torcd restore FILE), or move "
-                f"{self._layout.attempts} away to begin with an empty one",
+                f"{attempts} away to begin with an empty one",
                 path=self.settings.state_dir,
                 problem="an older copy",
             )
 
-    async def _loop(self) -> None:
+    async def _loop(self, *, task_status: TaskStatus[None]) -> None:
+        await self._go_on()
+        task_status.started()
         while True:
+            if self._stands_still:
+                await room(self.settings.state_dir)
+                await self._go_on()
+                continue
             if not self._inbox:
                 self._is_busy = False
                 self._wake = anyio.Event()
@@ -201,40 +198,128 @@ class Controller:
 
     async def _one_batch(self) -> None:
         batch = self._decide()
-        if batch.records or batch.happenings:
-            await self.store.commit(
-                batch.records,
-                batch.happenings,
-                environments=self._shelf.environments,
-                boot_id=self.settings.boot_id,
-            )
-        self._act(batch)
-        self.feed.publish(batch.happenings)
-        self._log_workflows(batch.happenings)
+        if (batch.records or batch.happenings) and not await self._commit(batch):
+            return
+        self._carry_out(batch)
         if batch.requests:
             for request in batch.requests:
                 request.done.set()
             # They look at memory now, before anything is decided that is not on disk.
             await anyio.lowlevel.checkpoint()
 
-    def _decide(self) -> _Batch:
-        batch = _Batch()
+    def _carry_out(self, batch: Batch) -> None:
+        """Act and announce."""
+        self._shelf.unborn.clear()
+        over = [end.attempt_key for end in batch.over]
+        self._actor.act(batch.records, batch.actions, over)
+        self.feed.publish(batch.happenings)
+        self._log_workflows(batch.happenings)
+
+    async def _commit(self, batch: Batch) -> bool:
+        """False: there was no room, and nothing of the batch has ever been."""
+        try:
+            await self.store.commit(
+                batch.records,
+                batch.happenings,
+                environments=self._shelf.environments,
+                boot_id=self.settings.boot_id,
+            )
+        except errors.NoSpace as error:
+            await self._stand_still(error, batch)
+            return False
+        return True
+
+    def _decide(self) -> Batch:
+        batch = Batch()
         for _ in range(min(len(self._inbox), MAX_BATCH)):
-            event, request = self._inbox.popleft()
-            try:
-                commands = [] if event is None else self.scheduler.handle(event)
-            except errors.UserError as error:
-                if request is None:
-                    raise
-                request.error = error
-                commands = []
-            batch.add(commands)
-            if request is not None:
-                request.commands = commands
-                batch.requests.append(request)
-            elif isinstance(event, e.AttemptExited | e.AttemptNotStarted | e.AttemptLost):
-                batch.over.append(event.attempt_key)
+            item = self._inbox.popleft()
+            if isinstance(item, Request):
+                batch.requests.append(item)
+                if item.event is not None:
+                    try:
+                        item.commands = self.scheduler.handle(item.event)
+                    except errors.UserError as error:
+                        item.error = error
+                    batch.add(item.commands)
+                    if isinstance(item.event, e.SubmitRequested):
+                        self._shelf.unborn.add(item.event.workflow.key)
+                continue
+            batch.add(self.scheduler.handle(item))
+            if isinstance(item, End):
+                batch.over.append(item)
         return batch
+
+    # Without room
+
+    async def _stand_still(self, shortage: errors.NoSpace, undone: Batch) -> None:
+        """Forget what was decided and not written, and answer from what is on disk."""
+        if self._unwritable is None:
+            self._goes_on = anyio.Event()
+            self._log.error("no room: standing still", problem=str(shortage))
+        loaded = await self._shelf.read_all()
+        counters = await self.store.counters_now()
+        # From here on nothing waits: who looks sees it before or after.
+        self._is_draining |= self.scheduler.is_draining
+        self._standstill.remember(self.scheduler, undone.records)
+        self._start_over(counters, is_draining=True)
+        for event in self._what_is_known(loaded):
+            self.scheduler.handle(event)
+        self._shelf.unborn.clear()
+        self._stands_still = True
+        self._is_busy = False
+        self._unwritable = str(shortage.facts["path"])
+        waiting, self._inbox = self._inbox, deque()
+        for item in (*undone.over, *undone.requests, *waiting):
+            self._note(item)
+
+    async def _go_on(self) -> None:
+        """Take up all that is unfinished: the one path after a start and after a standstill."""
+        loaded = await self._shelf.read_all()
+        counters = await self.store.counters_now()
+        batch = Batch()
+        self._start_over(counters, is_draining=self._is_draining)
+        for event in self._what_is_known(loaded):
+            batch.add(self.scheduler.handle(event))
+        was_full = self._unwritable is not None
+        self._stands_still, self._is_busy = False, True
+        # After a shortage also with nothing to write: only a commit shows that it is over.
+        is_due = batch.records or batch.happenings or was_full
+        if is_due and not await self._commit(batch):
+            return
+        self._unwritable = None
+        self._goes_on.set()
+        if was_full:
+            self._log.info("there is room again: going on")
+        self._carry_out(batch)
+        for end in self._standstill.end():
+            self._tell(end)
+
+    def _start_over(self, counters: Counters, *, is_draining: bool) -> None:
+        self.scheduler.start_over(
+            next_key=counters.next_key,
+            next_attempt_key=counters.next_attempt_key,
+            next_happening=counters.next_happening,
+            is_draining=is_draining,
+        )
+
+    def _what_is_known(self, loaded: list[e.WorkflowLoaded]) -> list[e.Event]:
+        return [*loaded, *self._standstill.starts, e.LoadingEnded(self.now())]
+
+    def _note(self, item: e.Event | Request) -> None:
+        """Something comes in while everything stands still."""
+        if not isinstance(item, Request):
+            self._standstill.note(self.scheduler, item)
+            return
+        match item.event:
+            case None:
+                pass  # there is nothing to wait for
+            case e.WorkflowLoaded():
+                self.scheduler.handle(item.event)
+            case e.DrainRequested():
+                self._is_draining = True
+            case _:
+                item.error = self.shortage
+        item.done.set()
 
     def _log_workflows(self, happenings: Iterable[Happening]) -> None:
         """Of jobs there may be thousands a second; the events have them all."""
@@ -253,10 +338,10 @@ class Controller:
     async def request(self, event: e.Event) -> list[c.Command]:
         """Have an event decided; returns what was decided when it is on disk.
 
-        Raises the UserError with which the scheduler refused it.
+        Raises the UserError with which the scheduler refused it, and NoSpace.
         """
-        request = _Request()
-        self._put(event, request)
+        request = Request(event)
+        self._put(request)
         await request.done.wait()
         if request.error is not None:
             raise request.error
@@ -276,31 +361,29 @@ class Controller:
         for something else, memory is not ahead of the disk.
         """
         if self._is_busy:
-            marker = _Request()
-            self._put(None, marker)
+            marker = Request(None)
+            self._put(marker)
             await marker.done.wait()
 
-    def _put(self, event: e.Event | None, request: _Request | None = None) -> None:
-        self._inbox.append((event, request))
+    def _put(self, item: e.Event | Request) -> None:
+        if self._stands_still:
+            self._note(item)
+            return
+        self._inbox.append(item)
         if not self._is_busy:
             self._is_busy = True
             self._wake.set()
 
     def _reports(self, reports: list[base.Report]) -> None:
         """What the executor has to say."""
-        if self._early is not None:
-            self._early += reports
-            return
         for report in reports:
-            match report:
-                case base.Started():
-                    self._put(e.AttemptStarted(report.attempt_key, report.at))
-                case base.Exited():
-                    self._harvester.take(report)
-                case base.NotStarted():
-                    self._put(e.AttemptNotStarted(report.attempt_key, report.problem, report.at))
-                case base.Lost():
-                    self._put(e.AttemptLost(report.attempt_key, report.problem, report.at))
+            self._tell(event_of(report))
+
+    def _tell(self, event: e.AttemptStarted | End) -> None:
+        if isinstance(event, e.AttemptExited) and not self._stands_still:
+            self._harvester.take(event)
+        else:
+            self._put(event)
 
     def _file_appeared(self, workflow_key: WorkflowKey, file_key: FileKey) -> None:
         self._put(e.FileAppeared(workflow_key, file_key, self.now()))
@@ -308,92 +391,28 @@ class Controller:
     def _not_started(self, key: AttemptKey, problem: str | None) -> None:
         self._put(e.AttemptNotStarted(key, problem, self.now()))
 
-    # Out
-
-    def _act(self, batch: _Batch) -> None:
-        for record in batch.records:
-            if isinstance(record, c.CreateWorkflow):
-                self._shelf.share_environment(record.workflow)
-        # Starts first: what is started and stopped in one batch must be known when it is stopped.
-        starts = [
-            action
-            for action in batch.actions
-            if isinstance(action, c.StartAttempt | c.StartCommand)
-        ]
-        orders = [order for start in starts if (order := self._order(start)) is not None]
-        if orders:
-            self._executor.start(orders)
-        for action in batch.actions:
-            match action:
-                case c.StartAttempt() | c.StartCommand():
-                    pass
-                case c.StopAttempt():
-                    if not self._was_not_ordered(action.attempt_key):
-                        grace = self.settings.termination_grace_seconds
-                        self._executor.stop(
-                            action.attempt_key, grace if action.supports_termination else None
-                        )
-                case c.RevokeAttempt():
-                    if not self._was_not_ordered(action.attempt_key):
-                        self._executor.revoke(action.attempt_key)
-                case c.FreezeAttempt():
-                    self._executor.freeze(action.attempt_key)
-                case c.ThawAttempt():
-                    self._executor.thaw(action.attempt_key)
-                case c.WakeAt():
-                    self._timer.set(action.at)
-                case c.WatchFile():
-                    self._watcher.watch(action.workflow_key, action.file_key, action.path)
-        if batch.over:
-            self._log_bounds.forget(batch.over)
-            self._executor.acknowledge(batch.over)
-            remove([path for key in batch.over for path in self._layout.files_of(key)])
-        for record in batch.records:
-            if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
-                self._watcher.forget(record.workflow_key)
-                self._shelf.is_over(record.workflow_key)
-                self._sweeper.workflow_ended()
-            elif isinstance(record, c.RemoveWorkflow):
-                self._sweeper.workflow_deleted()
-
-    def _order(self, start: c.StartAttempt | c.StartCommand) -> base.AttemptOrder | None:
-        """The order for it; None when it is not to be given, or not yet."""
-        key = start.attempt_key
-        problem = self._shelf.foreign_attempts.pop(key, None)
-        if problem is not None:
-            self._put(e.AttemptLost(key, problem, self.now()))
-            return None
-        workflow = self.scheduler.workflows[start.workflow_key].workflow
-        try:
-            if isinstance(start, c.StartCommand):
-                node = self.scheduler.workflows[start.workflow_key]
-                order = self._launcher.command_order(start, node.workflow)
-            else:
-                order = self._launcher.order(start, workflow)
-        except OSError as error:
-            self._not_started(key, f"the directory for its logs cannot be made: {error}")
-            return None
-        self._log_bounds.watch(order)
-        # Where TORC_INPUTS is there already, an earlier daemon may have given the order: then only
-        # the executor knows whether it has started.
-        if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):
-            assert isinstance(start, c.StartAttempt)
-            self._preparer.take(start, order)
-            return None
-        return order
-
-    def _was_not_ordered(self, key: AttemptKey) -> bool:
-        """Whether the executor has not heard of it yet; then it never will."""
-        if not self._preparer.forget(key):
-            return False
-        self._not_started(key, None)
-        return True
-
     # Who asks
+
+    @property
+    def shortage(self) -> errors.NoSpace | None:
+        """Why everything stands still, if it does."""
+        path = self._unwritable
+        return None if path is None else disk.no_space(path, "the database")
+
+    @property
+    def held_up(self) -> str | None:
+        """Why nothing can be started, for want of room on some disk; None: it can."""
+        shortage = self.shortage or self._preparer.shortage
+        return self._executor.held_up if shortage is None else shortage.message
+
+    async def moving(self) -> None:
+        """Return when there is room, at once if there is."""
+        if self._unwritable is not None:
+            await self._goes_on.wait()
 
     def workflow(self, key: WorkflowKey) -> AbstractAsyncContextManager[WorkflowNode]:
         """A workflow, in memory for as long as the block lasts. Raises UnknownWorkflow."""
-        return self._shelf.workflow(key, self.request)
+        return self._shelf.workflow(key, self.request, self.settled)
 
     async def delete(self, key: WorkflowKey) -> None:
         """Delete a workflow that is over. Raises UnknownWorkflow, and WrongState."""

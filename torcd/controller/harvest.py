@@ -15,7 +15,6 @@ from anyio import to_thread
 
 from torcd import errors, value
 from torcd.controller.layout import Layout
-from torcd.executors.base import Exited
 from torcd.model import AttemptKey, DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
@@ -42,7 +41,7 @@ class Expected(msgspec.Struct, frozen=True):
 
 
 class Harvester:
-    """Adds to the report that an attempt exited what it left behind."""
+    """Adds to the news that an attempt exited what it left behind."""
 
     def __init__(
         self,
@@ -57,27 +56,28 @@ class Harvester:
         self._max_value_bytes = max_value_bytes
         self._checker = checker
         self._harvested = harvested
-        self._waiting: list[Exited] = []
+        self._waiting: list[AttemptExited] = []
         self._arrived = anyio.Event()
 
-    def take(self, report: Exited) -> None:
-        if report.return_code == 0 and self._left_something(report.attempt_key):
-            self._waiting.append(report)
+    def take(self, event: AttemptExited) -> None:
+        """Its outputs are not known yet."""
+        if event.return_code == 0 and self._left_something(event.attempt_key):
+            self._waiting.append(event)
             self._arrived.set()
         else:
-            self._harvested(_with_outputs(report, Outputs()))
+            self._harvested(event)
 
     async def run(self) -> None:
         while True:
             await self._arrived.wait()
             self._arrived = anyio.Event()
-            reports, self._waiting = self._waiting, []
-            expected = [self._expected(report.attempt_key) for report in reports]
+            events, self._waiting = self._waiting, []
+            expected = [self._expected(event.attempt_key) for event in events]
             found = await to_thread.run_sync(
                 harvest_all, expected, self._max_value_bytes, self._checker
             )
-            for report, outputs in zip(reports, found, strict=True):
-                self._harvested(_with_outputs(report, outputs))
+            for event, outputs in zip(events, found, strict=True):
+                self._harvested(msgspec.structs.replace(event, outputs=outputs))
 
     def _left_something(self, attempt_key: AttemptKey) -> bool:
         found = self._scheduler.active_attempt(attempt_key)
@@ -99,18 +99,6 @@ class Harvester:
             schemas={one.key: bytes(one.schema) for one in data if one.schema is not None},
             files=tuple((f.key, f.path) for f in node.workflow.files if f.key in wanted),
         )
-
-
-def _with_outputs(report: Exited, outputs: Outputs) -> AttemptExited:
-    return AttemptExited(
-        ran_out_of_memory=report.ran_out_of_memory,
-        attempt_key=report.attempt_key,
-        return_code=report.return_code,
-        cpu_seconds=report.cpu_seconds,
-        peak_memory_bytes=report.peak_memory_bytes,
-        outputs=outputs,
-        at=report.at,
-    )
 
 
 def harvest_all(

@@ -1,12 +1,12 @@
 """From the decision to start an attempt to the order for the executor."""
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
 
 from torcd.controller import tokens
 from torcd.controller.layout import Layout
+from torcd.disk import is_no_room
 from torcd.executors.base import AttemptOrder
 from torcd.model import Workflow
 from torcd.scheduler.commands import StartAttempt, StartCommand
@@ -115,8 +115,14 @@ class Launcher:
         if not os.path.isdir(path):  # looked for each time: a job may have taken it away
             # One by one: makedirs gives the mode to the last one only.
             for directory in (self._layout.logs, path):
-                with contextlib.suppress(FileExistsError):
+                try:
                     os.mkdir(directory, mode=0o700)
+                except FileExistsError:
+                    pass
+                except OSError as error:
+                    if not is_no_room(error):
+                        raise
+                    return  # whoever makes the log makes it, when there is room
 
 
 def _granted(start: StartAttempt) -> dict[str, str]:
@@ -143,6 +149,10 @@ def write_inputs(path: str, values: Mapping[str, bytes]) -> None:
     members = (json.dumps(name).encode() + b":" + text for name, text in values.items())
     unfinished = f"{path}.new"
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(b"{" + b",".join(members) + b"}\n")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(b"{" + b",".join(members) + b"}\n")
+    except OSError:
+        os.unlink(unfinished)  # half of it keeps room from others
+        raise
     os.replace(unfinished, path)

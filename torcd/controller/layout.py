@@ -7,6 +7,7 @@ from torcd.model import AttemptKey, JobKey, Stdio, WorkflowKey
 
 class Layout:
     def __init__(self, state_dir: str) -> None:
+        self.state_dir = state_dir
         self.logs = os.path.join(state_dir, "logs")
         self.attempts = os.path.join(state_dir, "attempts")
 

@@ -47,19 +47,26 @@ class Shelf:
         self._loading = anyio.Lock()
         self.environments: dict[WorkflowKey, Mapping[str, str]] = {}
         """What the jobs of each workflow that is not over inherit."""
+        self.unborn: set[WorkflowKey] = set()
+        """Submitted and not yet on disk: nobody may see them."""
         self.foreign_attempts: dict[AttemptKey, str] = {}
         """Active ones that were ordered under another boot of the machine, or before the database
         was put back; with why they are lost."""
 
     @asynccontextmanager
     async def workflow(
-        self, key: WorkflowKey, load: Callable[[WorkflowLoaded], Awaitable[object]]
+        self,
+        key: WorkflowKey,
+        load: Callable[[WorkflowLoaded], Awaitable[object]],
+        settled: Callable[[], Awaitable[None]],
     ) -> AsyncIterator[WorkflowNode]:
         """A workflow, in memory for as long as the block lasts. Raises UnknownWorkflow.
 
-        `load` has the event decided."""
+        `load` has the event decided; `settled` waits until what was decided is on disk."""
         self._pins[key] = self._pins.get(key, 0) + 1
         try:
+            if key in self.unborn:
+                await settled()
             if key not in self._scheduler.workflows:
                 async with self._loading:
                     if key not in self._scheduler.workflows:
@@ -71,6 +78,20 @@ class Shelf:
             self._pins[key] -= 1
             if not self._pins[key]:
                 del self._pins[key]
+
+    async def read_all(self) -> list[WorkflowLoaded]:
+        """All that are not over, oldest first, and what somebody works with: as on disk."""
+        found: dict[WorkflowKey, WorkflowLoaded | None] = {}
+        wanted = await self._store.unfinished()
+        while wanted:
+            for key in wanted:
+                try:
+                    found[key] = await self.read(key)
+                except errors.UnknownWorkflow:
+                    found[key] = None
+            # Meanwhile somebody may have begun to work with others.
+            wanted = [key for key in self._pins if key not in found]
+        return [event for event in found.values() if event is not None]
 
     async def read(self, key: WorkflowKey) -> WorkflowLoaded:
         """A workflow as the database has it. Raises UnknownWorkflow."""

@@ -9,7 +9,6 @@ import math
 import shutil
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -17,6 +16,7 @@ from anyio import to_thread
 
 from torcd import errors
 from torcd.controller.layout import Layout
+from torcd.controller.room import room
 from torcd.model import Timestamp, WorkflowKey
 from torcd.store import Store
 
@@ -51,9 +51,14 @@ class Sweeper:
     async def run(self) -> None:
         while True:
             self._woken = anyio.Event()
-            for key in await self._store.deleted():
-                await self._remove(key)
-            seconds = await self._expire()
+            try:
+                for key in await self._store.deleted():
+                    await self._remove(key)
+                seconds = await self._expire()
+            except errors.NoSpace:
+                # To remove something has to be written down, too.
+                await room(self._layout.state_dir)
+                continue
             with anyio.move_on_after(seconds):
                 await self._woken.wait()
 
@@ -69,8 +74,12 @@ class Sweeper:
             return math.inf
         for key in await self._store.ended_before(Timestamp(_now() - self._retention)):
             self._log.info("workflow_expired", workflow=str(key))
-            with suppress(errors.UserError):  # somebody was faster
+            try:
                 await self._delete(key)
+            except errors.NoSpace:
+                raise
+            except errors.UserError:  # somebody was faster
+                continue
         first = await self._store.first_end()
         if first is None:
             return math.inf

@@ -96,6 +96,11 @@ Report = Started | Exited | NotStarted | Lost
 class Executor(Protocol):
     """Runs attempts. None of the methods but `run` blocks or waits."""
 
+    @property
+    def held_up(self) -> str | None:
+        """What keeps it from starting anything for now, for people; None: nothing does."""
+        ...
+
     async def run(
         self,
         report: Callable[[list[Report]], None],

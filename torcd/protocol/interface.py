@@ -24,12 +24,14 @@ _FIELD_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*").fullmatch
 _ANY_JSON = "\n\nAn `object` is any JSON value, and what may be null may also be absent."
 
 FACT_TYPES = {
+    "free_bytes": "int",
     "interface": "string",
     "job": "string",
     "known": "[]string",
     "limit_bytes": "int",
     "method": "string",
     "more": "int",
+    "mount_point": "string",
     "name": "string",
     "names": "[]string",
     "next": "int",

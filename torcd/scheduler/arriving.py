@@ -58,6 +58,10 @@ def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
     if event.workflow.key in memory.workflows:
         return []
     node = build(event, memory.ledger.capacity)
+    former = memory.former.pop(node.key, None)
+    if former is not None:
+        former.become(node)
+        node = former
     memory.workflows[node.key] = node
     turn = Turn(memory, node, event.at)
     if node.counts[JobStatus.PENDING]:
@@ -73,6 +77,7 @@ def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
 def loading_ended(memory: Memory) -> list[Command]:
     """Now it is known what runs, and what is left can be given out."""
     memory.is_loading = False
+    memory.former = {}
     return []
 
 

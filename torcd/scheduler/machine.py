@@ -52,6 +52,18 @@ class Scheduler:
             commands += limits.next_wake(memory)
         return commands
 
+    def start_over(
+        self, *, next_key: int, next_attempt_key: int, next_happening: int, is_draining: bool
+    ) -> None:
+        """Forget everything and be told it again, as after a start: what is loaded, and then
+        `LoadingEnded`. Who holds the node of a workflow that is loaded again has the new one."""
+        old = self._memory
+        self._memory = Memory(
+            next_key, next_attempt_key, next_happening, old.ledger.capacity, is_loading=True
+        )
+        self._memory.is_draining = is_draining
+        self._memory.former = old.workflows
+
     def _decide(self, memory: Memory, event: e.Event) -> list[Command]:
         match event:
             case e.AttemptExited():
@@ -110,6 +122,10 @@ class Scheduler:
     @property
     def active_attempts(self) -> Iterable[AttemptKey]:
         return self._memory.attempts.keys()
+
+    def is_active(self, key: AttemptKey) -> bool:
+        """Whether an attempt, of a job or of an action's command, is pending or running."""
+        return key in self._memory.attempts or key in self._memory.action_attempts
 
     @property
     def capacity(self) -> Capacity:

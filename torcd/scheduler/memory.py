@@ -50,6 +50,7 @@ class Memory:
         "action_attempts",
         "attempts",
         "deadlines",
+        "former",
         "is_draining",
         "is_loading",
         "ledger",
@@ -89,6 +90,8 @@ class Memory:
         """When it wants to be told that time has passed."""
         self.ledger = Ledger(capacity)
         self.line = Line()
+        self.former: dict[WorkflowKey, WorkflowNode] = {}
+        """Nodes of before it was all forgotten, until their workflows have been loaded again."""
 
     def release(self, attempt_key: AttemptKey) -> None:
         """The attempt is over."""

@@ -283,6 +283,11 @@ class WorkflowNode:
         self._job_keys: dict[str, JobKey] | None = None
         self._data_keys: dict[str, DataKey] | None = None
 
+    def become(self, other: "WorkflowNode") -> None:
+        """Be what the other is, so that who holds this one has it as it is now."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
     @property
     def key(self) -> WorkflowKey:
         return self.workflow.key

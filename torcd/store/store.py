@@ -81,6 +81,10 @@ class Store:
         """Where counting went on when it was opened."""
         return self._counters
 
+    async def counters_now(self) -> Counters:
+        """Where counting goes on, by what is committed."""
+        return (await self._read(reading.meta))[1]
+
     async def commit(
         self,
         records: Sequence[Record],
@@ -91,7 +95,8 @@ class Store:
     ) -> None:
         """Write a batch, all of it or nothing; it is on disk for good when this returns.
 
-        After a StoreError memory is ahead of the disk, and only a restart brings them together.
+        Raises NoSpace when there is no room for it: then the database is as it was, and may be
+        written to again. After a StoreError only a restart brings memory and disk together.
         A caller who is cancelled meanwhile waits for the end all the same.
         """
         with anyio.CancelScope(shield=True):

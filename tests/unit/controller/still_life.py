@@ -26,6 +26,8 @@ from torcd.store import Store
 class IdleExecutor:
     """Takes orders and carries out none."""
 
+    held_up: str | None = None
+
     def __init__(self) -> None:
         self.ordered: list[AttemptOrder] = []
         self.acknowledged: list[AttemptKey] = []

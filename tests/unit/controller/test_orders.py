@@ -34,6 +34,8 @@ VALUE = value.parse(b"1", name="d")
 class RecordingExecutor:
     """Notes what it is asked for, and does nothing."""
 
+    held_up: str | None = None
+
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
         self.has_started = anyio.Event()
@@ -195,7 +197,7 @@ async def test_one_is_with_the_preparer_until_it_is_with_the_executor(tmp_path: 
         orders.extend(order.attempt_key for order in prepared)
         ordered.set()
 
-    preparer = Preparer(scheduler, store, layout, give, lambda *_: None)  # type: ignore[arg-type]
+    preparer = Preparer(scheduler, store, layout, give, lambda *_: None, None)  # type: ignore[arg-type]
     for start in starts:
         preparer.take(start, _order(start))
     async with anyio.create_task_group() as tasks:
@@ -244,7 +246,7 @@ async def test_an_attempt_that_is_forgotten_while_another_is_prepared_leaves_not
         store: Any = ForgetfulStore()
         layout = Layout(str(tmp_path))
         preparer = Preparer(
-            scheduler, store, layout, ordered.extend, lambda key, _: failed.append(key)
+            scheduler, store, layout, ordered.extend, lambda key, _: failed.append(key), None
         )
         for attempt, workflow in ((11, 1), (12, 2), (13, 1)):
             start = StartAttempt(

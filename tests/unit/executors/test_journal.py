@@ -156,7 +156,7 @@ def test_an_end_for_which_there_is_no_room_is_written_when_there_is(tmp_path: Pa
     journal = opened(tmp_path)
     assert journal.write(claim(1))
     with full_disk((tmp_path / "warden.journal").stat().st_size + 10):
-        journal.insist(ledger.exited(1, 0, 1))
+        journal.later(ledger.exited(1, 0, 1))
         journal.flush()
     assert journal.write(claim(2))
     assert Journal(str(tmp_path), "b", 7).read().entries[1].final

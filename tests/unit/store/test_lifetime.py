@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from tests.store_world import commit, create, looking_at, save_job, save_workflow
-from torcd.errors import StoreError
+from torcd.errors import NoSpace, StoreError
 from torcd.model import JobStatus, WorkflowKey, WorkflowStatus
 from torcd.store import Store, schema, writing
 
@@ -153,7 +153,7 @@ async def test_a_full_disk_is_said_and_nothing_is_lost(store: Store) -> None:
         connection.execute(f"PRAGMA max_page_count = {pages}")
 
     await store._writer.call(fill)
-    with pytest.raises(StoreError, match="the disk is full; make room"):
+    with pytest.raises(NoSpace, match="the disk is full"):
         await commit(store, create(10, n_jobs=1000))
     await store._writer.call(lambda connection: connection.execute("PRAGMA max_page_count = 10000"))
     await commit(store, create(10, n_jobs=1000))

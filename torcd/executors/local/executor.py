@@ -28,7 +28,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskStatus
 
-from torcd import __version__
+from torcd import __version__, disk
 from torcd.errors import ExecutorError
 from torcd.executors.base import AttemptOrder, Exited, Report, Started
 from torcd.executors.local import launching, messages
@@ -46,12 +46,17 @@ FAILURES = 7
 """So many wardens in a row that ended without having done anything end the daemon."""
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 1.0
+WARDEN_BYTES = 2 << 20
+"""More than the journal of a new warden takes."""
+NO_ROOM_SECONDS = 1.0
+"""How long until another try when there is no room for that. Nobody tells when there is."""
 
 
 class Log(Protocol):
     """What is used of a structlog logger."""
 
     def info(self, event: str, **facts: object) -> object: ...
+    def error(self, event: str, **facts: object) -> object: ...
     def warning(self, event: str, **facts: object) -> object: ...
 
 
@@ -84,6 +89,7 @@ class LocalExecutor:
         self._heir = False
         self._worked = False
         """Whether this warden has reported anything new."""
+        self._held_up: str | None = None
         self._environments: dict[str, dict[str, str]] = {}
         self._orders: dict[AttemptKey, AttemptOrder] = {}
         """Of attempts that are not over."""
@@ -106,6 +112,11 @@ class LocalExecutor:
         link = self._link
         return link.hello.cgroups if link is not None and link.hello is not None else None
 
+    @property
+    def held_up(self) -> str | None:
+        """See `Executor`."""
+        return self._held_up
+
     async def run(
         self,
         report: Callable[[list[Report]], None],
@@ -115,14 +126,24 @@ class LocalExecutor:
         self._report = report
         become_subreaper()
         self._children = processes.Children()
-        self._state_id = launching.prepare(self._directory)
+        try:
+            self._state_id = launching.prepare(self._directory)
+        except OSError as error:
+            if disk.is_no_room(error):
+                raise disk.no_space(str(self._directory / "state_id"), "the file") from error
+            raise
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._wait_for_orphans)
         ready = False
         failures = 0
         try:
             while True:
-                link = await self._reach_warden()
+                try:
+                    link = await self._reach_warden()
+                except OSError as error:
+                    if not disk.is_no_room(error):
+                        raise
+                    link = None
                 if link is not None:
                     self._say_everything(link)
                     if not ready:
@@ -132,6 +153,14 @@ class LocalExecutor:
                         await link.closed.wait()
                     self._link = None
                     self._log.warning("warden_lost", problem=str(link.problem or "it ended"))
+                if not disk.has_room(str(self._directory), WARDEN_BYTES):
+                    # A warden has to write down what it takes over. It is no fault of its own.
+                    shortage = disk.no_space(str(self._directory / "warden.journal"), "the journal")
+                    if not ready:
+                        raise shortage
+                    self._be_held_up(shortage.message)
+                    await anyio.sleep(NO_ROOM_SECONDS)
+                    continue
                 failures = 0 if self._worked else failures + 1
                 if failures >= FAILURES:
                     raise ExecutorError(
@@ -219,6 +248,7 @@ class LocalExecutor:
         if link.closed.is_set():
             return None
         self._link = link
+        self._be_held_up(None)  # or it will say so
         hello = link.hello
         assert hello is not None
         self._heir = hello.pid == self._child
@@ -276,12 +306,21 @@ class LocalExecutor:
                 link.problem = ExecutorError("it speaks another protocol")
                 link.close()
                 return
+        if message.held_up is not None:
+            self._be_held_up(message.held_up or None)
         if message.reports:
             self._worked = self._worked or link is self._link
             self._deliver([messages.report_of(fact) for fact in message.reports])
         if message.synced is not None:
             self._orphans = dict(message.synced.orphans)
             link.synced.set()
+
+    def _be_held_up(self, problem: str | None) -> None:
+        if problem is not None and self._held_up is None:
+            self._log.error("no room: nothing can be started", problem=problem)
+        elif problem is None and self._held_up is not None:
+            self._log.info("there is room again: attempts are started")
+        self._held_up = problem
 
     def _deliver(self, reports: list[Report]) -> None:
         for i, report in enumerate(reports):

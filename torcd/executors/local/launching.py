@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+from torcd.disk import is_no_room
 from torcd.errors import ExecutorError
 from torcd.executors.warden import __file__ as _warden_package
 from torcd.executors.warden.journal import Journal, UnreadableJournal
@@ -79,7 +80,8 @@ def warden_lives(directory: Path) -> bool:
 def launch(
     directory: Path, boot_id: str, state_id: int, *, leave_children: bool, heir: bool, cgroups: str
 ) -> tuple[int, socket.socket]:
-    """Start a warden, in a session of its own; its pid and a connection to it."""
+    """Start a warden, in a session of its own; its pid and a connection to it. Raises OSError when
+    there is no room for its files, and ExecutorError."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     log = str(directory / "warden.log")
     settings = [
@@ -106,6 +108,8 @@ def launch(
         )
     except OSError as error:
         ours.close()
+        if is_no_room(error):
+            raise
         raise ExecutorError(f"cannot start the warden ({sys.executable}): {error}") from error
     finally:
         theirs.close()

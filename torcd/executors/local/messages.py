@@ -66,6 +66,8 @@ class FromWarden(msgspec.Struct, frozen=True):
     hello: Hello | None = None
     reports: list[Fact] = []
     synced: Synced | None = None
+    held_up: str | None = None
+    """It cannot start anything for want of room on a disk; empty: it can again."""
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))
 
 from torcd.executors.warden.cgroups import Cgroups
-from torcd.executors.warden.journal import UnreadableJournal
+from torcd.executors.warden.journal import UnreadableJournal, say
 from torcd.executors.warden.subreaper import become_subreaper
 from torcd.executors.warden.warden import Warden
 
@@ -37,7 +37,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     become_subreaper()
     if not _lock(f"{directory}/warden.lock"):
-        print(f"another warden has {directory} and does not end", file=sys.stderr)
+        say(f"another warden has {directory} and does not end")
         return 1
     try:
         warden = Warden(
@@ -48,8 +48,8 @@ def main() -> int:
             heir=heir == "1",
             cgroups=_cgroups(cgroups, int(state_id)),
         )
-    except UnreadableJournal as error:
-        print(error, file=sys.stderr)
+    except (UnreadableJournal, OSError) as error:
+        say(str(error))
         return 1
     warden.serve(connection)
     return 0

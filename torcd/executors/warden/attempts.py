@@ -12,14 +12,13 @@ What may be killed between any two steps, and what holds then:
 """
 
 import os
-import sys
 import time
 
 from torcd.executors.warden import ledger, processes, spawning
 from torcd.executors.warden.cgroups import Cgroups, remove
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.freezing import Freezer
-from torcd.executors.warden.journal import Journal
+from torcd.executors.warden.journal import Journal, say
 from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Lane, Order
 from torcd.executors.warden.orphans import Orphans
 
@@ -30,6 +29,8 @@ NO_ROOM_SECONDS = 0.25
 """How long to wait before another try when the system has no room for a process."""
 NO_ROOM_TRIES = 240
 """How often, with nothing of ours running that could make room: a minute."""
+FULL_DISK_SECONDS = 1.0
+"""How long to wait before another try when the disk is full. Nobody tells when there is room."""
 
 
 class Attempts:
@@ -59,6 +60,12 @@ class Attempts:
         self._room_at: float | None = None
         """When to try again; the system had no room."""
         self._room_tries = 0
+        self._full_log = ""
+        """A log for which the disk had no room."""
+        self._reap_at: float | None = None
+        """When to try again to write down how a child ended; the disk had no room."""
+        self.held_up = ""
+        """Why nothing can be started, if the disk is full; for people."""
         self.reports: list[str] = []
         """For the daemon, since they were last taken."""
 
@@ -102,7 +109,9 @@ class Attempts:
         """Have it stand still, if it runs and nobody wants it ended."""
         attempt = self._known.get(key)
         if attempt is not None and attempt.state == RUNNING and not attempt.stopped:
-            self._journal.insist(ledger.frozen([key]))  # first: a successor must know whom to thaw
+            # First: a successor must know whom to thaw; on a full disk the daemon tells it.
+            if not self._journal.write(ledger.frozen([key])):
+                self._journal.later(ledger.frozen([key]))
             self._freezer.change(attempt, frozen=True)
 
     def thaw(self, key: int) -> None:
@@ -177,14 +186,18 @@ class Attempts:
         """When `settle` is to be called though nothing has happened; monotonic seconds."""
         if self._free and self._room_at is None:
             return 0.0
-        times = (self._cleaner.due, self._freezer.due, self._room_at)
+        times = (self._cleaner.due, self._freezer.due, self._room_at, self._reap_at)
         due = [t for t in times if t is not None]
         return min(due) if due else None
 
     # What happens
 
     def reap(self) -> None:
-        """Take the status of children that have ended."""
+        """Take the status of children that have ended. One whose status cannot be written down is
+        left as it is, and so are those behind it."""
+        if self._reap_at is not None and time.monotonic() < self._reap_at:
+            return
+        self._reap_at = None
         while True:
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -192,14 +205,17 @@ class Attempts:
                 return
             if info is None:
                 return
-            attempt = self._leaders.pop(info.si_pid, None)
+            attempt = self._leaders.get(info.si_pid)
             if attempt is None:
                 os.waitpid(info.si_pid, 0)
                 self._cleaner.child_gone(info.si_pid)
                 continue
             key, now = attempt.key, _now()
             code = info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
-            self._journal.insist(ledger.exited(key, code, now))
+            if not self._journal.write(ledger.exited(key, code, now)):
+                self._reap_at = time.monotonic() + FULL_DISK_SECONDS
+                return
+            del self._leaders[info.si_pid]
             usage = os.wait4(info.si_pid, 0)[2]
             cpu_seconds = usage.ru_utime + usage.ru_stime
             peak_bytes = usage.ru_maxrss * 1024
@@ -224,7 +240,7 @@ class Attempts:
         try:
             self._journal.rewrite(self.facts())
         except OSError as error:
-            print(f"cannot rewrite the journal: {error}", file=sys.stderr, flush=True)
+            say(f"cannot rewrite the journal: {error}")
 
     def facts(self) -> list[str]:
         """What the journal has to tell of all that were claimed or are over."""
@@ -255,19 +271,29 @@ class Attempts:
             if lane.empty:
                 del self._lanes[lane.key]
         if not batch:
+            self.held_up = self._full_log = ""
+            return
+        if self._full_log and not spawning.has_room_for(self._full_log):
+            self._disk_full(batch, self.held_up)
             return
         if not self._journal.write(ledger.claimed(batch)):
-            self._no_room(batch, "the disk of the state directory is full")
+            self._disk_full(batch, self._journal.full)
             return
         for i, attempt in enumerate(batch):
             try:
                 self._spawn(attempt)
+            except spawning.DiskFull as error:
+                self._journal.later(ledger.returned([a.key for a in batch[i:]]))
+                self._full_log = error.log
+                self._disk_full(batch[i:], str(error))
+                return
             except spawning.NoRoom as error:
                 self._journal.later(ledger.returned([a.key for a in batch[i:]]))
                 self._no_room(batch[i:], str(error))
                 break
         else:
             self._room_tries = 0
+        self.held_up = self._full_log = ""
 
     def _spawn(self, attempt: Attempt) -> None:
         order = attempt.order
@@ -317,11 +343,19 @@ class Attempts:
                 self._end(attempt, ledger.not_started(attempt.key, problem, _now()))
                 self._over(attempt)
             return
+        self._put_back(batch, NO_ROOM_SECONDS)
+
+    def _disk_full(self, batch: list[Attempt], problem: str) -> None:
+        """Try them again when there is room, be it in a week."""
+        self.held_up = problem
+        self._put_back(batch, FULL_DISK_SECONDS)
+
+    def _put_back(self, batch: list[Attempt], seconds: float) -> None:
         for attempt in reversed(batch):
             if attempt.lane is not None:
                 attempt.lane.give_back(attempt)
                 self._free[attempt.lane.key] = attempt.lane
-        self._room_at = time.monotonic() + NO_ROOM_SECONDS
+        self._room_at = time.monotonic() + seconds
 
     def _end(self, attempt: Attempt, final: str) -> None:
         attempt.state = ENDING

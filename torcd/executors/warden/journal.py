@@ -13,6 +13,9 @@ A claim without a process is either one that was never started, or one that was 
 was reaped by somebody else. Who can exclude the second (the daemon was the heir of all orphans)
 may start it; for everybody else it is lost. `replay` leaves that to its caller.
 
+Where there is no room on the disk, nothing is claimed, and an ended process is left unreaped: its
+status stays in the kernel until it can be written down.
+
 Format: the first line is an object, `{"journal": 1, "boot": …, "state": …, "warden": pid,
 "cgroups": directory}`, the others are arrays (see `ledger`). A torn last line is one that was never
 written.
@@ -128,6 +131,11 @@ class Journal:
         self._kept = 0
         self._waiting = ""
 
+    @property
+    def full(self) -> str:
+        """That a write found no room, for people."""
+        return f"the disk is full: {self._path} cannot be written"
+
     def read(self) -> Past:
         try:
             with open(self._path, encoding="utf-8", errors="replace") as file:
@@ -154,6 +162,7 @@ class Journal:
             os.rename(fresh, self._path)
         except OSError:
             os.close(fd)
+            os.unlink(fresh)  # half of it keeps room from others
             raise
         if self._fd >= 0:
             os.close(self._fd)
@@ -179,11 +188,6 @@ class Journal:
         self._waiting = ""
         return True
 
-    def insist(self, facts: str) -> None:
-        """Like `write`, and with the next write that succeeds if there is no room now."""
-        if not self.write(facts):
-            self.later(facts)
-
     def later(self, facts: str) -> None:
         """Have it in the file with the next write or flush."""
         self._waiting += facts + "\n"
@@ -191,4 +195,13 @@ class Journal:
     def flush(self) -> None:
         if self._waiting:
             facts, self._waiting = self._waiting[:-1], ""
-            self.insist(facts)
+            if not self.write(facts):
+                self.later(facts)
+
+
+def say(text: str) -> None:
+    """To warden.log, where there is room for it."""
+    try:
+        os.write(2, f"{text}\n".encode(errors="backslashreplace"))
+    except OSError:
+        pass

@@ -25,6 +25,8 @@ _TO_DEFAULT = [
 ]
 """What Python or the warden changes, and what a shell or nohup may have handed down."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
@@ -34,6 +36,14 @@ class CannotStart(Exception):
 
 class NoRoom(Exception):
     """The system has no process, descriptor or memory to spare now; later it may."""
+
+
+class DiskFull(NoRoom):
+    """There is no room for a log file; later there may be."""
+
+    def __init__(self, log: str, error: OSError) -> None:
+        super().__init__(f"the disk is full: the log {log} cannot be created ({_why(error)})")
+        self.log = log
 
 
 def spawn(
@@ -58,21 +68,60 @@ def spawn(
         actions.append((os.POSIX_SPAWN_OPEN, 2, stderr or os.devnull, OPEN, LOG_MODE))
     program = _find(argv, environment)
     try:
-        return os.posix_spawn(
-            program,
-            argv,
-            environment,
-            file_actions=actions,
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_TO_DEFAULT,
-        )
+        try:
+            return _spawn(program, argv, environment, actions)
+        except FileNotFoundError:
+            if stdout is None or not _make_directory(os.path.dirname(stdout)):
+                raise
+            return _spawn(program, argv, environment, actions)
     except OSError as error:
         if error.errno in _PASSING:
             raise NoRoom(_why(error)) from error
+        if error.errno in FULL:  # running a program takes no room: it is a log
+            raise DiskFull(stdout or stderr or "", error) from error
         raise CannotStart(_explain(error, program, stdout, stderr)) from error
     except ValueError as error:  # a NUL byte, or text that no file system encoding can carry
         raise CannotStart(f"cannot start {argv[0]!r}: {error}") from error
+
+
+def _spawn(
+    program: str,
+    argv: list[str],
+    environment: dict[str, str],
+    actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]],
+) -> int:
+    return os.posix_spawn(
+        program,
+        argv,
+        environment,
+        file_actions=actions,
+        setsid=True,
+        setsigmask=(),
+        setsigdef=_TO_DEFAULT,
+    )
+
+
+def _make_directory(path: str) -> bool:
+    """The one for logs: the daemon makes it, but where the disk was full it is left to us. Returns
+    whether it was missing. Raises OSError."""
+    if os.path.isdir(path):
+        return False
+    for directory in (os.path.dirname(path), path):
+        try:
+            os.mkdir(directory, 0o700)
+        except FileExistsError:
+            pass
+    return True
+
+
+def has_room_for(log: str) -> bool:
+    """Whether a log can be created now, as far as the disk is concerned."""
+    try:
+        _make_directory(os.path.dirname(log))
+        os.close(os.open(log, OPEN | os.O_CLOEXEC, LOG_MODE))
+    except OSError as error:
+        return error.errno not in FULL
+    return True
 
 
 def _find(argv: list[str], environment: dict[str, str]) -> str:

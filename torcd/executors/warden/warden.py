@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 
 from torcd import __version__
@@ -20,7 +19,7 @@ from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.cgroups import Cgroups
 from torcd.executors.warden.channel import PROTOCOL, Channel
 from torcd.executors.warden.cleaning import Cleaner
-from torcd.executors.warden.journal import Journal
+from torcd.executors.warden.journal import Journal, say
 from torcd.executors.warden.ledger import Order
 from torcd.executors.warden.orphans import Orphans
 from torcd.executors.warden.succession import clear_cgroups, take_over
@@ -67,6 +66,7 @@ class Warden:
         self._told = 0.0
         """When the daemon was last told something new; monotonic seconds."""
         self._channel = Channel(self._poller, directory)
+        self._told_held_up = ""
 
     def serve(self, first: socket.socket) -> None:
         """Work until there is no daemon and nothing to do. `first`: the daemon that started us."""
@@ -118,6 +118,7 @@ class Warden:
         """Tell a new daemon who we are and all we know."""
         self._environments.clear()  # it gives what it needs
         self._attempts.reports.clear()
+        self._told_held_up = ""
         hello = {
             "protocol": PROTOCOL,
             "pid": os.getpid(),
@@ -140,6 +141,9 @@ class Warden:
             self._told = now
             self._channel.send('{"reports":[' + ",".join(reports) + "]}")
             reports.clear()
+        if self._attempts.held_up != self._told_held_up:
+            self._told_held_up = self._attempts.held_up
+            self._channel.send(json.dumps({"held_up": self._told_held_up}))
         had = self._channel.connection
         self._channel.flush()
         if had is not None and self._channel.connection is None:
@@ -151,7 +155,7 @@ class Warden:
             for line in lines or ():
                 self._obey(json.loads(line))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            print(f"a daemon sent what is no order: {error!r}", file=sys.stderr, flush=True)
+            say(f"a daemon sent what is no order: {error!r}")
             lines = None
         if lines is None:
             self._channel.disconnect()

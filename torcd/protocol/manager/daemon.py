@@ -17,7 +17,8 @@ class GetStatus(Request["DaemonStatus"], frozen=True, forbid_unknown_fields=True
 
 class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`workflows` counts those that are running or paused, `jobs` the processes of jobs that run
-    now. `warden_pid` is null until the first job needs one."""
+    now. `warden_pid` is null until the first job needs one. `held_up` says why nothing can be
+    started, and names the disk, while one is full."""
 
     pid: int
     warden_pid: int | None
@@ -29,6 +30,7 @@ class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
     cgroups: str | None = None
     """Where jobs get cgroups of their own; null: they don't."""
+    held_up: str | None = None
 
 
 class Stop(Request[Nothing], frozen=True, kw_only=True, forbid_unknown_fields=True):

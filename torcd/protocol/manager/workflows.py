@@ -53,6 +53,8 @@ class WorkflowInfo(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     ended_at: str | None
     archived: bool = False
+    held_up: str | None = None
+    """Why none of its jobs can be started, while a disk is full."""
     actions: dict[str, int] | None = None
     """How many of its actions are in which state; null in lists of workflows, which do not look."""
 

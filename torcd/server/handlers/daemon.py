@@ -20,9 +20,13 @@ async def get_status(context: Context, parameters: m.GetStatus, call: Call) -> m
         workflows=sum(1 for node in nodes if not node.is_over),
         jobs=sum(node.in_flight for node in nodes),
         cgroups=context.cgroups(),
+        held_up=context.controller.held_up,
     )
 
 
 async def stop(context: Context, parameters: m.Stop, call: Call) -> m.Nothing:
+    shortage = context.controller.shortage
+    if shortage is not None and parameters.jobs == "terminate":
+        raise shortage  # that they are canceled has to be written down
     context.stop(parameters.jobs or "leave")
     return m.Nothing()

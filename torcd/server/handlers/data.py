@@ -14,7 +14,7 @@ from torcd.protocol import user_data as u
 from torcd.protocol.times import maybe_rfc3339
 from torcd.scheduler.commands import SaveValue
 from torcd.scheduler.events import StoreRequested
-from torcd.scheduler.state import DataNode, JobNode, WorkflowNode
+from torcd.scheduler.state import JobNode, WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_data, is_key
 from torcd.server.handlers import records
@@ -72,8 +72,9 @@ async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordRe
         data_key = asker.find(node, parameters)
         data = node.data[data_key]
         if not data.revision and parameters.wait:
-            await _wait_for_value(context, node.key, data, parameters.timeout_seconds)
+            await _wait_for_value(context, node, data_key, parameters.timeout_seconds)
         await controller.settled()
+        data = node.data[data_key]
         row = await controller.store.value(data_key, parameters.revision)
         if row is None and parameters.revision is not None:
             raise errors.NotFound(
@@ -90,18 +91,21 @@ async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordRe
 
 
 async def _wait_for_value(
-    context: Context, key: WorkflowKey, data: DataNode, timeout_seconds: float | None
+    context: Context, node: WorkflowNode, key: DataKey, timeout_seconds: float | None
 ) -> None:
-    with context.controller.feed.changes(key) as changes:
+    with context.controller.feed.changes(node.key) as changes:
         try:
             with anyio.fail_after(timeout_seconds):
-                while not data.revision:
+                # It must be on disk: what is not may yet be taken back, for want of room.
+                await context.controller.settled()
+                while not node.data[key].revision:
                     await changes.wait()
-                    if key not in context.controller.scheduler.workflows:
-                        raise unknown(key)
+                    await context.controller.settled()
+                    if node.key not in context.controller.scheduler.workflows:
+                        raise unknown(node.key)
         except TimeoutError:
             raise errors.TimedOut(
-                f'user_data "{data.data.name}" had no value within {timeout_seconds} s',
+                f'user_data "{node.data[key].data.name}" had no value within {timeout_seconds} s',
                 timeout_seconds=timeout_seconds or 0.0,
             ) from None
 

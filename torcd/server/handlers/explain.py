@@ -30,6 +30,9 @@ async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Expl
         await context.controller.settled()
         job = node.jobs[find_jobs(node, [parameters.job])[0]]
         summary, remedy = _explain(context.controller.scheduler, node, job)
+        held_up = context.controller.held_up
+        if held_up is not None and isinstance(job.state, Ready | Pending):
+            summary, remedy = f"nothing can be started now: {held_up}", "make room on that disk"
         missing = [gate for gate in _gates(job) if gate.missing]
         makers = _unfinished_makers(node, missing)
         return m.Explanation(

@@ -33,9 +33,13 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
         raise errors.InvalidParameter("the directory must be absolute", parameter="directory")
     if "\0" in parameters.directory:
         raise errors.InvalidParameter("the directory has a NUL in it", parameter="directory")
+    shortage = context.controller.shortage
+    if shortage is not None:
+        raise shortage  # before the work of expanding it
     # One at a time, because the keys are counted from where the last one ended.
     async with context.controller.submitting:
-        # Who was cut off while he submitted has left a request behind that takes keys too.
+        # Who was cut off while he submitted has left a request behind that takes keys too, or gives
+        # them back, if there was no room for it.
         await context.controller.settled()
         first_key = context.controller.scheduler.next_key
         workflow, values = await to_thread.run_sync(

@@ -4,7 +4,7 @@ import anyio
 import msgspec
 
 from torcd.controller.shelf import unknown
-from torcd.model import JobStatus, WorkflowKey
+from torcd.model import WORKFLOW_OVER, JobStatus, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339, rfc3339
 from torcd.server.calls import Call
@@ -91,4 +91,5 @@ def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
         started_at=maybe_rfc3339(row.started_at),
         ended_at=maybe_rfc3339(ended_at),
         archived=archived,
+        held_up=None if status in WORKFLOW_OVER else context.controller.held_up,
     )

@@ -1,0 +1,401 @@
+"""No room for a commit: what was decided has never been, what is true stays so, and it goes on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+import structlog
+from anyio.lowlevel import checkpoint
+
+from tests.unit.controller.still_life import NO_CALL, StillLife, still_life
+from torcd import disk, errors, value
+from torcd.controller import room as room_module
+from torcd.executors.base import Exited, Lost, NotStarted, Report, Started
+from torcd.model import AttemptKey, DataKey, JobKey, JobStatus, Timestamp, WorkflowKey
+from torcd.protocol import manager as m
+from torcd.protocol import user_data as u
+from torcd.scheduler import events as e
+from torcd.scheduler.state import Pending, Running
+from torcd.server.handlers import daemon as daemon_handler
+from torcd.server.handlers import data
+from torcd.server.handlers.workflows import describe
+
+KEY = WorkflowKey(1)
+SPEC = b"""
+{
+  "jobs": [
+    {"name": "a", "command": "true"},
+    {"name": "b", "command": "true", "depends_on": ["a"]}
+  ],
+  "user_data": [{"name": "v"}]
+}
+"""
+A, B, V = JobKey(2), JobKey(3), DataKey(4)
+FIRST = AttemptKey(1)
+
+
+class Disk:
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.is_full = False
+        self.refused = 0
+
+    async def before_commit(self) -> None:
+        if self.is_full:
+            self.refused += 1
+            raise disk.no_space(self._path, "the database")
+
+
+class Scene:
+    def __init__(self, world: StillLife, disk: Disk) -> None:
+        self.world = world
+        self.disk = disk
+        self.controller = world.controller
+
+    async def stand_still(self, event: e.Event | None = None) -> None:
+        """Have the disk full, and found full by a request."""
+        self.disk.is_full = True
+        with pytest.raises(errors.NoSpace):
+            await self.controller.request(event or e.PauseRequested(KEY, self.controller.now()))
+        assert self.controller.shortage is not None
+
+    async def make_room(self) -> None:
+        self.disk.is_full = False
+        with anyio.fail_after(5):
+            await self.controller.moving()
+            await self.controller.settled()
+
+    def report(self, *reports: Report) -> None:
+        self.world.executor.report(list(reports))
+
+
+@asynccontextmanager
+async def scene(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_full: bool = False
+) -> AsyncIterator[Scene]:
+    full = Disk(str(tmp_path / "torcd.db"))
+    full.is_full = is_full
+    monkeypatch.setattr(room_module, "PROBE_SECONDS", 0.001)
+    monkeypatch.setattr(disk, "has_room", lambda *_: not full.is_full)
+    async with still_life(tmp_path, before_commit=full.before_commit) as world:
+        yield Scene(world, full)
+
+
+async def test_what_there_was_no_room_for_has_never_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        node = s.controller.scheduler.workflows[KEY]
+        await s.stand_still()
+        assert node.status.value == "running"
+        # Refused at once, without another try.
+        with pytest.raises(errors.NoSpace):
+            await s.controller.request(e.PauseRequested(KEY, s.controller.now()))
+        assert s.disk.refused == 1
+        await s.make_room()
+        # Who held the workflow all the time has it as it is now.
+        await s.controller.request(e.PauseRequested(KEY, s.controller.now()))
+        assert node.status.value == "paused"
+
+
+async def test_those_who_share_a_refused_batch_are_all_refused_and_who_only_waits_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+
+    async def ask(event: e.Event) -> None:
+        try:
+            await s.controller.request(event)
+        except errors.NoSpace:
+            refused.append(type(event).__name__)
+
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        s.disk.is_full = True
+        at = s.controller.now()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, e.PauseRequested(KEY, at))
+            tasks.start_soon(ask, e.CancelRequested(workflow_key=KEY, jobs=None, at=at))
+            tasks.start_soon(s.controller.settled)
+        assert sorted(refused) == ["CancelRequested", "PauseRequested"]
+
+
+async def test_an_attempt_that_ended_meanwhile_has_its_true_end_and_its_true_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        s.report(Started(FIRST, 1, Timestamp(20)))
+        await s.controller.settled()
+        await s.stand_still()
+        s.report(Exited(FIRST, 3, 1.5, 1000, Timestamp(30)))
+        await checkpoint()
+        assert isinstance(s.controller.scheduler.workflows[KEY].jobs[A].state, Running)
+        assert s.world.executor.acknowledged == []
+        await s.make_room()
+        (row,) = await s.world.store.attempts(KEY, job_keys=[A])
+        assert (row.return_code, row.started_at, row.ended_at) == (3, 20, 30)
+        assert (row.cpu_seconds, row.peak_memory_bytes) == (1.5, 1000)
+        assert s.world.executor.acknowledged == [FIRST]
+
+
+async def test_so_has_one_whose_end_was_in_the_refused_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        s.report(Started(FIRST, 1, Timestamp(20)))
+        await s.controller.settled()
+        s.disk.is_full = True
+        s.report(Exited(FIRST, 0, None, None, Timestamp(30)))
+        await s.controller.settled()
+        node = s.controller.scheduler.workflows[KEY]
+        # The end, and the start of the job after it, are taken back.
+        assert isinstance(node.jobs[A].state, Running)
+        assert node.counts[JobStatus.BLOCKED] == 1
+        assert [order.attempt_key for order in s.world.executor.ordered] == [FIRST]
+        await s.make_room()
+        (row,) = await s.world.store.attempts(KEY, job_keys=[A])
+        assert (row.return_code, row.started_at, row.ended_at) == (0, 20, 30)
+        assert isinstance(node.jobs[B].state, Pending)
+        assert [order.attempt_key for order in s.world.executor.ordered] == [1, 1, 2]
+
+
+async def test_that_an_active_attempt_never_started_is_heard_again_and_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be what we said ourselves on taking back an order that is given again now."""
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        await s.stand_still()
+        s.report(NotStarted(FIRST, "a problem", Timestamp(30)))
+        await s.make_room()
+        node = s.controller.scheduler.workflows[KEY]
+        assert isinstance(node.jobs[A].state, Pending)
+        assert [order.attempt_key for order in s.world.executor.ordered] == [FIRST, FIRST]
+
+
+async def test_ends_of_attempts_that_nobody_knows_are_acknowledged_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        await s.stand_still()
+        s.report(
+            NotStarted(AttemptKey(7), None, Timestamp(30)), Lost(AttemptKey(8), "?", Timestamp(1))
+        )
+        await s.make_room()
+        assert s.world.executor.acknowledged == [7, 8]
+
+
+async def test_a_workflow_is_not_seen_before_it_is_on_disk_and_its_keys_are_free_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        answers: list[str] = []
+
+        async def look() -> None:
+            s.world.store.before_commit = s.disk.before_commit
+            tasks.start_soon(look_at_it)
+            for _ in range(5):
+                await checkpoint()
+            await s.disk.before_commit()
+
+        async def look_at_it() -> None:
+            try:
+                answers.append((await describe(s.world.context, KEY)).workflow.name)
+            except errors.UnknownWorkflow:
+                answers.append("unknown")
+
+        s.disk.is_full = True
+        s.world.store.before_commit = look
+        async with anyio.create_task_group() as tasks:
+            with pytest.raises(errors.NoSpace):
+                await s.world.submit(SPEC)
+        assert answers == ["unknown"]
+        await s.make_room()
+        assert (await s.world.submit(SPEC)).key == "1"
+
+
+async def test_who_waits_for_a_value_gets_the_one_that_is_stored_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def store(text: bytes) -> e.StoreRequested:
+        return e.StoreRequested(
+            workflow_key=KEY,
+            data_key=V,
+            value=value.parse(text, name="v"),
+            attempt_key=None,
+            at=s.controller.now(),
+        )
+
+    found: list[bytes] = []
+
+    async def wait() -> None:
+        request = u.Fetch(name="v", workflow_key="1", wait=True)
+        reply = await data.fetch(s.world.context, request, NO_CALL)
+        found.append(bytes(reply.record.data))  # type: ignore[arg-type]
+
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await checkpoint()
+                await s.stand_still(store(b"1"))
+                assert found == []
+                await s.make_room()
+                s.report(Started(FIRST, 1, Timestamp(20)))  # any news of the workflow
+                await s.controller.settled()
+                for _ in range(10):
+                    await checkpoint()
+                assert found == []
+                await s.controller.request(store(b"2"))
+        assert found == [b"2"]
+
+
+async def test_a_workflow_that_is_over_can_be_looked_at_while_all_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await one_that_is_over(s)
+        await s.world.submit(SPEC)
+        s.controller.scheduler.forget(KEY)
+        await s.stand_still(e.PauseRequested(WorkflowKey(3), s.controller.now()))
+        reply = await describe(s.world.context, KEY)
+        assert reply.workflow.status.value == "completed"
+        assert reply.workflow.held_up is None
+        async with s.controller.workflow(KEY) as node:
+            await s.make_room()
+            assert s.controller.scheduler.workflows[KEY] is node
+
+
+async def one_that_is_over(s: Scene) -> None:
+    await s.world.submit(b'{"jobs": [{"command": "true"}]}')
+    s.report(Exited(FIRST, 0, None, None, Timestamp(30)))
+    await s.controller.settled()
+
+
+async def test_a_workflow_that_there_was_no_room_to_delete_is_there_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await one_that_is_over(s)
+        s.disk.is_full = True
+        with pytest.raises(errors.NoSpace):
+            await s.controller.delete(KEY)
+        assert (await describe(s.world.context, KEY)).workflow.status.value == "completed"
+        await s.make_room()
+        await s.controller.delete(KEY)
+        with pytest.raises(errors.UnknownWorkflow):
+            await describe(s.world.context, KEY)
+
+
+async def test_what_is_left_of_a_deleted_workflow_goes_when_there_is_room_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await one_that_is_over(s)
+        sweep, tries = s.world.store.sweep, 0
+        is_gone = anyio.Event()
+
+        async def without_room_at_first(key: WorkflowKey) -> bool:
+            nonlocal tries
+            tries += 1
+            if tries < 3:
+                raise disk.no_space(str(tmp_path / "torcd.db"), "the database")
+            done = await sweep(key)
+            if done:
+                is_gone.set()
+            return done
+
+        monkeypatch.setattr(s.world.store, "sweep", without_room_at_first)
+        await s.controller.delete(KEY)
+        with anyio.fail_after(5):
+            await is_gone.wait()
+        assert await s.world.store.deleted() == []
+
+
+async def test_a_daemon_that_was_told_to_drain_starts_nothing_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        await s.stand_still()
+        await s.controller.request(e.DrainRequested(s.controller.now()))
+        s.report(Exited(FIRST, 0, None, None, Timestamp(30)))
+        await s.make_room()
+        node = s.controller.scheduler.workflows[KEY]
+        assert node.counts[JobStatus.COMPLETED] == 1
+        assert node.counts[JobStatus.READY] == 1
+
+
+async def test_it_starts_on_a_full_disk_and_takes_up_what_is_unfinished_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        s.report(Started(FIRST, 1, Timestamp(20)), Exited(FIRST, 0, None, None, Timestamp(30)))
+        s.disk.is_full = True  # before this is decided
+        await s.controller.settled()
+    async with scene(tmp_path, monkeypatch, is_full=True) as s:
+        s.report(Started(FIRST, 1, Timestamp(20)), Exited(FIRST, 0, None, None, Timestamp(30)))
+        await s.controller.settled()
+        assert s.world.executor.acknowledged == []
+        await s.make_room()
+        (row,) = await s.world.store.attempts(KEY, job_keys=[A])
+        assert (row.started_at, row.ended_at) == (20, 30)
+
+
+async def test_what_could_be_started_is_not_seen_as_chosen_while_there_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        await s.controller.request(e.DrainRequested(s.controller.now()))
+        s.report(Exited(FIRST, 0, None, None, Timestamp(30)))
+        await s.controller.settled()
+    async with scene(tmp_path, monkeypatch, is_full=True) as s:
+        node = s.controller.scheduler.workflows[KEY]
+        assert node.counts[JobStatus.READY] == 1
+        await s.make_room()
+        assert node.counts[JobStatus.PENDING] == 1
+
+
+async def test_only_a_commit_shows_that_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        await s.stand_still()
+        monkeypatch.setattr(disk, "has_room", lambda *_: True)
+        with anyio.fail_after(5):
+            while s.disk.refused < 3:
+                await checkpoint()
+        assert s.controller.shortage is not None
+        await s.make_room()
+
+
+async def test_that_all_stands_still_is_logged_once_and_told_to_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with scene(tmp_path, monkeypatch) as s:
+            await s.world.submit(SPEC)
+            await s.stand_still()
+            for _ in range(3):
+                with pytest.raises(errors.NoSpace):
+                    await s.world.submit(SPEC)
+            status = await daemon_handler.get_status(s.world.context, m.GetStatus(), NO_CALL)
+            assert str(tmp_path / "torcd.db") in (status.held_up or "")
+            with pytest.raises(errors.NoSpace):
+                await daemon_handler.stop(s.world.context, m.Stop(jobs="terminate"), NO_CALL)
+            await daemon_handler.stop(s.world.context, m.Stop(), NO_CALL)
+            await s.make_room()
+            status = await daemon_handler.get_status(s.world.context, m.GetStatus(), NO_CALL)
+            assert status.held_up is None
+    told = [line["event"] for line in lines if "room" in line["event"]]
+    assert told == ["no room: standing still", "there is room again: going on"]

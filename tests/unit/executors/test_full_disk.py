@@ -1,0 +1,119 @@
+"""Attempts for which the disk has no room wait, for as long as it takes."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.executors.test_journal import full_disk, opened
+from torcd.executors.warden import attempts as attempts_module
+from torcd.executors.warden import processes, spawning
+from torcd.executors.warden.attempts import Attempts
+from torcd.executors.warden.cleaning import Cleaner
+from torcd.executors.warden.journal import Journal
+from torcd.executors.warden.ledger import Order
+from torcd.executors.warden.orphans import Orphans
+
+
+class Scene:
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.directory = directory
+        self.journal = opened(directory)
+        self.spawned: list[str | None] = []
+        self.log_disk_is_full = False
+        monkeypatch.setattr(attempts_module, "NO_ROOM_TRIES", 0)
+        monkeypatch.setattr(attempts_module, "FULL_DISK_SECONDS", -1.0)
+        monkeypatch.setattr(spawning, "spawn", self._spawn)
+        monkeypatch.setattr(spawning, "has_room_for", lambda log: not self.log_disk_is_full)
+        monkeypatch.setattr(processes, "markers_possible", lambda: True)
+        monkeypatch.setattr(processes, "wear_marker", lambda marker: None)
+        cleaner = Cleaner(7, True, False)
+        self.attempts = Attempts(7, self.journal, cleaner, Orphans(None))  # type: ignore[arg-type]
+
+    def _spawn(
+        self, argv: list[str], env: object, cwd: str, stdout: str | None, stderr: str | None
+    ) -> int:
+        if self.log_disk_is_full:
+            raise spawning.DiskFull(stdout or "", OSError(28, "No space left on device"))
+        self.spawned.append(stdout)
+        return 1_000_000 + len(self.spawned)
+
+    def order(self, key: int) -> None:
+        order = Order(
+            {
+                "key": key,
+                "lane": 1,
+                "lane_limit": 4,
+                "argv": ["true"],
+                "base": "b",
+                "env": {},
+                "cwd": "/",
+                "stdout": f"/logs/{key}",
+                "stderr": None,
+            },
+            {},
+        )
+        self.attempts.order(key, 1, 4, order)
+
+    def claims(self) -> list[int]:
+        return list(Journal(str(self.directory), "b", 7).read().entries)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    directory = os.getcwd()
+    yield Scene(tmp_path, monkeypatch)
+    os.chdir(directory)
+
+
+def test_without_room_in_the_journal_nothing_is_spawned_and_nothing_fails(scene: Scene) -> None:
+    scene.order(1)
+    with full_disk(scene.journal._size):
+        for _ in range(5):
+            scene.attempts.settle()
+    assert scene.spawned == []
+    assert scene.attempts.reports == []
+    assert str(scene.directory) in scene.attempts.held_up
+    scene.attempts.settle()
+    assert scene.spawned == ["/logs/1"]
+    assert scene.attempts.held_up == ""
+
+
+def test_without_room_for_a_log_it_is_given_back_once_and_tried_again_in_order(
+    scene: Scene,
+) -> None:
+    scene.log_disk_is_full = True
+    scene.order(1)
+    scene.order(2)
+    for _ in range(5):
+        scene.attempts.settle()
+    assert scene.attempts.reports == []
+    assert scene.claims() == []
+    assert "/logs/1" in scene.attempts.held_up
+    size = scene.journal._size
+    scene.attempts.settle()
+    assert scene.journal._size == size, "each try takes more of the disk"
+    scene.log_disk_is_full = False
+    scene.attempts.settle()
+    assert scene.spawned == ["/logs/1", "/logs/2"]
+    assert scene.claims() == [1, 2]
+    assert scene.attempts.held_up == ""
+
+
+def test_what_is_revoked_while_it_is_held_up_leaves_nothing_held_up(scene: Scene) -> None:
+    scene.log_disk_is_full = True
+    scene.order(1)
+    scene.attempts.settle()
+    scene.attempts.revoke(1)
+    scene.attempts.settle()
+    assert scene.attempts.held_up == ""
+    assert [line.split(",")[0] for line in scene.attempts.reports] == ['["not_started"']
+
+
+def test_a_log_s_directory_is_made_by_who_has_room_for_it(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "1" / "2.1.1.out"
+    pid = spawning.spawn(["true"], {"PATH": os.defpath}, "/", str(log), None)
+    os.waitpid(pid, 0)
+    assert log.exists()
+    assert log.parent.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,136 @@
+"""What was committed is carried out: orders to the executor, moments and files to wait for."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+from torcd.controller.harvest import remove
+from torcd.controller.inputs import InputWatcher
+from torcd.controller.launching import INPUTS, Launcher
+from torcd.controller.layout import Layout
+from torcd.controller.log_bounds import LogBounds
+from torcd.controller.preparing import Preparer
+from torcd.controller.shelf import Shelf
+from torcd.controller.sweeping import Sweeper
+from torcd.controller.timer import Timer
+from torcd.executors import base
+from torcd.model import AttemptKey
+from torcd.scheduler import Scheduler
+from torcd.scheduler import commands as c
+
+
+class Actor:
+    """`lost` and `not_started` are told of attempts that the executor has never heard of: why,
+    or None where the attempt was stopped or revoked."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        executor: base.Executor,
+        layout: Layout,
+        launcher: Launcher,
+        shelf: Shelf,
+        preparer: Preparer,
+        watcher: InputWatcher,
+        timer: Timer,
+        log_bounds: LogBounds,
+        sweeper: Sweeper,
+        *,
+        grace_seconds: float,
+        lost: Callable[[AttemptKey, str], None],
+        not_started: Callable[[AttemptKey, str | None], None],
+    ) -> None:
+        self._scheduler = scheduler
+        self._executor = executor
+        self._layout = layout
+        self._launcher = launcher
+        self._shelf = shelf
+        self._preparer = preparer
+        self._watcher = watcher
+        self._timer = timer
+        self._log_bounds = log_bounds
+        self._sweeper = sweeper
+        self._grace_seconds = grace_seconds
+        self._lost = lost
+        self._not_started = not_started
+
+    def act(
+        self,
+        records: Sequence[c.Record],
+        actions: Sequence[c.Action],
+        over: Sequence[AttemptKey],
+    ) -> None:
+        """`over`: attempts whose end is on disk, so that the executor may forget them."""
+        for record in records:
+            if isinstance(record, c.CreateWorkflow):
+                self._shelf.share_environment(record.workflow)
+        self._start(actions)
+        for action in actions:
+            match action:
+                case c.StartAttempt() | c.StartCommand():
+                    pass
+                case c.StopAttempt():
+                    if not self._was_not_ordered(action.attempt_key):
+                        grace = self._grace_seconds if action.supports_termination else None
+                        self._executor.stop(action.attempt_key, grace)
+                case c.RevokeAttempt():
+                    if not self._was_not_ordered(action.attempt_key):
+                        self._executor.revoke(action.attempt_key)
+                case c.FreezeAttempt():
+                    self._executor.freeze(action.attempt_key)
+                case c.ThawAttempt():
+                    self._executor.thaw(action.attempt_key)
+                case c.WakeAt():
+                    self._timer.set(action.at)
+                case c.WatchFile():
+                    self._watcher.watch(action.workflow_key, action.file_key, action.path)
+        if over:
+            self._log_bounds.forget(over)
+            self._executor.acknowledge(over)
+            remove([path for key in over for path in self._layout.files_of(key)])
+        for record in records:
+            if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
+                self._watcher.forget(record.workflow_key)
+                self._shelf.is_over(record.workflow_key)
+                self._sweeper.workflow_ended()
+            elif isinstance(record, c.RemoveWorkflow):
+                self._sweeper.workflow_deleted()
+
+    def _start(self, actions: Iterable[c.Action]) -> None:
+        """Before all else: what is started and stopped in one batch must be known when it is
+        stopped."""
+        starts = [a for a in actions if isinstance(a, c.StartAttempt | c.StartCommand)]
+        orders = [order for start in starts if (order := self._order(start)) is not None]
+        if orders:
+            self._executor.start(orders)
+
+    def _order(self, start: c.StartAttempt | c.StartCommand) -> base.AttemptOrder | None:
+        """The order for it; None when it is not to be given, or not yet."""
+        key = start.attempt_key
+        problem = self._shelf.foreign_attempts.pop(key, None)
+        if problem is not None:
+            self._lost(key, problem)
+            return None
+        workflow = self._scheduler.workflows[start.workflow_key].workflow
+        try:
+            if isinstance(start, c.StartCommand):
+                order = self._launcher.command_order(start, workflow)
+            else:
+                order = self._launcher.order(start, workflow)
+        except OSError as error:
+            self._not_started(key, f"the directory for its logs cannot be made: {error}")
+            return None
+        self._log_bounds.watch(order)
+        # Where TORC_INPUTS is there already, an earlier daemon may have given the order: then only
+        # the executor knows whether it has started.
+        if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):
+            assert isinstance(start, c.StartAttempt)
+            self._preparer.take(start, order)
+            return None
+        return order
+
+    def _was_not_ordered(self, key: AttemptKey) -> bool:
+        """Whether the executor has not heard of it yet; then it never will."""
+        if not self._preparer.forget(key):
+            return False
+        self._not_started(key, None)
+        return True

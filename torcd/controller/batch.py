@@ -1,0 +1,66 @@
+"""What comes into the loop, and what it decided and has to do about it."""
+
+from collections.abc import Iterable
+
+import anyio
+
+from torcd import errors
+from torcd.executors import base
+from torcd.model import Happening
+from torcd.scheduler import commands as c
+from torcd.scheduler import events as e
+from torcd.scheduler.standstill import End
+
+
+class Request:
+    """Somebody waits for the answer to an event."""
+
+    __slots__ = ("commands", "done", "error", "event")
+
+    def __init__(self, event: e.Event | None) -> None:
+        self.event = event
+        """None: somebody only wants to know when all before it is on disk."""
+        self.done = anyio.Event()
+        self.commands: list[c.Command] = []
+        self.error: errors.UserError | None = None
+
+
+class Batch:
+    """What was decided and is to be done about it."""
+
+    def __init__(self) -> None:
+        self.records: list[c.Record] = []
+        self.happenings: list[Happening] = []
+        self.actions: list[c.Action] = []
+        self.over: list[End] = []
+        self.requests: list[Request] = []
+
+    def add(self, commands: Iterable[c.Command]) -> None:
+        for command in commands:
+            if isinstance(command, Happening):
+                self.happenings.append(command)
+            elif isinstance(command, c.Action):
+                self.actions.append(command)
+            else:
+                self.records.append(command)
+
+
+def event_of(report: base.Report) -> e.AttemptStarted | End:
+    """What the executor reports, for the scheduler; what it left behind is not known yet."""
+    match report:
+        case base.Started():
+            return e.AttemptStarted(report.attempt_key, report.at)
+        case base.Exited():
+            return e.AttemptExited(
+                ran_out_of_memory=report.ran_out_of_memory,
+                attempt_key=report.attempt_key,
+                return_code=report.return_code,
+                cpu_seconds=report.cpu_seconds,
+                peak_memory_bytes=report.peak_memory_bytes,
+                outputs=e.Outputs(),
+                at=report.at,
+            )
+        case base.NotStarted():
+            return e.AttemptNotStarted(report.attempt_key, report.problem, report.at)
+        case base.Lost():
+            return e.AttemptLost(report.attempt_key, report.problem, report.at)
