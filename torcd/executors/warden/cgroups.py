@@ -13,7 +13,7 @@ out, which a user's process may, and root's anyway; such a process is still told
 not signal. `cgroup.freeze` has it stand still, and `cpu.stat` has its CPU time to the microsecond.
 Where the memory controller is there, `memory.peak` is the most that all of it took at a time, page
 cache included, and `memory.events` counts whom the kernel has killed for want of memory. No limit
-is set on it (docs/adr/0013).
+is set on it (docs/adr/0014).
 """
 
 import os
