@@ -29,7 +29,7 @@ class Scene:
         monkeypatch.setattr(processes, "markers_possible", lambda: True)
         monkeypatch.setattr(processes, "wear_marker", lambda marker: None)
         cleaner = Cleaner(7, True, False)
-        self.attempts = Attempts(7, self.journal, cleaner, Orphans(None))  # type: ignore[arg-type]
+        self.attempts = Attempts(7, self.journal, cleaner, Orphans(None), None)  # type: ignore[arg-type]
 
     def _spawn(
         self, argv: list[str], env: object, cwd: str, stdout: str | None, stderr: str | None
