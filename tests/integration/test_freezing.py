@@ -39,7 +39,7 @@ def frozen_job(daemon: Daemon, directory: Path, **fields: object) -> tuple[str, 
     key = daemon.submit(
         {
             "jobs": [job, {"name": "next", "command": "true", "depends_on": ["held"]}],
-            "resource_requirements": [{"name": "short", "runtime": "PT0.5S"}],
+            "resource_requirements": [{"name": "short", "runtime": "PT3S"}],
         }
     )
     wait_until(lambda: (directory / "pid").exists() and (directory / "pid").read_text() != "")
@@ -96,7 +96,7 @@ def test_a_frozen_job_can_be_canceled(divided: Daemon, tmp_path: Path) -> None:
 
 def test_its_runtime_limit_does_not_run_while_it_is_frozen(divided: Daemon, tmp_path: Path) -> None:
     key, pid, _ = frozen_job(divided, tmp_path, resource_requirements="short")
-    waiting = divided.torcctl("-k", key, "wait", "--timeout", "0.7")  # longer than its limit
+    waiting = divided.torcctl("-k", key, "wait", "--timeout", "3.1")  # longer than its limit
     assert waiting.returncode == 124
     assert stands_still(pid)
     assert divided.json("-k", key, "jobs")["items"][0]["status"] == "running"
