@@ -8,7 +8,7 @@ parser; a format's own is imported when a file of that format is read.
 
 from torcd import model
 from torcd.spec import expansion as _expansion
-from torcd.spec.document import Document, default_name, read
+from torcd.spec.document import MAX_BYTES, Document, default_name, read
 from torcd.spec.planned import Plan
 from torcd.spec.planning import plan as _plan
 from torcd.spec.policies import (
@@ -21,6 +21,7 @@ from torcd.spec.problems import Problem, invalid, most_important, problems
 from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec, WorkflowSpec
 
 __all__ = [
+    "MAX_BYTES",
     "ActionSpec",
     "Document",
     "Entry",

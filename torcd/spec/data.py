@@ -40,6 +40,8 @@ def written(value: object) -> str:
             text = {None: "null", True: "true", False: "false"}[value]
         case int() if value.bit_length() > _MAX_BITS:
             text = hex(value)
+        case float() if not math.isfinite(value):
+            text = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         case _:
             text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
