@@ -22,6 +22,7 @@ MAX_CHARACTERS = 1 << 29
 
 _USE = re.compile(r"(?<!\$)\{([^{}:\0\r\n]+)(?::([^{}]*))?\}")
 _DIGITS = re.compile(r"\d+")
+_WIDTH = re.compile(r"(?:.?[<>=^])?[-+ ]?#?(\d+)", re.DOTALL)
 
 
 class Budget:
@@ -132,6 +133,9 @@ def _formatted(values: Sequence[Value], form: str | None, most: int) -> list[str
         return [str(value) for value in values]
     if any(len(digits) > 5 or int(digits) > MAX_WIDTH for digits in _DIGITS.findall(form)):
         raise _WrongFormat(f"is wider than {MAX_WIDTH}")
+    width = _WIDTH.match(form)
+    if width and int(width[1]) * len(values) > most:
+        raise _WrongFormat  # before they are made
     texts = []
     for value in values:
         try:

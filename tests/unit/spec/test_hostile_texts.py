@@ -200,6 +200,14 @@ def test_numbers_of_a_million_digits_are_read_or_refused_at_once(name: str) -> N
     )
 
 
+def test_wide_formats_of_many_values_are_refused_before_they_are_made() -> None:
+    for form in ("01000d", ">1000", "+0999.3f"):
+        text = f"{{jobs: [{{command: 'x{{i:{form}}}', parameters: {{i: '1:1000000'}}}}]}}"
+        outcome = read(text.encode(), "w.json5")
+        assert "the copies of all texts come to more than" in outcome.said
+        assert outcome.mib < MAX_MIB
+
+
 JUNK = [
     *(b"a [ { \" ' \\ # / - : = , 0 . | ! @ ` % \t < > ~ \xff \xc3\xa9".split(b" ")),
     *(b'// /* /*/ """ \'\'\' \\\\ [] {} [[a]] a. {a: a, job{}; <<: /- "a\\" r#" 1e'.split(b" ")),
