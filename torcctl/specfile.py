@@ -60,7 +60,7 @@ def contents(path: str) -> bytes:
     try:
         if path == "-":
             return sys.stdin.buffer.read(most)
-        with open(path, "rb") as file:  # noqa: PTH123 - a Path takes "" for the directory
+        with open(path, "rb") as file:  # a Path takes "" for the directory
             return file.read(most)
     except OSError as e:
         name = "standard input" if path == "-" else path or '""'
