@@ -113,7 +113,8 @@ class Compiler:
                 texts = _formatted(values, form, self._budget.left)
             except _WrongFormat as wrong:
                 message = f"{quoted(match[0])} {wrong}" if wrong.args else _TOO_LONG
-                self.findings.append(Finding(path, message))
+                if wrong.args or not self.findings:
+                    self.findings.append(Finding(path, message))
                 self._formatted[key] = None
                 return None
             self._formatted[key] = [re.escape(text) for text in texts] if is_regex else texts
