@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs format bench clean
+.PHONY: help demo test check docs golden format bench clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -38,6 +38,9 @@ check: $(READY) ## what to run before a commit: under a minute
 
 docs: $(READY) ## renew what the pages take from the code
 	@$(BIN)/python docs/generate.py
+
+golden: $(READY) ## renew what is said of wrong specs, after a change that was meant
+	@$(BIN)/python -m tests.unit.spec.messages
 
 format: $(READY) ## lay the code out
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .

@@ -52,13 +52,19 @@ wait_for_inputs_option = click.option(
 
 
 def contents(path: str) -> bytes:
-    """What is in a file, or, for `-`, comes from standard input. Raises CannotRead."""
-    if path == "-":
-        return sys.stdin.buffer.read()
+    """What is in a file, or, for `-`, comes from standard input; of what has no end, as much as
+    is told apart from a spec. Raises CannotRead."""
+    most = spec.MAX_BYTES + 1
+    if path == "-" and sys.stdin is None:
+        raise CannotRead("cannot read standard input: it is closed", file=path)
     try:
-        return Path(path).read_bytes()
+        if path == "-":
+            return sys.stdin.buffer.read(most)
+        with open(path, "rb") as file:  # a Path takes "" for the directory
+            return file.read(most)
     except OSError as e:
-        raise CannotRead(f"cannot read {path}: {e.strerror}", file=path) from None
+        name = "standard input" if path == "-" else path or '""'
+        raise CannotRead(f"cannot read {name}: {e.strerror}", file=path) from None
 
 
 def read(path: str, spec_format: str | None, *, compare_with_machine: bool = False) -> SpecFile:

@@ -16,7 +16,7 @@ from torcd import model
 from torcd.errors import InvalidSpec
 from torcd.spec import expansion as _expansion
 from torcd.spec import structure as _structure
-from torcd.spec.document import Document, all_findings, default_name, read
+from torcd.spec.document import MAX_BYTES, Document, all_findings, default_name, read
 from torcd.spec.dumping import dump
 from torcd.spec.mapping import Mapped, map_function, to_json
 from torcd.spec.planned import Plan
@@ -31,6 +31,7 @@ from torcd.spec.problems import Problem, invalid, most_important, problems
 from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec, WorkflowSpec
 
 __all__ = [
+    "MAX_BYTES",
     "ActionSpec",
     "Document",
     "Entry",

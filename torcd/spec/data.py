@@ -17,7 +17,7 @@ from torcd.errors import InvalidValue, TooLarge
 from torcd.spec.problems import Finding, Path, quoted
 from torcd.value import MAX_DEPTH
 
-_MAX_BITS = 14_000
+_TOO_LONG = 10**4_300
 """Python writes no integer of more than 4 300 decimal digits; it reads longer hexadecimal ones."""
 
 _LONG_DIGITS = 300
@@ -65,8 +65,10 @@ def written(value: object) -> str:
             text = value.text
         case None | bool():
             text = {None: "null", True: "true", False: "false"}[value]
-        case int() if value.bit_length() > _MAX_BITS:
+        case int() if not -_TOO_LONG < value < _TOO_LONG:
             text = hex(value)
+        case float() if not math.isfinite(value):
+            text = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         case _:
             text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
@@ -109,7 +111,7 @@ def _prepare(value: object, path: Path, depth: int, findings: list[Finding]) -> 
         case float() if not math.isfinite(value):
             name = "NaN" if math.isnan(value) else "Infinity"
             findings.append(Finding(path, f"{name} is not JSON", "write null, or a text"))
-        case int() if value.bit_length() > _MAX_BITS:
+        case int() if not -_TOO_LONG < value < _TOO_LONG:
             findings.append(Finding(path, "the number is too long", "write it in decimal"))
         case None | str() | int() | float():
             return value

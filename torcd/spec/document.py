@@ -21,6 +21,10 @@ from torcd.spec.schema import WorkflowSpec
 
 STANDARD_INPUT = "-"
 
+MAX_BYTES = 64 << 20
+"""Of a spec file: four times what fits into a message as the daemon takes them by default. What is
+larger was not written by people, or for us."""
+
 _SCHEMA = "$schema"
 """Tells editors which JSON Schema a file fits, and is no part of the workflow."""
 
@@ -63,7 +67,7 @@ def read(
         hint = error.hint
         if file == STANDARD_INPUT and format is None:
             hint = hint or "standard input is read as JSON5; for another format say --spec-format"
-        finding = Finding((), error.message, hint)
+        finding = Finding(error.path, error.message, hint)
         raise invalid(problems([finding], file=file, positions=position)) from None
 
     if isinstance(tree.get(_SCHEMA), str):
@@ -105,11 +109,18 @@ def _format_of(file: str) -> str:
 
 
 def _decode_text(text: bytes) -> str:
+    """The text with all its line breaks as `\\n`: so that every format counts the same lines."""
+    if len(text) > MAX_BYTES:
+        message = f"the spec has more than {MAX_BYTES >> 20} MiB"
+        raise formats.SpecSyntaxError(message, hint="let parameters make many jobs of one")
     text = text.removeprefix(codecs.BOM_UTF8)
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in text[:4]:
+        message = "not UTF-8, but UTF-16 or UTF-32 by its first bytes"
+        raise formats.SpecSyntaxError(message, Position(1, 1), "save it as UTF-8")
     try:
         decoded = text.decode()
     except UnicodeDecodeError as error:
-        before = text[: error.start].decode()
+        before = _with_plain_breaks(text[: error.start].decode())
         raise formats.SpecSyntaxError(
             f"not UTF-8: the byte 0x{text[error.start]:02x}",
             formats.position_at(before, len(before)),
@@ -117,7 +128,11 @@ def _decode_text(text: bytes) -> str:
         ) from None
     if not decoded.strip():
         raise formats.SpecSyntaxError("there is nothing in it")
-    return decoded
+    return _with_plain_breaks(decoded)
+
+
+def _with_plain_breaks(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _trusted(found: list[Finding], untrusted: set[Path]) -> list[Finding]:

@@ -25,6 +25,7 @@ from torcd.spec.problems import Finding, Path, Severity, quoted
 from torcd.spec.regexes import Match, Regexes
 from torcd.spec.schema import Entry, FileSpec, JobSpec, Reference, UserDataSpec, WorkflowSpec
 from torcd.spec.schemas import Schemas
+from torcd.spec.templates import Budget
 from torcd.spec.unrolling import Item, Unrolled, said_once
 
 Made = TypeVar("Made")
@@ -76,9 +77,10 @@ class _Unrolled:
 
     def __init__(self, spec: WorkflowSpec) -> None:
         reader = Reader(spec.parameters)
-        self.jobs = Unrolled("jobs", spec.jobs or (), reader)
-        self.files = Unrolled("files", spec.files or (), reader)
-        self.user_data = Unrolled("user_data", spec.user_data or (), reader)
+        budget = Budget()
+        self.jobs = Unrolled("jobs", spec.jobs or (), reader, budget)
+        self.files = Unrolled("files", spec.files or (), reader, budget)
+        self.user_data = Unrolled("user_data", spec.user_data or (), reader, budget)
         self.findings = [
             *reader.findings,
             *self.jobs.findings,

@@ -152,7 +152,7 @@ def _scalar(written: str | int | float | bool) -> Value:
     if isinstance(written, bool):
         return "true" if written else "false"
     if isinstance(written, float) and not math.isfinite(written):
-        raise _WrongValue("NaN and Infinity are no parameter values", "write it in quotes")
+        raise _WrongValue("the number is too large, or none", "write it in quotes")
     if isinstance(written, int) and written.bit_length() > _MAX_BITS:
         raise _WrongValue("the number is too long", "write it in quotes")
     return written

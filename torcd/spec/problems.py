@@ -21,6 +21,9 @@ Severity = Literal["error", "warning"]
 MAX_PROBLEMS = 1_000
 """How many problems are told at most: as many as anybody reads, and they fit into a message."""
 
+_SHOWN = 60
+"""Characters of a text that a message repeats."""
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
@@ -108,7 +111,7 @@ def path_text(path: Path) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif _PLAIN_KEY.match(part):
+        elif len(part) <= _SHOWN and _PLAIN_KEY.match(part):
             text += f".{part}" if text else part
         else:
             text += f"[{quoted(part)}]"
@@ -117,9 +120,18 @@ def path_text(path: Path) -> str:
 
 def quoted(text: str) -> str:
     """For a message: in double quotes, what cannot be seen escaped, cut after 60 characters."""
-    if len(text) > 60:
-        text = text[:57] + "…"
-    return msgspec.json.encode(text.encode(errors="replace").decode()).decode()
+    if len(text) > _SHOWN:
+        text = text[: _SHOWN - 3] + "…"
+    shown = msgspec.json.encode(text.encode(errors="replace").decode()).decode()
+    return shown if shown.isprintable() else "".join(map(_visible, shown))
+
+
+def _visible(character: str) -> str:
+    """Terminals obey some characters, and show nothing for others."""
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

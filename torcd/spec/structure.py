@@ -9,6 +9,7 @@ A raw tree is made of dict (with text keys), list, str, int, float, bool and Non
 user_data `data` anything, of which `data.encode` knows what is JSON.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -19,6 +20,7 @@ from torcd.spec import data
 from torcd.spec.problems import MAX_PROBLEMS, Finding, Path, nearest, quoted
 from torcd.spec.schema import ANY_JSON, ANY_JSON_OF_USER_DATA, WorkflowSpec
 
+_NUMBER = re.compile(r"\s*[+-]?[0-9]*\.?[0-9]+\s*\Z")
 _TYPE = inspect.type_info(WorkflowSpec)
 
 
@@ -153,7 +155,7 @@ class _Walk:
         if isinstance(value, list):
             return [self.value(expected.item_type, v, (*path, n)) for n, v in enumerate(value)]
         hint = None
-        if isinstance(value, str):
+        if isinstance(value, str) and _plain_text_expected(expected.item_type):
             hint = f"write a list: [{data.written(value)}]"
         elif isinstance(value, dict) and isinstance(_plain(expected.item_type), inspect.StructType):
             table = ".".join(part for part in path if isinstance(part, str))
@@ -196,7 +198,8 @@ class _Walk:
             hint = f"write it in quotes: {data.written(str(data.written(value)))}"
         if hint is None and isinstance(expected, inspect.BoolType) and isinstance(value, str):
             hint = "write true or false, without quotes"
-        if hint is None and isinstance(expected, inspect.IntType) and isinstance(value, str):
+        is_number = isinstance(expected, inspect.IntType | inspect.FloatType)
+        if hint is None and is_number and isinstance(value, str) and _NUMBER.match(value):
             hint = "write the number without quotes"
         message = f"expected {_description(expected)}, found {_kind(value)}"
         return self._refuse(expected, path, message, hint)
@@ -295,9 +298,9 @@ def _bounds(expected: inspect.IntType | inspect.FloatType) -> str:
         case None, None:
             return ""
         case least, None:
-            return f", {least} or more"
+            return f", {least:.0f} or more"
         case least, most:
-            return f" from {least} to {most}"
+            return f" from {least:.0f} to {most:.0f}"
 
 
 def _plural(expected: inspect.Type) -> str:

@@ -17,11 +17,19 @@ from torcd.spec.problems import Finding, Path, quoted
 MAX_WIDTH = 1_000
 """Of a format's width and precision."""
 
-MAX_CHARACTERS = 1 << 30
-"""What all copies of one text may come to."""
+MAX_CHARACTERS = 1 << 29
+"""What the copies of all texts of a spec may come to: five hundred for each of a million jobs."""
 
 _USE = re.compile(r"(?<!\$)\{([^{}:\0\r\n]+)(?::([^{}]*))?\}")
 _DIGITS = re.compile(r"\d+")
+_WIDTH = re.compile(r"(?:.?[<>=^])?[-+ ]?#?(\d+)", re.DOTALL)
+
+
+class Budget:
+    """How many characters the copies of a spec's texts may still come to."""
+
+    def __init__(self) -> None:
+        self.left = MAX_CHARACTERS
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -55,9 +63,10 @@ class Template(msgspec.Struct, frozen=True):
 class Compiler:
     """Reads the texts of one item."""
 
-    def __init__(self, combinations: Combinations) -> None:
+    def __init__(self, combinations: Combinations, budget: Budget) -> None:
         self.findings: list[Finding] = []
         self._combinations = combinations
+        self._budget = budget
         self._places = {name: n for n, name in enumerate(combinations.names)}
         self._formatted: dict[tuple[int, str | None, bool], Sequence[str] | None] = {}
 
@@ -79,12 +88,19 @@ class Compiler:
         if not pieces:
             return text
         pieces.append(text[done:])
-        longest = sum(len(p) if isinstance(p, str) else max(map(len, p.texts)) for p in pieces)
-        if longest * self._combinations.count > MAX_CHARACTERS:
-            message = f"all copies of the text come to more than {MAX_CHARACTERS} characters"
-            self.findings.append(Finding(path, message))
+        self._budget.left -= sum(map(self._characters, pieces))
+        if self._budget.left < 0:
+            if not self.findings:
+                self.findings.append(Finding(path, _TOO_LONG))
             return text
         return Template(tuple(piece for piece in pieces if piece))
+
+    def _characters(self, piece: str | Piece) -> int:
+        """What it comes to in all copies."""
+        count = self._combinations.count
+        if isinstance(piece, str):
+            return len(piece) * count
+        return sum(map(len, piece.texts)) * (count // len(piece.texts))
 
     def _texts(
         self, place: int, match: re.Match[str], path: Path, is_regex: bool
@@ -94,30 +110,42 @@ class Compiler:
         if key not in self._formatted:
             values = self._combinations.values[place]
             try:
-                texts = _formatted(values, form)
+                texts = _formatted(values, form, self._budget.left)
             except _WrongFormat as wrong:
-                message = f"{quoted(match[0])} {wrong}"
-                self.findings.append(Finding(path, message))
+                message = f"{quoted(match[0])} {wrong}" if wrong.args else _TOO_LONG
+                if wrong.args or not self.findings:
+                    self.findings.append(Finding(path, message))
                 self._formatted[key] = None
                 return None
             self._formatted[key] = [re.escape(text) for text in texts] if is_regex else texts
         return self._formatted[key]
 
 
+_TOO_LONG = f"the copies of all texts come to more than {MAX_CHARACTERS} characters"
+
+
 class _WrongFormat(Exception):
-    """Ends a sentence that begins with the use."""
+    """Ends a sentence that begins with the use; without one, the texts are too long."""
 
 
-def _formatted(values: Sequence[Value], form: str | None) -> list[str]:
+def _formatted(values: Sequence[Value], form: str | None, most: int) -> list[str]:
+    """Each value as text, `most` characters in all."""
     if not form:
         return [str(value) for value in values]
     if any(len(digits) > 5 or int(digits) > MAX_WIDTH for digits in _DIGITS.findall(form)):
         raise _WrongFormat(f"is wider than {MAX_WIDTH}")
+    width = _WIDTH.match(form)
+    if width and int(width[1]) * len(values) > most:
+        raise _WrongFormat  # before they are made
     texts = []
     for value in values:
         try:
-            texts.append(format(value, form))
+            text = format(value, form)
         except (ValueError, OverflowError):
             shown = f"text {quoted(value)}" if isinstance(value, str) else f"number {value}"
             raise _WrongFormat(f"is no format for the {shown}") from None
+        most -= len(text)
+        if most < 0:
+            raise _WrongFormat
+        texts.append(text)
     return texts

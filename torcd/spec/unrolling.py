@@ -17,7 +17,7 @@ import msgspec
 from torcd.spec.parameters import Combinations, Reader
 from torcd.spec.problems import Finding, Path
 from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec
-from torcd.spec.templates import Compiler, Template
+from torcd.spec.templates import Budget, Compiler, Template
 
 Maker = Callable[[Sequence[int]], object]
 """A field's value for a combination."""
@@ -86,12 +86,12 @@ class _Source(msgspec.Struct, Generic[Item]):
 class Unrolled(Generic[Item]):
     """The items of one section, each copy with the place of what it was made from."""
 
-    def __init__(self, section: str, items: Sequence[Item], reader: Reader) -> None:
+    def __init__(self, section: str, items: Sequence[Item], reader: Reader, budget: Budget) -> None:
         self.findings: list[Finding] = []
         self.is_whole = True
         """Whether all parameters were right, so that no name is missing."""
         self._sources: list[_Source[Item]] = [
-            self._source(item, (section, n), reader) for n, item in enumerate(items)
+            self._source(item, (section, n), reader, budget) for n, item in enumerate(items)
         ]
         self.count: int = sum(source.count for source in self._sources)
 
@@ -111,7 +111,7 @@ class Unrolled(Generic[Item]):
         """The copies of each item."""
         return (source.copies() for source in self._sources)
 
-    def _source(self, item: Item, path: Path, reader: Reader) -> _Source[Item]:
+    def _source(self, item: Item, path: Path, reader: Reader, budget: Budget) -> _Source[Item]:
         if item.parameters is None and item.use_parameters is None:
             return _Source(item)
         combinations = reader.combinations(
@@ -120,7 +120,7 @@ class Unrolled(Generic[Item]):
         if combinations is None:
             self.is_whole = False
             return _Source(item)
-        compiler = Compiler(combinations)
+        compiler = Compiler(combinations, budget)
         makers: dict[str, Maker] = {}
         used_in_references: set[int] = set()
         used_outside: set[int] = set()

@@ -77,11 +77,11 @@ def a_spec(data: object) -> spec.WorkflowSpec:
     return spec.WorkflowSpec(jobs=(spec.JobSpec(command="true"),), user_data=(item,))
 
 
-@pytest.mark.parametrize("digits", [301, 4200, 4201, 5000])
+@pytest.mark.parametrize("digits", [301, 4299, 4300, 5000])
 def test_integers_keep_their_digits_as_far_as_the_format_goes(digits: int) -> None:
     given_spec = a_spec(msgspec.Raw(b"-" + b"9" * digits))
     for name in FORMATS:
-        if name == "toml" and digits > 4200:
+        if name == "toml" and digits > 4299:
             with pytest.raises(InvalidSpec, match=r"^user_data\[0\].data: TOML is"):
                 spec.dump(given_spec, format=name)
         else:

@@ -294,7 +294,19 @@ def test_texts_of_data_have_them_put_in_and_all_else_stays_as_written() -> None:
         (JobSpec(command="{i:.1001f}", parameters={"i": 0.5}), "wider than 1000"),
         (
             JobSpec(command="{i:01000d}" * 20, parameters={"i": "1:100000"}),
-            "all copies of the text come to more than 1073741824 characters",
+            "the copies of all texts come to more than 536870912 characters",
+        ),
+        (
+            JobSpec(command=tuple(["{i:01000d}"] * 20), parameters={"i": "1:100000"}),
+            "the copies of all texts come to more than 536870912 characters",
+        ),
+        (
+            JobSpec(command="{i:01000d}", name="{i:0999d}", parameters={"i": "1:300000"}),
+            "the copies of all texts come to more than 536870912 characters",
+        ),
+        (
+            JobSpec(command="x" * 1_000_000 + "{i}", parameters={"i": "1:1000"}),
+            "the copies of all texts come to more than 536870912 characters",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import time
 import msgspec
 import pytest
 
-from torcd import model, spec
+from torcd import graph, model, spec
 from torcd.spec import FileSpec, JobSpec, UserDataSpec, WorkflowSpec
 from torcd.spec.matching import NOT_TRIED, TOO_SLOW, Names, Problem
 
@@ -181,6 +181,11 @@ def test_barriers_between_thousands_take_a_second_and_few_pairs() -> None:
     assert len(workflow.jobs) == 5000
     assert sum(len(group.members) for group in workflow.groups) == 4000
     assert not any(job.depends_on for job in workflow.jobs)
+    entries = sum(
+        len(gate.producers) + len(gate.consumers) + len(gate.members)
+        for gate in graph.gates(workflow)
+    )
+    assert entries < 3 * len(workflow.jobs)
 
 
 # Searching

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.spec import messages
 from tests.unit.torcctl.canned_daemon import CannedDaemon, daemon_status, job, result, workflow
 from tests.unit.torcctl.conftest import Run
 from torcd import errors
@@ -81,6 +82,18 @@ def test_validate_says_how_many_problems_it_leaves_out(torcctl: Run) -> None:
     outcome = torcctl("validate", "-", stdin=f"{{jobs: [{jobs}]}}".encode())
     assert len(outcome.out.splitlines()) == 1000
     assert outcome.err == "… and 3 more problems\n"
+
+
+@pytest.mark.parametrize("name", ["many.json5", "many.yaml", "many.toml", "many.kdl"])
+def test_validate_prints_what_the_golden_texts_say(
+    name: str, torcctl: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(messages.GOLDEN)
+    outcome = torcctl("validate", name)
+    expected = messages.golden(messages.GOLDEN / name).read_text()
+    assert (outcome.code, outcome.out, outcome.err) == (1, expected, "")
+    items = torcctl("validate", name, "--json").json()["items"]
+    assert len(items) == len(expected.splitlines())
 
 
 def test_standard_input_is_json5_unless_told_otherwise(torcctl: Run) -> None:

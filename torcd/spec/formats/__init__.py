@@ -37,12 +37,18 @@ class SpecSyntaxError(Exception):
     """The text is not of its format. Becomes a problem of the file, never leaves this package."""
 
     def __init__(
-        self, message: str, position: Position | None = None, hint: str | None = None
+        self,
+        message: str,
+        position: Position | None = None,
+        hint: str | None = None,
+        path: Path = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.position = position
         self.hint = hint
+        self.path = path
+        """Where a format that tells no position can say at least that."""
 
 
 class Unwritable(Exception):
@@ -91,7 +97,9 @@ def positions_at(text: str, offsets: dict[Path, int]) -> dict[Path, Position]:
     return positions
 
 
-TOO_MANY_DIGITS = "an integer has more digits than Python reads"
+TOO_LONG_NUMBER = "the number is too long"
+HALF_A_PAIR = "a text holds half of a surrogate pair"
+NO_END = "the text that starts here has no end"
 TOO_DEEP = "the text is nested too deep"
 
 

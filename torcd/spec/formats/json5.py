@@ -20,7 +20,14 @@ import msgspec
 import pyjson5
 
 from torcd.spec.data import WrittenNumber
-from torcd.spec.formats import TOO_DEEP, SpecSyntaxError, duplicate_key, position_at, positions_at
+from torcd.spec.formats import (
+    HALF_A_PAIR,
+    TOO_DEEP,
+    SpecSyntaxError,
+    duplicate_key,
+    position_at,
+    positions_at,
+)
 from torcd.spec.problems import Path, Position, path_text
 from torcd.spec.schema import ANY_JSON, ANY_JSON_OF_USER_DATA, WorkflowSpec
 
@@ -48,7 +55,9 @@ _LONG_DIGITS = 300
 def load(text: str) -> object:
     try:
         return _load(text)
-    except SpecSyntaxError:
+    except SpecSyntaxError as error:
+        if "comma" not in error.message and error.message != _NO_NUMBER:
+            raise
         completed = _with_commas(text)
         if completed == text:
             raise
@@ -240,6 +249,7 @@ def _key(text: str) -> str:
 
 # Syntax errors
 
+_NO_NUMBER = "this is no number"
 _PLACE = re.compile(r"^(?P<what>.*?) (?:starting )?near (?P<place>\d+)")
 _CODE_POINT = re.compile(r"U\+([0-9a-fA-F]+)")
 _THINGS = {
@@ -261,15 +271,15 @@ def _syntax_error(problem: pyjson5.Json5DecoderException, text: str) -> SpecSynt
         position = None
     elif "nesting level" in words:
         message = TOO_DEEP
-    elif "Expected U+005c" in words:
-        message = "a text holds half of a surrogate pair"
+    elif "Expected U+005c" in words or "surrogate" in words:
+        message = HALF_A_PAIR
     elif "Extra data" in words:
         message = "there is more text after the end"
         hint = "the whole spec stands within one pair of braces"
     elif "Unclosed b'string'" in words:
         message = "a text has no end on its line"
     elif "Unclosed b'NumericLiteral'" in words:
-        message = "this is no number"
+        message = _NO_NUMBER
     elif "Unclosed" in words:
         thing = words.split("'")[1] if "'" in words else "bracket"
         message = f"the {thing} that starts here has no end"
@@ -284,6 +294,7 @@ def _syntax_error(problem: pyjson5.Json5DecoderException, text: str) -> SpecSynt
 def _plain(words: str) -> str:
     for name, thing in _THINGS.items():
         words = words.replace(f"b'{name}'", thing)
+    words = words.replace("Stray a comma", "There is no item before the comma")
     words = re.sub(r"b'(.*?)'", r"\1", words)
     words = _CODE_POINT.sub(lambda m: repr(chr(int(m[1], 16))), words)
     return words[:1].lower() + words[1:]

@@ -9,19 +9,21 @@
 Fields are properties or nodes; several arguments, or a node again, make a list. What a node means
 goes by the field's type, so that a list of one is a list; where the type allows both, and for an
 empty one, the node is marked: `(list)command "true"`. Lists may be named in the singular. The
-text of `data`, `schema`, `config` and `schedulers` is JSON. ckdl parses; it tells no places.
-`kdl_text` writes.
+text of `data`, `schema`, `config` and `schedulers` is JSON. ckdl parses; what it does not tell is
+found in `kdl_reading`. `kdl_text` writes.
 """
 
+import json
 import re
-from collections.abc import Set
-from contextlib import suppress
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 
 import ckdl
 import msgspec
 from msgspec import inspect
 
-from torcd.spec.formats import TOO_DEEP, SpecSyntaxError, duplicate_key
+from torcd.spec.formats import HALF_A_PAIR, TOO_DEEP, SpecSyntaxError, duplicate_key, kdl_reading
+from torcd.spec.formats.kdl_reading import visible
 from torcd.spec.formats.kdl_text import LIST, dump
 from torcd.spec.problems import Path, Position
 from torcd.spec.schema import WorkflowSpec
@@ -50,10 +52,14 @@ _SINGULAR = {
 
 
 def load(text: str) -> object:
+    kdl_reading.refuse_long_numbers(text)
     try:
         document = ckdl.parse(text, version="detect")
-    except (ckdl.ParseError, ValueError, OverflowError) as problem:
-        raise SpecSyntaxError(f"not KDL: {problem}") from None
+    except ckdl.ParseError:
+        raise kdl_reading.syntax_error(text) from None
+    except UnicodeDecodeError:
+        raise SpecSyntaxError(HALF_A_PAIR) from None
+    kdl_reading.refuse_repeated_properties(text, document)
     _correct(document, text)
     info = inspect.type_info(WorkflowSpec)
     assert isinstance(info, inspect.StructType)
@@ -102,26 +108,42 @@ def _add_field(tree: dict[str, object], struct: inspect.StructType, node: ckdl.N
     name = node.name
     if name not in fields and _SINGULAR.get(name) in fields:
         name = _SINGULAR[name]
-    expected = _plain(fields[name]) if name in fields else None
+    if name not in fields:
+        # Told as an unknown field, whatever else is in it.
+        tree[name] = _scalar(node.args[0]) if node.args else None
+        return
+    expected = _plain(fields[name])
     if isinstance(expected, inspect.VarTupleType):
         if node.type_annotation == LIST and not _has_content(node):
             tree.setdefault(name, [])
             return
         items = tree.setdefault(name, [])
         assert isinstance(items, list)
-        items += _items(expected, node)
+        with _told_at(name, len(items)):
+            items += _items(expected, node)
         return
-    if name in tree:
-        raise duplicate_key(name)
-    match expected:
-        case inspect.RawType():
-            tree[name] = _json(node)
-        case inspect.StructType():
-            tree[name] = _struct(expected, node, named=False)
-        case inspect.DictType() if not _has_content(node):
-            tree[name] = {}
-        case _:
-            tree[name] = _value(node, 0)
+    with _told_at(name):
+        if name in tree:
+            raise duplicate_key(name)
+        match expected:
+            case inspect.RawType():
+                tree[name] = _json(node)
+            case inspect.StructType():
+                tree[name] = _struct(expected, node, named=False)
+            case inspect.DictType() if not _has_content(node):
+                tree[name] = {}
+            case _:
+                tree[name] = _value(node, 0)
+
+
+@contextmanager
+def _told_at(*path: str | int) -> Iterator[None]:
+    """What is wrong within is below this path."""
+    try:
+        yield
+    except SpecSyntaxError as error:
+        error.path = (*path, *error.path)
+        raise
 
 
 def _items(expected: inspect.VarTupleType, node: ckdl.Node) -> list[object]:
@@ -166,7 +188,18 @@ def _json(node: ckdl.Node) -> object:
 
 
 def _raw(text: object) -> msgspec.Raw:
+    """What is wrong with the JSON besides is told when it is read as a value."""
+    with suppress(ValueError, RecursionError):
+        json.loads(str(text), object_pairs_hook=_refuse_repeated_keys, parse_int=str)
     return msgspec.Raw(str(text).encode(errors="replace"))
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise duplicate_key(visible(key))
+        seen.add(key)
 
 
 def _value(node: ckdl.Node, depth: int) -> object:
@@ -175,18 +208,19 @@ def _value(node: ckdl.Node, depth: int) -> object:
         raise SpecSyntaxError(TOO_DEEP)
     if node.children or node.properties:
         if node.args:
-            raise SpecSyntaxError(f"`{node.name}` has both a value and fields")
+            raise SpecSyntaxError(f"`{visible(node.name)}` has both a value and fields")
         mapping = _properties(node)
         for child in node.children:
             if child.name in mapping:
-                raise duplicate_key(child.name)
+                raise duplicate_key(visible(child.name))
             mapping[child.name] = _value(child, depth + 1)
         return mapping
     values = [_scalar(value) for value in node.args]
     if node.type_annotation == LIST:
         return values
     if not values:
-        raise SpecSyntaxError(f"`{node.name}` has no value", hint=f'write {node.name} "…"')
+        name = visible(node.name)
+        raise SpecSyntaxError(f"`{name}` has no value", hint=f'write {name} "…"')
     return values[0] if len(values) == 1 else values
 
 

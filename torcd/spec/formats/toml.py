@@ -11,38 +11,46 @@ from torcd.spec import data
 from torcd.spec.data import WrittenNumber
 from torcd.spec.formats import (
     TOO_DEEP,
-    TOO_MANY_DIGITS,
+    TOO_LONG_NUMBER,
     SpecSyntaxError,
     Unwritable,
+    duplicate_key,
     hint_for,
+    position_at,
     positions_at,
 )
-from torcd.spec.problems import Path, Position
+from torcd.spec.problems import Path, Position, path_text
 from torcd.spec.schema import ANY_JSON, ANY_JSON_OF_USER_DATA, WorkflowSpec
 
-_MAX_DIGITS = 4_200
-"""Of an integer: tomllib converts them, which Python does up to 4 300 digits."""
+_MAX_KEYS = 128
+"""Parts of one dotted key: deeper than any spec, and tomllib takes quadratic time for more."""
+
+_MAX_DIGITS = 4_300
+"""Of an integer, as Python has it."""
+
+_MAX_NUMBER = 10_000
+"""Characters of any number: tomllib takes 130 bytes for each."""
 
 OTHER_FORMAT = "write the spec in JSON5, YAML or KDL"
 
 _PLACE = re.compile(r"^(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$")
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
 _TOKENS = re.compile(
-    r'(?P<text>"""(?:[^\\]|\\.)*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\''
+    r'(?P<text>"""(?:[^"\\]++|\\.|"(?!""))*+"{3,5}|\'\'\'.*?\'{3,5}'
+    r'|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"|\'[^\'\n]*+\''
     r"|[^][{}=,.#\s\"']+)|(?P<comment>\#[^\n]*)|(?P<mark>\[\[|\]\]|[][{}=,.\n])",
     re.DOTALL,
 )
+_MANY_DIGITS = re.compile(rf"[0-9a-fA-F_]{{{_MAX_DIGITS}}}")
+_DUPLICATES = re.compile(r"^(?:Cannot (?:overwrite|declare|mutate)|Duplicate inline)")
 
 _HINTS = {
     "Invalid value": 'a text stands in quotes: "…"',
-    "invalid character '\\n'": "close the quotes on the same line, or begin and end with three",
     "Expected '='": "write NAME = VALUE",
     "nclosed inline table": "it ends on its line, with a `}`; of several lines, write [[jobs]]",
     "initial character for a key": "after the last field of an inline table there is no comma",
     "nclosed array": "close it with a `]`",
     "at the end of an array declaration": "write [[jobs]]",
-    "twice": "leave one of them out; several jobs are several [[jobs]]",
-    "annot overwrite": "leave one of them out",
     "Unescaped '\\'": "use single quotes, or write two backslashes",
     "newline or end of document": "each field has a line of its own",
 }
@@ -50,6 +58,7 @@ _HINTS = {
 
 
 def load(text: str) -> object:
+    _check_tokens(text)
     try:
         return tomllib.loads(text, parse_float=_number)
     except tomllib.TOMLDecodeError as problem:
@@ -57,15 +66,12 @@ def load(text: str) -> object:
     except RecursionError:
         raise SpecSyntaxError(TOO_DEEP) from None
     except ValueError as problem:
-        if "digits" in str(problem):
-            hint = "write it in quotes, or the spec in JSON5"
-            raise SpecSyntaxError(TOO_MANY_DIGITS, hint=hint) from None
         raise SpecSyntaxError(f"not TOML: {problem}") from None
 
 
 def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
     offsets: dict[Path, int] = {}
-    for path, offset in _scan(text):
+    for path, offset, _ in _scan(text):
         if path in paths:
             offsets.setdefault(path, offset)
     return positions_at(text, offsets)
@@ -147,12 +153,34 @@ def _refuse_unwritable(value: object, path: Path) -> None:
         case WrittenNumber() if value.text == "-0":
             raise Unwritable(path, "TOML knows no -0 but the float -0.0", OTHER_FORMAT)
         case WrittenNumber() if value.text.isdigit() or value.text[1:].isdigit():
-            digits = len(value.text.removeprefix("-"))
-            if digits > _MAX_DIGITS:
-                message = f"TOML is read with integers of at most {_MAX_DIGITS} digits"
+            if len(value.text) > _MAX_DIGITS:
+                message = f"TOML is read with integers of at most {_MAX_DIGITS} characters"
                 raise Unwritable(path, message, OTHER_FORMAT)
         case _:
             pass
+
+
+def _check_tokens(text: str) -> None:
+    """Refuse what tomllib would take too long for, or tell without its place."""
+    has_many_dots = any(line.count(".") >= _MAX_KEYS for line in text.split("\n"))
+    if not (has_many_dots or _MANY_DIGITS.search(text)):
+        return
+    dots = 0
+    for token in _TOKENS.finditer(text):
+        word = token["text"]
+        if word is None:
+            dots = dots + 1 if token["mark"] == "." else 0
+        elif _is_too_long(word):
+            hint = "write it in quotes, or the spec in JSON5"
+            raise SpecSyntaxError(TOO_LONG_NUMBER, position_at(text, token.start()), hint)
+        if dots > _MAX_KEYS:
+            raise SpecSyntaxError(TOO_DEEP, position_at(text, token.start()))
+
+
+def _is_too_long(word: str) -> bool:
+    if len(word) <= _MAX_DIGITS or word[0] not in "+-0123456789":
+        return False
+    return len(word) > _MAX_NUMBER or word.replace("_", "").lstrip("+-").isdigit()
 
 
 def _number(text: str) -> float:
@@ -167,11 +195,46 @@ def _syntax_error(words: str, text: str) -> SpecSyntaxError:
     position = None
     if match["line"]:
         position = Position(int(match["line"]), int(match["column"]))
+        if _DUPLICATES.match(words):
+            return _duplicate(words, text, position)
     elif "end of document" in words:
         position = Position(text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1)
     what = match["what"]
+    if what == "Illegal character '\\n'":
+        hint = "close the quotes on the same line, or begin and end with three"
+        return SpecSyntaxError("a text has no end on its line", position, hint)
     message = f"not TOML: {what[:1].lower()}{what[1:]}"
     return SpecSyntaxError(message, position, hint_for(what, _HINTS))
+
+
+def _duplicate(words: str, text: str, position: Position) -> SpecSyntaxError:
+    """tomllib tells where the value ends; people look for the key."""
+    lines = text.split("\n")[: position.line]
+    lines[-1] = lines[-1][: position.column - 1]
+    if lines[-1].lstrip().startswith("["):
+        lines[-1] += "]]"  # a header counts once it is closed
+    before = "\n".join(lines)
+    seen: set[Path] = set()
+    statement: tuple[Path, int] = (), len(before)
+    repeated: tuple[Path, int] | None = None
+    for path, offset, is_statement in _scan(before):
+        if is_statement:
+            statement, repeated = (path, offset), None
+        elif path in seen:
+            repeated = path, offset
+        if not is_statement:
+            seen.add(path)
+    path, offset = repeated or statement
+    if path and isinstance(path[-1], int):
+        path = path[:-1]
+    place = position_at(text, offset)
+    if "mutate" in words:
+        message = f"`{path_text(path)}` adds to what has its value already"
+        return SpecSyntaxError(message, place, "write all of it in one place")
+    error = duplicate_key(path_text(path), place)
+    if "declare" in words:
+        error.hint = f"{error.hint}; several jobs are several [[jobs]]"
+    return error
 
 
 class _Where:
@@ -194,8 +257,9 @@ class _Where:
         return path
 
 
-def _scan(text: str) -> Iterator[tuple[Path, int]]:
-    """Each key and list item with its offset, a table with those of all its headers.
+def _scan(text: str) -> Iterator[tuple[Path, int, bool]]:
+    """Each key and list item with its offset, a table with those of all its headers; and whether
+    it is what a line is about: a header, or the whole key before a `=`.
 
     The text is known to be right TOML.
     """
@@ -212,18 +276,18 @@ def _scan(text: str) -> Iterator[tuple[Path, int]]:
         elif mark in ("]", "]]") and keys:
             where.table = where.header(keys, is_item=mark == "]]")
             for end in range(1, len(where.table) + 1):
-                yield where.table[:end], start
+                yield where.table[:end], start, end == len(where.table)
             keys = []
         elif mark == "=":
             path: Path = where.table
-            for key in keys:
+            for n, key in enumerate(keys, 1):
                 path = (*path, key)
-                yield path, start
+                yield path, start, n == len(keys)
             keys = []
             yield from _scan_value(tokens, path)
 
 
-def _scan_value(tokens: Iterator[re.Match[str]], path: Path) -> Iterator[tuple[Path, int]]:
+def _scan_value(tokens: Iterator[re.Match[str]], path: Path) -> Iterator[tuple[Path, int, bool]]:
     """What is within the value of a key, up to the end of its last line."""
     where: list[str | int] = []
     fixed: list[int] = []
@@ -241,15 +305,15 @@ def _scan_value(tokens: Iterator[re.Match[str]], path: Path) -> Iterator[tuple[P
         if token["text"]:
             if is_list and not is_list[-1] and in_keys[-1]:
                 where.append(_key(token["text"]))
-                yield (*path, *where), token.start()
+                yield (*path, *where), token.start(), False
             elif new_item:
-                yield (*path, *where), token.start()
+                yield (*path, *where), token.start(), False
                 new_item = False
             continue
         for n, mark in enumerate(marks):
             if mark in "[{":
                 if new_item:
-                    yield (*path, *where), token.start() + n
+                    yield (*path, *where), token.start() + n, False
                 fixed.append(len(where))
                 is_list.append(mark == "[")
                 in_keys.append(mark == "{")

@@ -1,281 +1,349 @@
-"""YAML 1.2, by ruamel.yaml in pure Python, which refuses duplicate keys.
+"""YAML 1.2: libyaml (by PyYAML) cuts the text into events, and the tree is made of these here.
 
-Aliases are counted out before anything is built from them: a few lines of aliases to aliases stand
-for more items than a machine can hold, and one inside its own anchor for endlessly many. Dates
-are texts, as in YAML 1.2's core schema.
+What a plain word means goes by YAML 1.2's core schema: `no` and `1_000` are texts, and so are
+dates. `<<` merges mappings, as everybody's YAML does. What PyYAML would let through is refused on
+the way, where it stands: keys that are there twice, deep nesting, and aliases that stand for more
+than a machine can hold (a few lines of aliases to aliases do).
 """
 
 import re
-from collections.abc import Set
-from io import StringIO
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from ruamel.yaml import YAML
-from ruamel.yaml.composer import ComposerError
-from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from ruamel.yaml.reader import ReaderError
-from ruamel.yaml.representer import SafeRepresenter
-from ruamel.yaml.scanner import Scanner
+from yaml.cyaml import CParser
+from yaml.error import MarkedYAMLError
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+)
 
 from torcd.spec import data
 from torcd.spec.data import WrittenNumber
 from torcd.spec.formats import (
+    NO_END,
     TOO_DEEP,
-    TOO_MANY_DIGITS,
     SpecSyntaxError,
     duplicate_key,
     hint_for,
     position_at,
+    positions_at,
 )
-from torcd.spec.problems import Path, Position, quoted
+from torcd.spec.problems import Path, Position, path_text, quoted
 from torcd.spec.schema import WorkflowSpec
 
-_MAX_ITEMS = 1_000_000
-"""How many items aliases may stand for in all."""
+_MAX_BY_ALIAS = 16 << 20
+"""Characters that all aliases may stand for: as many as the largest value has bytes."""
+
+_CHARACTERS_OF_A_NODE = 16
+"""What each node counts for besides its text, about as it is in JSON."""
 
 _MAX_DEPTH = 128
-"""Deeper than any spec with the deepest data, and what ruamel can recurse into."""
+"""Deeper than any spec with the deepest data; each level takes two of Python's stack."""
 
 _LONG_DIGITS = 300
 """Integers of more digits are not converted: that takes quadratic time."""
 
-_JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
+_NOT_IN_YAML = re.compile("[\0-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+_RIGHT_ASCII = bytes([*b"\t\n", *range(32, 127)])
 
+_INTEGER = re.compile(r"[-+]?[0-9]+\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
+_OTHER_BASE = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
+_WORDS: Mapping[str, bool | float | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **{f"{sign}.{name}": float("inf") for sign in ("", "+") for name in ("inf", "Inf", "INF")},
+    **{f"-.{name}": float("-inf") for name in ("inf", "Inf", "INF")},
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+
+_CORE = "tag:yaml.org,2002:"
+_TAGGED: Mapping[str, tuple[type, ...]] = {
+    f"{_CORE}null": (type(None),),
+    f"{_CORE}bool": (bool,),
+    f"{_CORE}int": (int, WrittenNumber),
+    f"{_CORE}float": (float, int),
+}
+"""What a scalar with a tag has to be."""
+
+_MERGE = "<<"
+
+
+class _Place(msgspec.Struct):
+    """Where the keys of a mapping, or the items of a list, begin, and what is in them."""
+
+    starts: dict[str | int, int] = {}
+    inside: "dict[str | int, _Place]" = {}
+
+
+_NO_PLACE = _Place()
+
+
+class _Node(msgspec.Struct):
+    value: Any
+    place: _Place
+    size: int = 0
+    """In characters, its aliases written out."""
+
+
+def load(text: str) -> object:
+    with _told_plainly(text):
+        return _Builder(text).document().value
+
+
+def dump(spec: WorkflowSpec) -> str:
+    # Late: it takes from here what a word means.
+    from torcd.spec.formats import yaml_text
+
+    return yaml_text.dump(spec)
+
+
+def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
+    root = _Builder(text, with_places=True).document().place
+    offsets: dict[Path, int] = {}
+    for path in paths:
+        place: _Place | None = root
+        for part in path[:-1]:
+            place = place and place.inside.get(part)
+        start = place.starts.get(path[-1]) if place and path else None
+        if start is not None:
+            offsets[path] = start
+    if () in paths:
+        offsets[()] = 0
+    return positions_at(text, offsets)
+
+
+@contextmanager
+def _told_plainly(text: str) -> Iterator[None]:
+    # The search is slow; of almost all texts it is known sooner that they are right.
+    is_right = text.isascii() and not text.encode().translate(None, _RIGHT_ASCII)
+    bad = None if is_right else _NOT_IN_YAML.search(text)
+    if bad:
+        message = f"the character {quoted(bad[0])} may not be in YAML"
+        hint = "write it escaped, within double quotes"
+        raise SpecSyntaxError(message, position_at(text, bad.start()), hint)
+    try:
+        yield
+    except MarkedYAMLError as problem:
+        raise _syntax_error(problem, text) from None
+
+
+class _Builder:
+    """Makes the tree of one text, and finds the places in it if they are wanted."""
+
+    def __init__(self, text: str, *, with_places: bool = False) -> None:
+        self._text = text
+        self._next = CParser(text).get_event
+        self._with_places = with_places
+        self._anchors: dict[str, _Node | None] = {}
+        """None: its end has not come yet."""
+        self._by_alias = 0
+        self._where: list[str | int] = []
+
+    def document(self) -> _Node:
+        self._next()
+        if not isinstance(self._next(), DocumentStartEvent):
+            raise SpecSyntaxError("there is nothing in it")
+        node = self._node(self._next())
+        self._next()
+        following = self._next()
+        if isinstance(following, DocumentStartEvent):
+            raise self._refusal("there is more than one document", following, "one file, one spec")
+        if node.value is None:
+            raise SpecSyntaxError("there is nothing in it")
+        return node
+
+    def _node(self, event: Any) -> _Node:
+        if isinstance(event, AliasEvent):
+            return self._of_alias(event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+        if isinstance(event, ScalarEvent):
+            size = len(event.value) + _CHARACTERS_OF_A_NODE
+            node = _Node(self._scalar(event), _NO_PLACE, size)
+        else:
+            if len(self._where) == _MAX_DEPTH:
+                raise self._refusal(TOO_DEEP, event)
+            is_mapping = isinstance(event, MappingStartEvent)
+            if event.tag not in (None, "!", f"{_CORE}map" if is_mapping else f"{_CORE}seq"):
+                raise self._wrong_tag(event)
+            node = self._mapping() if is_mapping else self._list()
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _of_alias(self, event: Any) -> _Node:
+        if event.anchor not in self._anchors:
+            message = f"no anchor &{_shown(event.anchor)} comes before"
+            raise self._refusal(message, event, f"if it is none, {_IN_QUOTES}")
+        node = self._anchors[event.anchor]
+        if node is None:
+            message = "an alias stands within its own anchor"
+            raise self._refusal(message, event, "write out what it stands for")
+        self._by_alias += node.size
+        if self._by_alias > _MAX_BY_ALIAS:
+            raise self._refusal("the aliases stand for too much", event)
+        return node
+
+    def _list(self) -> _Node:
+        values: list[object] = []
+        place = _Place() if self._with_places else _NO_PLACE
+        size = _CHARACTERS_OF_A_NODE
+        self._where.append(0)
+        while not isinstance(event := self._next(), SequenceEndEvent):
+            n = self._where[-1] = len(values)
+            node = self._node(event)
+            values.append(node.value)
+            size += node.size
+            if self._with_places:
+                place.starts[n], place.inside[n] = event.start_mark.index, node.place
+        self._where.pop()
+        return _Node(values, place, size)
+
+    def _mapping(self) -> _Node:
+        values: dict[object, object] = {}
+        place = _Place() if self._with_places else _NO_PLACE
+        size = _CHARACTERS_OF_A_NODE
+        merged: list[dict[object, object]] | None = None
+        self._where.append("")
+        while not isinstance(event := self._next(), MappingEndEvent):
+            key_node = self._node(event)
+            key = key_node.value
+            is_merge = key == _MERGE and isinstance(event, ScalarEvent) and event.implicit[0]
+            if isinstance(key, dict | list):
+                raise self._refusal("a mapping or a list cannot be a key", event, "write a text")
+            name = self._where[-1] = key if isinstance(key, str) else data.written(key)
+            if key in values or (is_merge and merged is not None):
+                position = position_at(self._text, event.start_mark.index)
+                raise duplicate_key(path_text(tuple(self._where)), position)
+            value_event = self._next()
+            node = self._node(value_event)
+            size += key_node.size + node.size
+            if is_merge:
+                merged = self._mappings(node.value, value_event)
+                continue
+            values[key] = node.value
+            if self._with_places:
+                place.starts[name], place.inside[name] = event.start_mark.index, node.place
+        self._where.pop()
+        for mapping in merged or ():
+            values = {**mapping, **values}
+        return _Node(values, place, size)
+
+    def _mappings(self, value: object, event: Any) -> list[dict[object, object]]:
+        """What a `<<` merges; of equal keys the first counts."""
+        found = value if isinstance(value, list) else [value]
+        mappings = [item for item in found if isinstance(item, dict)]
+        if len(mappings) < len(found):
+            raise self._refusal("`<<` merges mappings, and this is none", event)
+        return mappings
+
+    def _scalar(self, event: Any) -> object:
+        text: str = event.value
+        tag = event.tag
+        if tag is None:
+            return _plain(text) if event.implicit[0] else text
+        if tag in ("!", f"{_CORE}str"):
+            return text
+        value = _plain(text)
+        wanted = _TAGGED.get(tag)
+        if wanted is None:
+            raise self._wrong_tag(event)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            raise self._refusal(f"{quoted(text)} does not go with its tag {_tag(event)}", event)
+        return value
+
+    def _wrong_tag(self, event: Any) -> SpecSyntaxError:
+        if event.tag in (*_TAGGED, f"{_CORE}str", f"{_CORE}map", f"{_CORE}seq"):
+            return self._refusal(f"this does not go with its tag {_tag(event)}", event)
+        message = f"the tag {_tag(event)} means nothing here"
+        return self._refusal(message, event, "leave it out")
+
+    def _refusal(self, message: str, event: Any, hint: str | None = None) -> SpecSyntaxError:
+        return SpecSyntaxError(message, position_at(self._text, event.start_mark.index), hint)
+
+
+def is_text(word: str) -> bool:
+    """Whether a word without quotes is a text."""
+    return isinstance(_plain(word), str) and word != _MERGE
+
+
+def _plain(text: str) -> object:
+    """What a word without quotes is."""
+    if text in _WORDS:
+        return _WORDS[text]
+    first = text[0]
+    if first.isdigit() or first in "+-.":
+        if _INTEGER.match(text):
+            keeps_text = len(text) > _LONG_DIGITS or text == "-0"
+            return _number(text) if keeps_text else int(text)
+        if _FLOAT.match(text):
+            return _number(text)
+        if _OTHER_BASE.match(text):
+            return int(text[2:], 8 if text[1] == "o" else 16)
+    return text
+
+
+def _number(text: str) -> float:
+    sign = "-" if text[0] == "-" else ""
+    bare = text.lstrip("+-")
+    if bare[0] == "0" and not _JSON_NUMBER.match(bare):
+        bare = re.sub("^0+(?=[0-9])", "", bare)
+    return WrittenNumber(sign + bare) if _JSON_NUMBER.match(bare) else float(text)
+
+
+def _tag(event: Any) -> str:
+    return _shown(event.tag.replace(_CORE, "!!"))
+
+
+def _shown(name: str) -> str:
+    shown = quoted(name)[1:-1]
+    return shown.replace('\\"', '"')
+
+
+def _syntax_error(problem: MarkedYAMLError, text: str) -> SpecSyntaxError:
+    mark = problem.problem_mark or problem.context_mark
+    position = position_at(text, mark.index) if mark else None
+    said = problem.problem or problem.context or ""
+    if "nesting depth" in said:
+        return SpecSyntaxError(TOO_DEEP, position)
+    if said == "found unexpected end of stream" and problem.context_mark:
+        place = position_at(text, problem.context_mark.index)
+        return SpecSyntaxError(f"not YAML: {NO_END}", place, "close the quotes")
+    hint = hint_for(f"{said} {problem.context}", _HINTS)
+    if mark and said == _NO_TOKEN:
+        character = text[mark.index : mark.index + 1]
+        said = f"{quoted(character)} cannot begin anything"
+        hint = "indent with spaces" if character == "\t" else _IN_QUOTES
+    elif problem.context and problem.problem:
+        said = f"{problem.problem} {problem.context}"
+    return SpecSyntaxError(f"not YAML: {said}", position, hint)
+
+
+_NO_TOKEN = "found character that cannot start any token"
 _IN_QUOTES = "put the text in quotes"
+_COLUMN = "fields that belong together begin in one column"
 _HINTS = {
-    "mapping values are not allowed": "a text with `: ` in it stands in quotes; fields that belong "
-    "together begin in one column",
-    "block mapping start": "fields that belong together begin in one column",
-    "found '<scalar>'": "quotes go around the whole of a text",
-    "character '\\t'": "indent with spaces",
-    "cannot start any token": _IN_QUOTES,
-    "undefined alias": f"if it is none, {_IN_QUOTES}",
-    "but found '\\n'": _IN_QUOTES,
+    "mapping values are not allowed": f"a text with `: ` in it stands in quotes; {_COLUMN}",
+    "expected key while parsing a block": f"{_COLUMN}; quotes go around the whole of a text",
+    "expected '-'": _COLUMN,
+    "<document start>": "quotes go around the whole of a text",
+    "tab character": "indent with spaces",
+    "Unicode character escape": "write the character itself",
     "alphabetic or numeric": _IN_QUOTES,
+    "comment or line break": _IN_QUOTES,
     "chomping or indentation": _IN_QUOTES,
     "unknown escape": "use single quotes, or write two backslashes",
     "could not find expected ':'": "write NAME: VALUE",
     "expected ',' or ']'": "a `]` or a comma is missing, or the text needs quotes",
     "expected ',' or '}'": "a `}` or a comma is missing, or the text needs quotes",
 }
-"""What to do, by a part of ruamel's words; the first that is found counts."""
-_LINE_WIDTH = 1 << 20
-"""Texts are not folded: a command stays on its line."""
-
-_PLAIN_TEXT = re.compile(r"[\x20-\x7e\xa1-\xac\xae-\xff]+")
-_LINE = r"[\x21-\x7e\xa1-\xac\xae-\xff][\x20-\x7e\xa1-\xac\xae-\xff]*"
-_BLOCK = re.compile(rf"{_LINE}(?:\n+{_LINE})+\n?")
-"""Several lines that begin with something to see, and end with one line break or none."""
-
-
-class _Scanner(Scanner):
-    """Gives up on deep nesting at once: what ruamel does with it takes quadratic time."""
-
-    def fetch_flow_collection_start(self, TokenClass: Any, to_push: Any) -> None:  # noqa: N803
-        if len(self.flow_context) > _MAX_DEPTH:
-            raise SpecSyntaxError(TOO_DEEP, self._position())
-        super().fetch_flow_collection_start(TokenClass, to_push)
-
-    def add_indent(self, column: int) -> bool:
-        if len(self.indents) > _MAX_DEPTH:
-            raise SpecSyntaxError(TOO_DEEP, self._position())
-        deeper: bool = super().add_indent(column)
-        return deeper
-
-    def _position(self) -> Position:
-        mark = self.reader.get_mark()
-        return Position(mark.line + 1, mark.column + 1)
-
-
-class _Constructor(SafeConstructor):
-    """Numbers keep their text, and dates are texts."""
-
-    def construct_yaml_float(self, node: Any) -> float:
-        text = node.value.replace("_", "").removeprefix("+")
-        if _JSON_NUMBER.match(text):
-            return WrittenNumber(text)
-        value: float = super().construct_yaml_float(node)
-        return value
-
-    def construct_yaml_int(self, node: Any) -> Any:
-        if len(node.value) > _LONG_DIGITS and _JSON_NUMBER.match(node.value):
-            return WrittenNumber(node.value)
-        if node.value == "-0":
-            return WrittenNumber("-0")
-        try:
-            return super().construct_yaml_int(node)
-        except ValueError:
-            hint = "write it without underscores"
-            raise SpecSyntaxError(TOO_MANY_DIGITS, _start(node), hint) from None
-
-
-_Constructor.yaml_constructors = {
-    f"tag:yaml.org,2002:{name}": construct
-    for name, construct in {
-        "null": _Constructor.construct_yaml_null,
-        "bool": _Constructor.construct_yaml_bool,
-        "int": _Constructor.construct_yaml_int,
-        "float": _Constructor.construct_yaml_float,
-        "str": _Constructor.construct_yaml_str,
-        "timestamp": _Constructor.construct_yaml_str,
-        "seq": _Constructor.construct_yaml_seq,
-        "map": _Constructor.construct_yaml_map,
-    }.items()
-}
-_Constructor.yaml_constructors[None] = _Constructor.construct_undefined
-_Constructor.yaml_multi_constructors = {}
-
-
-def load(text: str) -> object:
-    try:
-        root = _compose(text)
-        if root is None:
-            raise SpecSyntaxError("there is nothing in it")
-        _refuse_bombs(root)
-        yaml = _yaml()
-        return yaml.constructor.construct_document(root)
-    except YAMLError as problem:
-        raise _syntax_error(problem, text) from None
-    except RecursionError:
-        raise SpecSyntaxError(TOO_DEEP) from None
-    except (ValueError, OverflowError) as problem:
-        raise SpecSyntaxError(f"not YAML: {problem}") from None
-
-
-def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
-    root = _compose(text)
-    positions = {}
-    for path in paths:
-        position = _position(root, path)
-        if position:
-            positions[path] = position
-    return positions
-
-
-def dump(spec: WorkflowSpec) -> str:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Representer = _Representer
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = _LINE_WIDTH
-    out = StringIO()
-    yaml.dump(data.decode(msgspec.json.encode(spec)), out)
-    return out.getvalue()
-
-
-class _Representer(SafeRepresenter):
-    """Numbers have the texts they had, no lists are shared, and no text is a guess."""
-
-    def ignore_aliases(self, _: object) -> bool:
-        return True
-
-    def represent_number(self, number: WrittenNumber) -> ScalarNode:
-        kind = "int" if number.text.removeprefix("-").isdigit() else "float"
-        return self.represent_scalar(f"tag:yaml.org,2002:{kind}", number.text)
-
-    def represent_text(self, text: str) -> ScalarNode:
-        style = None if _PLAIN_TEXT.fullmatch(text) else "|" if _BLOCK.fullmatch(text) else '"'
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Representer.add_representer(WrittenNumber, _Representer.represent_number)
-_Representer.add_representer(str, _Representer.represent_text)
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Scanner = _Scanner
-    yaml.Constructor = _Constructor
-    yaml.composer.warn_double_anchors = False  # YAML lets an anchor be used again
-    return yaml
-
-
-def _compose(text: str) -> Node | None:
-    root: Node | None = _yaml().compose(text)
-    return root
-
-
-def _children(node: Node) -> list[Node]:
-    if isinstance(node, SequenceNode):
-        return list(node.value)
-    if isinstance(node, MappingNode):
-        return [part for pair in node.value for part in pair]
-    return []
-
-
-def _refuse_bombs(root: Node) -> None:
-    """Count what each node stands for, its aliases written out, children first."""
-    sizes: dict[int, int] = {}
-    being_counted: set[int] = set()
-    stack = [root]
-    while stack:
-        node = stack[-1]
-        if id(node) in sizes:
-            stack.pop()
-            continue
-        children = _children(node)
-        if id(node) not in being_counted:
-            being_counted.add(id(node))
-            for child in children:
-                if id(child) in being_counted and id(child) not in sizes:
-                    message = "an alias stands within its own anchor"
-                    raise SpecSyntaxError(message, _start(child), "write out what it stands for")
-                if id(child) not in sizes:
-                    stack.append(child)
-            continue
-        sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
-        stack.pop()
-    if sizes[id(root)] > max(_MAX_ITEMS, 4 * len(sizes)):
-        raise SpecSyntaxError("the aliases stand for too many items", _start(root))
-
-
-def _start(node: Node) -> Position:
-    return Position(node.start_mark.line + 1, node.start_mark.column + 1)
-
-
-def _position(root: Node | None, path: Path) -> Position | None:
-    """Of the key or list item at the end of a path; the value it has is looked into on the way."""
-    node = root
-    place = root
-    for part in path:
-        following = None
-        if isinstance(node, MappingNode):
-            for key, value in node.value:
-                if isinstance(key, ScalarNode) and key.value == part:
-                    place, following = key, value
-        elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
-            place = following = node.value[part]
-        if following is None:
-            return None
-        node = following
-    return _start(place) if place is not None else None
-
-
-def _syntax_error(problem: YAMLError, text: str) -> SpecSyntaxError:
-    if isinstance(problem, ReaderError):
-        message = f"the character {quoted(chr(problem.character))} may not be in YAML"
-        hint = "write it escaped, within double quotes"
-        return SpecSyntaxError(message, position_at(text, problem.position), hint)
-    if not isinstance(problem, MarkedYAMLError):
-        return SpecSyntaxError(f"not YAML: {problem}")
-    mark = problem.problem_mark or problem.context_mark
-    position = Position(mark.line + 1, mark.column + 1) if mark else None
-    words = " ".join(str(problem.problem or problem.context).split())
-    if isinstance(problem, DuplicateKeyError):
-        key = re.search(r'duplicate key "(.*?)"', words)
-        return duplicate_key(key[1] if key else "a key", position)
-    if isinstance(problem, ConstructorError) and "constructor for the tag" in words:
-        tag = words.rpartition(" ")[2].strip("'").replace("tag:yaml.org,2002:", "!!")
-        return SpecSyntaxError(f"the tag {tag} means nothing here", position, "leave it out")
-    if isinstance(problem, ComposerError) and "document" in str(problem):
-        return SpecSyntaxError("there is more than one document", position, "one file, one spec")
-    if "end of stream" in words and problem.context_mark:
-        start = problem.context_mark
-        message = "not YAML: the text that starts here has no end"
-        return SpecSyntaxError(
-            message, Position(start.line + 1, start.column + 1), "close the quotes"
-        )
-    return SpecSyntaxError(f"not YAML: {words}", position, hint_for(words, _HINTS))
+"""What to do, by a part of libyaml's words; the first that is found counts."""
