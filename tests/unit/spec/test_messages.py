@@ -69,5 +69,5 @@ def test_a_spec_that_is_wrong_throughout_is_told_of_in_part() -> None:
 
 @pytest.mark.parametrize("text", [b"null", b"3", b"[]", b'"x"'])
 def test_what_is_no_mapping_is_no_spec(text: bytes) -> None:
-    with pytest.raises(InvalidSpec, match="^expected a mapping, found"):
+    with pytest.raises(InvalidSpec, match=r"^expected a mapping, found"):
         spec.decode(text)
