@@ -69,6 +69,8 @@ class Shelf:
                 await settled()
             if key not in self._scheduler.workflows:
                 async with self._loading:
+                    # One whose deletion is decided is on disk until that is committed.
+                    await settled()
                     if key not in self._scheduler.workflows:
                         await load(await self.read(key))
             if key not in self._scheduler.workflows:
