@@ -19,7 +19,7 @@ from tests.crash.striking import Striker
 from tests.crash.test_killed_daemon import check_database
 from tests.daemon_process import Daemon, processes_mentioning, running_daemon
 from torcd.client import Client
-from torcd.errors import TorcError
+from torcd.errors import TorcError, WrongState
 from torcd.protocol import manager as m
 
 MAX_UNDER_WAY = 12
@@ -86,7 +86,8 @@ class Campaign:
             workflow.key = client.call(request).key
         elif workflow.needs_canceling:
             workflow.may_be_canceled = True
-            client.call(m.Cancel(workflow_key=workflow.key))
+            with contextlib.suppress(WrongState):  # it was, and nobody was told
+                client.call(m.Cancel(workflow_key=workflow.key))
             workflow.is_canceled = True
 
     def _impatient(self) -> Client:

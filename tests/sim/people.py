@@ -139,7 +139,7 @@ class DeleteWorkflow(WishForAWorkflow):
 
 
 class NobodyAsks(Wish):
-    """For a workflow that is over: it is dropped from memory, and loaded again when somebody does."""
+    """For a workflow that is over: it is dropped from memory, until somebody does."""
 
     def come_true(self, world: World, pick: Pick) -> bool:
         if world.scheduler is None:
