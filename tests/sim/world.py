@@ -393,6 +393,7 @@ class World:
         self.decided.append((event, commands))
         watching.check_told(self, before, commands)
         watching.check_choices(self, commands)
+        watching.check_values(event, commands)
         watching.check_shares(self)
         return True
 
