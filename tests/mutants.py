@@ -136,10 +136,8 @@ SCHEDULER = [
     Mutant(
         name="a job that ended in time is terminated because the news came late",
         file="torcd/scheduler/reporting.py",
-        old="""    if stop is not None and stop.reason is Reason.TIMEOUT and limits.ended_in_time(job, event):
-        stop = None
-""",
-        new="",
+        old="limits.ended_in_time(job, event):\n        stop = None\n",
+        new="not job.is_stopping:\n        stop = None\n",
     ),
     Mutant(
         name="the runtime limit is not watched of what an earlier daemon started",
@@ -168,7 +166,7 @@ SCHEDULER = [
         name="what runs of a frozen workflow is not frozen by the next daemon",
         file="torcd/scheduler/freezing.py",
         old="    if node.frozen_since is not None and not _is_told_to_end(running):\n",
-        new="    if node.frozen_since and node.mean_microseconds and not _is_told_to_end(running):\n",
+        new="    if node.frozen_since and node.mean_microseconds:\n",
     ),
 ]
 

@@ -113,8 +113,9 @@ class Judge:
 
     def __init__(self, daemon: Daemon) -> None:
         self.found: Counter[str] = Counter()
-        self.doubts: list[float] = []
-        """When somebody died who alone could have told how a job ended; seconds since the epoch."""
+        self.doubts: list[tuple[float, str]] = []
+        """When somebody died who alone could have told how a job ended (seconds since the epoch),
+        and who."""
         self._client: Client = daemon.client()
 
     def look_at(self, workflow: Workflow) -> None:
@@ -173,7 +174,9 @@ class Judge:
         start = end - 60
         if info.started_at is not None:
             start = datetime.fromisoformat(info.started_at).timestamp()
-        assert any(start - 1 <= doubt <= end + 1 for doubt in self.doubts), "lost without a cause"
+        causes = [who for doubt, who in self.doubts if start - 1 <= doubt <= end + 0.1]
+        assert causes, "lost without a cause"
+        self.found["lost with " + causes[-1]] += 1
 
     def _look_at_values(self, workflow: Workflow) -> None:
         for job in workflow.jobs:

@@ -37,8 +37,8 @@ class Striker:
     def __init__(self, daemon: Daemon, dice: random.Random) -> None:
         self.struck: Counter[str] = Counter()
         self.kills = 0
-        self.doubts: list[float] = []
-        """When a job's end may have become unknowable; seconds since the epoch."""
+        self.doubts: list[tuple[float, str]] = []
+        """When a job's end may have become unknowable (seconds since the epoch), and how."""
         self._daemon = daemon
         self._dice = dice
 
@@ -58,7 +58,7 @@ class Striker:
                 return
             case "warden, then the daemon":
                 self._kill_warden()
-                self.doubts.append(time.time())
+                self._doubt("a daemon that inherited them")
                 _let_pass(self._dice.uniform(0, 0.1))
                 self._daemon.kill()
                 self.kills += 1
@@ -94,7 +94,10 @@ class Striker:
         else:
             self._daemon.kill()
             self._kill_warden()
-        self.doubts.append(time.time())
+        self._doubt("both")
+
+    def _doubt(self, who: str) -> None:
+        self.doubts.append((time.time(), who))
 
     def _kill_warden(self) -> int | None:
         """Returns its pid when it is gone; None if there was none."""
@@ -104,7 +107,7 @@ class Striker:
         process = processes.read_process(pid)
         daemon = self._daemon.process
         if process is not None and (daemon is None or process.parent != daemon.pid):
-            self.doubts.append(time.time())  # its children are not inherited by the daemon
+            self._doubt("the warden of an earlier daemon")  # this one does not inherit its jobs
         with contextlib.suppress(ProcessLookupError):
             descriptor = os.pidfd_open(pid)
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)

@@ -102,13 +102,13 @@ def _orders() -> None:
             if f'"{word}"'.encode() in words:
                 here(f"after_sending_{word}")
 
-    def delivering(executor: LocalExecutor, reports: list[Report]) -> None:
+    def delivering(executor: LocalExecutor, reports: list[Report], strange: bool) -> None:
         for report in reports:
             if isinstance(report, Started):
                 here("before_hearing_of_a_start")
             if isinstance(report, Exited):
                 here("before_hearing_of_an_end")
-        deliver(executor, reports)
+        deliver(executor, reports, strange)
 
     Link._flush = flushing  # type: ignore[method-assign]
     LocalExecutor._deliver = delivering  # type: ignore[method-assign]
