@@ -47,6 +47,8 @@ class Daemon:
             "XDG_CONFIG_HOME": str(directory / "config"),
             "XDG_STATE_HOME": str(directory / "xdg-state"),
         }
+        if path := os.environ.get("PYTHONPATH"):
+            self.environment["PYTHONPATH"] = path  # else it would be another tree's daemon
         self.program: Sequence[str] = TORCD
         """What is started as the daemon."""
         self.config.touch()

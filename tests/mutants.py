@@ -170,7 +170,104 @@ SCHEDULER = [
     ),
 ]
 
-CONTROLLER_BUGS: list[Mutant] = []
+COMMIT = """        if (batch.records or batch.happenings) and not await self._commit(batch):
+            return
+"""
+
+CONTROLLER_BUGS = [
+    Mutant(
+        name="an end is acknowledged to the executor before it is on disk",
+        file="torcd/controller/core.py",
+        old=COMMIT,
+        new="        self._executor.acknowledge([end.attempt_key for end in batch.over])\n"
+        + COMMIT,
+        suites=(*CONTROLLER, *CRASH),
+    ),
+    Mutant(
+        name="a request is answered before it is on disk",
+        file="torcd/controller/core.py",
+        old=COMMIT,
+        new="        for request in batch.requests:\n            request.done.set()\n" + COMMIT,
+        suites=(*CONTROLLER, *CRASH),
+    ),
+    Mutant(
+        name="a happening is told before it is on disk",
+        file="torcd/controller/core.py",
+        old=COMMIT,
+        new="        self.feed.publish(batch.happenings)\n" + COMMIT,
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="orders are given before the intent is on disk",
+        file="torcd/controller/core.py",
+        old=COMMIT,
+        new="        self._actor.act([], batch.actions, [])\n" + COMMIT,
+        suites=(*CONTROLLER, *CRASH),
+    ),
+    Mutant(
+        name="who looks sees what is being committed",
+        file="torcd/controller/core.py",
+        old="        if self._is_busy:\n            marker",
+        new="        if self._inbox:\n            marker",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="reports are taken before what they are about is loaded",
+        file="torcd/controller/core.py",
+        old='        self._stands_still = True\n        """Nothing is decided',
+        new='        self._stands_still = False\n        """Nothing is decided',
+        suites=(*CONTROLLER, *CRASH),
+    ),
+    Mutant(
+        name="what could not be written for want of room stays in memory",
+        file="torcd/controller/core.py",
+        old="        self._start_over(counters, is_draining=True)\n",
+        new="",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="the end of an attempt that is lost is not acknowledged",
+        file="torcd/controller/core.py",
+        old="            if isinstance(item, End):\n",
+        new="            if isinstance(item, e.AttemptExited):\n",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="nobody hears that an attempt was stopped before its order was given",
+        file="torcd/controller/acting.py",
+        old="        self._not_started(key, None)\n        return True\n",
+        new="        return True\n",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="an order goes out although it was taken back while its inputs were written",
+        file="torcd/controller/preparing.py",
+        old="            if not self.forget(order.attempt_key):\n",
+        new="            if not self.forget(order.attempt_key) and problem is not None:\n",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="inputs are written again for an order that an earlier daemon may have given",
+        file="torcd/controller/acting.py",
+        old="if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):",
+        new="if INPUTS in order.environment:",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="what ran when the machine was restarted is ordered again",
+        file="torcd/controller/shelf.py",
+        old="            if boot_id != self._boot_id\n",
+        new="            if boot_id == NO_BOOT\n",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="that an attempt runs is forgotten when there is no room",
+        file="torcd/scheduler/standstill.py",
+        old="                if isinstance(state, Running):\n",
+        new="                if isinstance(state, Running) and state.stop is not None:\n",
+        suites=CONTROLLER,
+    ),
+]
 
 MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS]
 

@@ -177,6 +177,7 @@ class Judge:
         causes = [who for doubt, who in self.doubts if start - 1 <= doubt <= end + 0.1]
         assert causes, "lost without a cause"
         self.found["lost with " + causes[-1]] += 1
+        self.found["lost, not known to have started"] += info.started_at is None
 
     def _look_at_values(self, workflow: Workflow) -> None:
         for job in workflow.jobs:

@@ -49,7 +49,12 @@ def _journal() -> None:
 
     def writing(self: journal.Journal, facts: str) -> bool:
         words = self._waiting + facts
+        is_end = facts.startswith('["exited"')
+        if is_end:
+            here("before_writing_exited")
         done = write(self, facts)
+        if is_end:
+            here("after_writing_exited")
         for word in ("claimed", "started"):
             if f'["{word}"' in words:
                 here(f"after_writing_{word}")
@@ -98,7 +103,6 @@ def _telling() -> None:
 if __name__ == "__main__":
     _around(attempts.Attempts, "order", after="after_reading_an_order")
     _around(attempts.Attempts, "acknowledge", after="after_reading_an_acknowledgement")
-    _around(journal.Journal, "insist", before="before_writing_exited", after="after_writing_exited")
     _around(attempts.Cleaner, "leader_ended", before="after_reaping")
     _around(spawning, "spawn", after="after_spawning")
     _journal()

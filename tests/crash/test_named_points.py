@@ -15,10 +15,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.crash import stumbling
+from tests.crash import other_boot, stumbling
 from tests.crash.stumbling import Stumble
 from tests.crash.test_killed_daemon import check_database
-from tests.daemon_process import TORCD, Daemon
+from tests.daemon_process import TORCD, Daemon, processes_mentioning
 from tests.integration.test_workflows import over
 from torcd.client import Client
 from torcd.errors import TorcError
@@ -175,6 +175,31 @@ def test_a_cancel_that_is_written_down_is_carried_out_whoever_dies(
     start_again(daemon)
     over(daemon, key)
     assert daemon.jobs(key)["held"].status is JobStatus.CANCELED
+
+
+def test_after_a_restart_of_the_machine_what_ran_is_lost_at_once_and_the_rest_goes_on(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    """What had ended has its true status; the processes went with the machine."""
+    held = {"name": "held", "command": "echo ran >> held; exec sleep 1000"}
+    follows = {"name": "follows", "command": "true", "depends_on": ["held"]}
+    anyhow = {"name": "anyhow", "command": "echo ran >> anyhow; exit 4", "depends_on": ["held"]}
+    anyhow["cancel_on_blocking_job_failure"] = False  # type: ignore[assignment]
+    key = daemon.submit({"name": "w", "jobs": [held, follows, anyhow]})
+    warden_of_a_running_job(daemon, key)
+    daemon.kill()
+    for pid in processes_mentioning(str(daemon.state_dir)):  # the warden and the job
+        os.kill(pid, signal.SIGKILL)
+    daemon.program = (sys.executable, other_boot.__file__)
+    daemon.start()
+    over(daemon, key)
+    jobs = daemon.jobs(key)
+    assert (jobs["held"].status, jobs["held"].reason) == (JobStatus.FAILED, Reason.LOST)
+    assert "restarted" in (jobs["held"].message or "")
+    assert jobs["follows"].reason is Reason.DEPENDENCY
+    assert jobs["anyhow"].return_code == 4
+    assert (tmp_path / "held").read_text() == (tmp_path / "anyhow").read_text() == "ran\n"
+    check_database(daemon)
 
 
 def lost_in(daemon: Daemon, stumble: Stumble) -> set[str]:
