@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs golden format bench clean
+.PHONY: help demo test check torture mutants docs golden format bench clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -35,6 +35,12 @@ check: $(READY) ## what to run before a commit: under a minute
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/sim
+
+torture: $(READY) ## campaigns of faults at full length: for the night
+	@$(BIN)/python -m pytest -s --torture tests/crash
+
+mutants: $(READY) ## plant bugs in scheduler and controller, and see whether the tests see them
+	@$(BIN)/python -m tests.mutants
 
 docs: $(READY) ## renew what the pages take from the code
 	@$(BIN)/python docs/generate.py

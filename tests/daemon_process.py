@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ START_SECONDS = 20
 """A busy machine may take its time; the test's own timeout is longer."""
 
 BIN = Path(sys.executable).parent
+
+TORCD = (sys.executable, "-m", "torcd")
 
 
 class Daemon:
@@ -45,26 +47,34 @@ class Daemon:
             "XDG_CONFIG_HOME": str(directory / "config"),
             "XDG_STATE_HOME": str(directory / "xdg-state"),
         }
+        if path := os.environ.get("PYTHONPATH"):
+            self.environment["PYTHONPATH"] = path  # else it would be another tree's daemon
+        self.program: Sequence[str] = TORCD
+        """What is started as the daemon."""
         self.config.touch()
 
     # Its life
+
+    def spawn(self, **environment: str) -> subprocess.Popen[bytes]:
+        """Return at once."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.program, "run"],
+                env={**self.environment, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            )
+        return self.process
 
     def start(self) -> None:
         """Return when it serves."""
         address = str(self._short / "notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(address)
-            with self.log.open("ab") as log:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-m", "torcd", "run"],
-                    env={**self.environment, "NOTIFY_SOCKET": address},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd="/",
-                    start_new_session=True,
-                )
-            ended = os.pidfd_open(self.process.pid)
+            ended = os.pidfd_open(self.spawn(NOTIFY_SOCKET=address).pid)
             try:
                 readable, _, _ = select.select([ready, ended], [], [], START_SECONDS)
             finally:

@@ -106,10 +106,10 @@ def test_acknowledged_stores_and_submissions_survive_sigkill(
         assert there >= set(told.workflows)
     print(f"acknowledged: {len(told)}, kills: {rounds}")
     assert len(told) > 100 * rounds
-    _check(daemon)
+    check_database(daemon)
 
 
-def _check(daemon: Daemon) -> None:
+def check_database(daemon: Daemon) -> None:
     done = subprocess.run(
         [str(BIN / "torcd"), "check-db"],
         env=daemon.environment,

@@ -227,6 +227,16 @@ def test_a_warden_with_nothing_to_do_waits_without_a_timeout(home: Home, wire: W
     assert int(call[4], 16) & 0xFFFFFFFF == 0xFFFFFFFF  # epoll_wait's timeout: -1
 
 
+def test_an_end_that_is_acknowledged_twice_in_one_breath_is_forgotten_once(
+    home: Home, wire: Wire
+) -> None:
+    wire.say(start=[home.order(1, "true")])
+    wire.ends(1)
+    wire.say(acknowledge=[1, 1])
+    wire.say(start=[home.order(2, "true")])
+    assert list(wire.ends(1)) == [2]
+
+
 def test_a_retired_warden_ends_when_all_is_done_and_acknowledged(home: Home) -> None:
     pid, wire = home.launch()
     wire.synced()

@@ -310,6 +310,24 @@ async def test_the_warden_of_an_earlier_daemon_is_killed(world: World) -> None:
         await ended_as_far_as_known(world, 3)
 
 
+async def test_a_job_that_ends_before_the_next_warden_is_there_is_known_to_a_daemon_that_is_no_heir(
+    world: World, heir: None
+) -> None:
+    async with world.running(first := daemon(world)):
+        pid = await one_with_a_running_job(world, first, "exit 3")
+        await first.kill()
+    world.started.clear()
+    async with world.running(second := daemon(world)):
+        await world.start_of(1)
+        kill(second.pid, signal.SIGSTOP)  # it can't start another warden yet
+        kill(await second.warden())
+        await world.gate("gate").say()
+        await gone(pid)
+        reap(pid)
+        kill(second.pid, signal.SIGCONT)
+        await ended_as_far_as_known(world, 3)
+
+
 async def test_the_daemon_that_adopted_a_job_is_killed(world: World) -> None:
     async with world.running(first := daemon(world)):
         pid = await one_with_a_running_job(world, first, "exit 3")

@@ -7,6 +7,7 @@ only it can see: that nothing is started twice, and that one lane does not run m
 
 import enum
 from collections import Counter, deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -212,11 +213,19 @@ class Executor:
 
     # Its own end
 
-    def die(self, at: Timestamp, *, forgets_the_queue: bool) -> None:
-        """Those that ran are lost. Those that wait are kept, unless the daemon, which would give
-        their orders again to the next executor, has died as well."""
+    def die(
+        self,
+        at: Timestamp,
+        *,
+        forgets_the_queue: bool,
+        is_lost: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Those that ran are lost, or some of them; the others run on. Those that wait are kept,
+        unless the daemon, which would give their orders again to the next executor, has died as
+        well."""
         for attempt in self.of(Life.RUNNING):
-            self._end(attempt, AttemptLost(attempt.order.attempt_key, "nobody knows", at))
+            if is_lost():
+                self._end(attempt, AttemptLost(attempt.order.attempt_key, "nobody knows", at))
         if forgets_the_queue:
             for attempt in self.of(Life.QUEUED):
                 del self.attempts[attempt.order.attempt_key]
@@ -224,6 +233,13 @@ class Executor:
     def meet_daemon(self) -> None:
         """A new daemon: tell it every end that has not been acknowledged."""
         for attempt in self.of(Life.OVER):
+            self._report(attempt.final)
+
+    def say_everything_again(self) -> None:
+        """A new executor: it has read what the last one knew."""
+        self.reports = []
+        for attempt in self.attempts.values():
+            self._report(attempt.started)
             self._report(attempt.final)
 
     def _end(self, attempt: Attempt, final: Final) -> None:

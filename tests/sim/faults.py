@@ -1,5 +1,7 @@
 """All that can go wrong, each with its name. A fault strikes between two steps of anybody."""
 
+from collections import deque
+
 from torcd.model import AttemptKey, Timestamp
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import RevokeAttempt, StopAttempt
@@ -30,6 +32,30 @@ class ExecutorDies(Fault):
 
     def strike(self, world: World, pick: Pick) -> bool:
         world.executor.die(world.tick(), forgets_the_queue=False)
+        return True
+
+
+class ExecutorIsReplaced(Fault):
+    """It dies, its jobs run on, and the next one takes them over and says all it has read. What
+    was on the way from or to it is lost, but for orders, which the daemon gives again."""
+
+    def strike(self, world: World, pick: Pick) -> bool:
+        executor = world.executor
+        orders = [order for order in executor.mailbox if not isinstance(order, Acknowledge)]
+        executor.mailbox = deque(orders)
+        executor.say_everything_again()
+        return bool(executor.attempts)
+
+
+class BothDie(Fault):
+    """At once. Jobs run on, and of some nobody can tell any more how they ended."""
+
+    def strike(self, world: World, pick: Pick) -> bool:
+        if not world.crash(pick):
+            return False
+        world.executor.mailbox.clear()
+        world.executor.die(world.tick(), forgets_the_queue=True, is_lost=lambda: pick(3) == 2)
+        world.executor.reports = []
         return True
 
 
@@ -145,11 +171,19 @@ class ClockIsPutBack(Fault):
         return True
 
 
+class ClockIsPutForth(Fault):
+    def strike(self, world: World, pick: Pick) -> bool:
+        world.now = Timestamp(world.now + 3_600_000_000)
+        return True
+
+
 RACES: tuple[Fault, ...] = (ExitRacesStop(), StartRacesRevoke())
 
 FAULTS: tuple[Fault, ...] = (
     DaemonDies(),
     ExecutorDies(),
+    ExecutorIsReplaced(),
+    BothDie(),
     PowerFails(),
     AcknowledgementIsLost(),
     ReportIsRepeated(),
@@ -157,5 +191,6 @@ FAULTS: tuple[Fault, ...] = (
     ReportAboutAStranger(),
     DiskIsFull(),
     ClockIsPutBack(),
+    ClockIsPutForth(),
     *RACES,
 )

@@ -88,11 +88,11 @@ class History:
         """How long each attempt was frozen."""
         job_of: dict[AttemptKey, JobKey] = {}
         for at, (event, commands) in enumerate(log):
+            self._note(at, event, job_of)
             for command in commands:
                 if isinstance(command, AddAttempt) and command.workflow_key == workflow.key:
                     job_of[command.attempt_key] = command.job_key
                     self.frozen[command.job_key] = 0
-            self._note(at, event, job_of)
 
     def _note(self, at: int, event: e.Event, job_of: dict[AttemptKey, JobKey]) -> None:
         match event:

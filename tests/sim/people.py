@@ -42,6 +42,8 @@ class WishForAWorkflow(Wish):
         if key not in world.scheduler.workflows:
             # Over, and not in memory since the last restart: loaded for who asks.
             world.handle(world.view.load(key, frozenset(world.absent), world.tick()))
+            is_archived = world.view.workflow_rows[key].archived
+            assert world.scheduler.workflows[key].archived == is_archived
         request = self.request(world, key, pick)
         if request is not None:
             world.requests.append(request)
@@ -109,13 +111,43 @@ class EnableJobs(WishForAWorkflow):
 
 class StoreValue(WishForAWorkflow):
     def candidates(self, world: World) -> list[WorkflowKey]:
-        return list(world.view.workflows)
+        return world.view.visible()
 
     def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event | None:
         data = world.workflow(key).user_data
         if not data:
             return None
         return person_stores(key, data[pick(len(data))].key, world.tick())
+
+
+class ArchiveWorkflow(WishForAWorkflow):
+    """Or bring it back."""
+
+    def candidates(self, world: World) -> list[WorkflowKey]:
+        return world.view.visible()
+
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event:
+        return e.ArchiveRequested(workflow_key=key, archived=bool(pick(2)), at=world.tick())
+
+
+class DeleteWorkflow(WishForAWorkflow):
+    def candidates(self, world: World) -> list[WorkflowKey]:
+        return world.view.visible()
+
+    def request(self, world: World, key: WorkflowKey, pick: Pick) -> e.Event | None:
+        return None if pick(3) else e.DeleteRequested(key, world.tick())
+
+
+class NobodyAsks(Wish):
+    """For a workflow that is over: it is dropped from memory, until somebody does."""
+
+    def come_true(self, world: World, pick: Pick) -> bool:
+        if world.scheduler is None:
+            return False
+        over = [key for key, node in world.scheduler.workflows.items() if node.is_over]
+        if over:
+            world.scheduler.forget(over[pick(len(over))])
+        return bool(over)
 
 
 class ProvideFile(Wish):
@@ -163,6 +195,9 @@ WISHES: tuple[Wish, ...] = (
     EnableJobs(),
     StoreValue(),
     StoreValue(),
+    ArchiveWorkflow(),
+    DeleteWorkflow(),
+    NobodyAsks(),
     ProvideFile(),
     Drain(),
 )

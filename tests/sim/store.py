@@ -29,6 +29,7 @@ from torcd.scheduler.commands import (
     CreateWorkflow,
     Record,
     RemoveAttempt,
+    RemoveWorkflow,
     SaveAttempt,
     SaveFrozenTime,
     SaveJob,
@@ -45,6 +46,8 @@ class Store:
         self.next_happening = 1
         self.workflows: dict[WorkflowKey, CreateWorkflow] = {}
         self.workflow_rows: dict[WorkflowKey, SaveWorkflow] = {}
+        self.deleted: dict[WorkflowKey, None] = {}
+        """Nobody sees them any more; their rows are kept here to be judged."""
         self.job_rows: dict[JobKey, SaveJob | None] = {}
         self.attempts: dict[AttemptKey, AddAttempt] = {}
         self.attempt_ends: dict[AttemptKey, SaveAttempt] = {}
@@ -78,6 +81,7 @@ class Store:
             self.told[happening.job_key] = happening.status
 
     def _apply(self, record: Record) -> None:
+        assert getattr(record, "workflow_key", None) not in self.deleted, "it was deleted"
         match record:
             case CreateWorkflow(workflow=workflow):
                 assert workflow.key == self.next_key
@@ -95,8 +99,18 @@ class Store:
                 )
                 self.job_rows |= dict.fromkeys((job.key for job in workflow.jobs), None)
             case SaveWorkflow():
-                assert self.workflow_rows[record.workflow_key].status not in WORKFLOW_OVER
+                row = self.workflow_rows[record.workflow_key]
+                if row.status in WORKFLOW_OVER:
+                    archived = msgspec.structs.replace(row, archived=not row.archived, at=record.at)
+                    assert record == archived, "it lives on"
+                else:
+                    assert not record.archived, "it is put out of sight before it is over"
                 self.workflow_rows[record.workflow_key] = record
+            case RemoveWorkflow(workflow_key=key):
+                assert self.workflow_rows[key].status in WORKFLOW_OVER
+                assert not any(a.workflow_key == key for a in self.active_attempts().values())
+                assert not self.active_commands(key)
+                self.deleted[key] = None
             case SaveJob(job_key=key):
                 before = self.job_rows[key]
                 if before is not None and before.status in ENDED:
@@ -173,6 +187,9 @@ class Store:
             )
         ]
 
+    def visible(self) -> list[WorkflowKey]:
+        return [key for key in self.workflows if key not in self.deleted]
+
     def unfinished(self) -> list[WorkflowKey]:
         return [k for k, row in self.workflow_rows.items() if row.status not in WORKFLOW_OVER]
 
@@ -185,6 +202,7 @@ class Store:
         )
 
     def load(self, key: WorkflowKey, absent: frozenset[FileKey], at: Timestamp) -> WorkflowLoaded:
+        assert key not in self.deleted
         created = self.workflows[key]
         workflow = created.workflow
         row = self.workflow_rows[key]
@@ -213,6 +231,7 @@ class Store:
             },
             absent_files=absent,
             frozen_since=row.frozen_since,
+            archived=row.archived,
             at=at,
         )
 

@@ -28,6 +28,8 @@ from torcd.scheduler.commands import (
     AddCommand,
     Command,
     RevokeAttempt,
+    SaveAttempt,
+    SaveValue,
     StartAttempt,
     StartCommand,
     StopAttempt,
@@ -146,6 +148,15 @@ def check_choices(world: "World", commands: list[Command]) -> None:
         assert naive.inputs_are_there(world.view, workflow, job, world.absent), (
             f"{job.name} was chosen before what it needs is there"
         )
+
+
+def check_values(event: e.Event, commands: list[Command]) -> None:
+    """What an attempt left behind is kept if it ended well, all of it, and else nothing."""
+    if isinstance(event, e.AttemptExited):
+        saved = [(c.data_key, c.value) for c in commands if isinstance(c, SaveValue)]
+        is_news = any(isinstance(c, SaveAttempt) for c in commands)
+        kept = event.outputs.values if is_news and event.return_code == 0 else ()
+        assert saved == list(kept)
 
 
 def check_shares(world: "World") -> None:

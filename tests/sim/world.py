@@ -287,7 +287,9 @@ class World:
 
     @property
     def is_something_under_way(self) -> bool:
-        """Somebody has yet to hear of something."""
+        """Somebody has yet to hear of something; or to act on it, when there is room."""
+        if self.standstill is not None:
+            return True
         return bool(self.decided or self.to_do or self.executor.mailbox or self.executor.reports)
 
     def read_order(self, pick: Pick) -> bool:
@@ -393,6 +395,7 @@ class World:
         self.decided.append((event, commands))
         watching.check_told(self, before, commands)
         watching.check_choices(self, commands)
+        watching.check_values(event, commands)
         watching.check_shares(self)
         return True
 

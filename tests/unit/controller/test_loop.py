@@ -6,8 +6,17 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from tests.unit.controller.still_life import StillLife, still_life
-from torcd.model import WorkflowKey
+from torcd.executors.base import Exited
+from torcd.model import AttemptKey, JobKey, WorkflowKey
 from torcd.scheduler import events as e
+
+CHAIN = b"""
+{"jobs": [
+  {"name": "a", "command": "true"},
+  {"name": "b", "command": "true", "depends_on": ["a"]},
+  {"name": "c", "command": "true", "depends_on": ["b"]}
+]}
+"""
 
 
 async def test_who_waits_for_what_came_in_does_not_wait_for_what_comes_later(
@@ -55,6 +64,55 @@ async def test_memory_is_not_ahead_of_the_disk_for_who_waited(tmp_path: Path) ->
             world.store.before_commit = one_more_comes_in
             tasks.start_soon(ask)
         assert seen == ["paused"]
+
+
+async def test_until_it_is_on_disk_nothing_is_told_answered_ordered_or_acknowledged(
+    tmp_path: Path,
+) -> None:
+    async with still_life(tmp_path) as world:
+        key = WorkflowKey(int((await world.submit(CHAIN)).key))
+        controller, executor = world.controller, world.executor
+        seen: list[object] = []
+        told = 0
+
+        async def look() -> None:
+            await settle_down()
+            seen.append((told, len(executor.ordered), executor.acknowledged.copy(), answered))
+
+        async def settle_down() -> None:
+            for _ in range(20):
+                await checkpoint()
+
+        async def listen() -> None:
+            nonlocal told
+            with controller.feed.subscribe() as subscription:
+                while True:
+                    told += len(await subscription.next_batch())
+
+        async def ask() -> None:
+            nonlocal answered
+            cancel = e.CancelRequested(
+                workflow_key=key, jobs=(JobKey(key + 3),), at=controller.now()
+            )
+            await controller.request(cancel)
+            answered = True
+
+        answered = False
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen)
+            await settle_down()
+            world.store.before_commit = look
+            tasks.start_soon(ask)
+            executor.report([Exited(AttemptKey(1), 0, None, None, controller.now())])
+            while not (answered and executor.acknowledged):
+                await checkpoint()
+            world.store.before_commit = None
+            await settle_down()
+            tasks.cancel_scope.cancel()
+        assert seen == [(0, 1, [], False)]
+        assert told > 0
+        assert [order.attempt_key for order in executor.ordered] == [1, 2]
+        assert executor.acknowledged == [1]
 
 
 async def test_who_is_cut_off_while_submitting_does_not_confuse_the_keys_of_the_next(

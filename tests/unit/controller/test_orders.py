@@ -22,10 +22,22 @@ from torcd.controller.layout import Layout
 from torcd.controller.preparing import Preparer
 from torcd.executors import base
 from torcd.feed import Feed
-from torcd.model import AttemptKey, DataKey, Job, JobKey, UserData, Workflow, WorkflowKey
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    Job,
+    JobKey,
+    JobStatus,
+    Reason,
+    UserData,
+    Workflow,
+    WorkflowKey,
+    WorkflowStatus,
+)
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import StartAttempt
+from torcd.scheduler.state import Ended
 from torcd.store import Store
 
 VALUE = value.parse(b"1", name="d")
@@ -76,7 +88,7 @@ def attempts_directory(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def serving(
-    directory: Path,
+    directory: Path, *, boot_id: str = "one boot"
 ) -> AsyncIterator[tuple[Controller, RecordingExecutor]]:
     """A controller over what is in the directory; again for the next daemon."""
     settings = Settings(
@@ -85,7 +97,7 @@ async def serving(
         shell="bash",
         max_value_bytes=1000,
         termination_grace_seconds=1,
-        boot_id="one boot",
+        boot_id=boot_id,
     )
     async with Store.open(directory / "torcd.db") as store:
         counters = store.counters()
@@ -161,6 +173,31 @@ async def test_an_attempt_that_may_run_since_an_earlier_daemon_is_not_said_never
         await controller.settled()
         assert executor.asked == [("start", 1), ("revoke", 1)]
         assert controller.scheduler.active_attempt(1) is not None
+
+
+async def test_one_that_is_stopped_before_its_order_is_given_has_never_started(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as (controller, executor):
+        async with anyio.create_task_group() as tasks:
+            ask(tasks, controller, submitted(tmp_path, reads_data=True), cancel())
+        await controller.settled()
+        node = controller.scheduler.workflows[WorkflowKey(1)]
+        assert node.status is WorkflowStatus.CANCELED
+        assert executor.asked == []
+
+
+async def test_what_ran_when_the_machine_was_restarted_is_lost_and_not_ordered_again(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as (controller, _):
+        await controller.request(submitted(tmp_path, reads_data=False))
+    async with serving(tmp_path, boot_id="the next boot") as (controller, executor):
+        await controller.settled()
+        state = controller.scheduler.workflows[WorkflowKey(1)].jobs[JobKey(2)].state
+        assert isinstance(state, Ended)
+        assert (state.status, state.reason) == (JobStatus.FAILED, Reason.LOST)
+        assert executor.asked == []
 
 
 class SlowStore:

@@ -9,7 +9,8 @@ parent, the jobs become the daemon's children, *orphans*. The new warden watches
 their parent can wait for them. So the daemon looks at each SIGCHLD: the status of an orphan that
 has ended is told to the warden, and when the warden has it (it is in the journal then, and comes
 back as a report), the orphan is reaped. Orphans of a warden that was not our child are not ours to
-wait for; their warden learns from a pidfd how they end, if the kernel tells.
+wait for; their warden learns from a pidfd how they end, if the kernel tells, and while there is no
+warden we do (`witness`).
 
 For the same reason an attempt that was claimed, and that is neither running nor in the journal as
 ended, was certainly never spawned if its warden was our child: we inherited all that it spawned,
@@ -30,10 +31,11 @@ from anyio.abc import TaskStatus
 
 from torcd import __version__, disk
 from torcd.errors import ExecutorError
-from torcd.executors.base import AttemptOrder, Exited, Report, Started
+from torcd.executors.base import AttemptOrder, Exited, Lost, Report, Started
 from torcd.executors.local import launching, messages
 from torcd.executors.local.link import Link
 from torcd.executors.local.messages import PROTOCOL, FromWarden
+from torcd.executors.local.witness import Witness
 from torcd.executors.warden import processes
 from torcd.executors.warden.subreaper import become_subreaper
 from torcd.model import AttemptKey
@@ -99,6 +101,7 @@ class LocalExecutor:
         self._frozen: set[AttemptKey] = set()
         self._orphans: dict[int, int] = {}
         """Children of ours that are an attempt's leader: pid by attempt key."""
+        self._witness: Witness
 
     @property
     def warden_pid(self) -> int | None:
@@ -132,6 +135,7 @@ class LocalExecutor:
             if disk.is_no_room(error):
                 raise disk.no_space(str(self._directory / "state_id"), "the file") from error
             raise
+        self._witness = Witness(self._state_id)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._wait_for_orphans)
         ready = False
@@ -172,6 +176,7 @@ class LocalExecutor:
                     await anyio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
         finally:
             loop.remove_signal_handler(signal.SIGCHLD)
+            self._witness.close()
             if self._link is not None:
                 self._link.close()
                 self._link = None
@@ -310,7 +315,9 @@ class LocalExecutor:
             self._be_held_up(message.held_up or None)
         if message.reports:
             self._worked = self._worked or link is self._link
-            self._deliver([messages.report_of(fact) for fact in message.reports])
+            # What our own warden starts becomes our child, should it die.
+            strange = not link.synced.is_set() or self._warden_of(link) != self._child
+            self._deliver([messages.report_of(fact) for fact in message.reports], strange)
         if message.synced is not None:
             self._orphans = dict(message.synced.orphans)
             link.synced.set()
@@ -322,11 +329,16 @@ class LocalExecutor:
             self._log.info("there is room again: attempts are started")
         self._held_up = problem
 
-    def _deliver(self, reports: list[Report]) -> None:
+    def _deliver(self, reports: list[Report], strange: bool) -> None:
         for i, report in enumerate(reports):
             if isinstance(report, Started):
+                if strange:
+                    self._witness.watch(report.attempt_key, report.pid)
                 continue
             key = report.attempt_key
+            if isinstance(report, Lost):
+                reports[i] = self._witness.testify(report)
+            self._witness.forget(key)
             self._orders.pop(key, None)
             self._stops.pop(key, None)
             self._revoked.discard(key)

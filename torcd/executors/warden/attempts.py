@@ -122,7 +122,9 @@ class Attempts:
 
     def acknowledge(self, keys: list[int]) -> None:
         """The daemon has their ends on disk."""
-        forgotten = [k for k in keys if k in self._known and self._known[k].state == OVER]
+        # A report that was repeated is acknowledged twice, maybe in one breath.
+        once = dict.fromkeys(keys)
+        forgotten = [k for k in once if k in self._known and self._known[k].state == OVER]
         for key in forgotten:
             del self._known[key]
         if forgotten:

@@ -57,7 +57,7 @@ class Orphans:
         attempt = self._running[pidfd]
         process = processes.read_process(attempt.pid)
         if process is None or process.born != attempt.born:
-            return self._forget(attempt), _kept_status(pidfd)
+            return self._forget(attempt), kept_status(pidfd)
         if process.parent == daemon_pid:
             self._poller.unregister(pidfd)
             self._untold[pidfd] = self._running.pop(pidfd)
@@ -104,7 +104,7 @@ def _is_askable(pidfd: int) -> bool:
     return True
 
 
-def _kept_status(pidfd: int) -> int | None:
+def kept_status(pidfd: int) -> int | None:
     """The return code of a process that was reaped; None where the kernel does not keep it."""
     try:
         known, status = _ask(pidfd)

@@ -1,0 +1,137 @@
+"""Ways to kill a daemon and its warden, at an instant that nobody has chosen."""
+
+import contextlib
+import json
+import os
+import random
+import select
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.daemon_process import TORCD, Daemon
+from torcd.executors.warden import processes
+from torcd.protocol import manager as m
+
+OTHER_VERSION = (sys.executable, str(Path(__file__).with_name("other_version.py")))
+
+WAYS = {
+    "daemon": 30,
+    "daemon, and again while it starts": 10,
+    "warden": 22,
+    "warden, then the daemon": 5,
+    "both": 22,
+    "daemon by SIGTERM": 6,
+    "daemon, and one of another version follows": 5,
+}
+"""And how often, of a hundred."""
+
+STARTING_SECONDS = 1.2
+"""In which a daemon that is to die while it starts does."""
+
+
+class Striker:
+    def __init__(self, daemon: Daemon, dice: random.Random) -> None:
+        self.struck: Counter[str] = Counter()
+        self.kills = 0
+        self.doubts: list[tuple[float, str]] = []
+        """When a job's end may have become unknowable (seconds since the epoch), and how."""
+        self._daemon = daemon
+        self._dice = dice
+
+    def strike(self) -> None:
+        """Kill somebody; there is a daemon that serves when this returns."""
+        [way] = self._dice.choices(list(WAYS), WAYS.values())
+        self.struck[way] += 1
+        self.kills += 1
+        match way:
+            case "daemon":
+                self._daemon.kill()
+            case "daemon, and again while it starts":
+                self._daemon.kill()
+                self._stumble_over_the_doorstep()
+            case "warden":
+                self._wait_for_another_warden(self._kill_warden())
+                return
+            case "warden, then the daemon":
+                self._kill_warden()
+                self._doubt("a daemon that inherited them")
+                _let_pass(self._dice.uniform(0, 0.1))
+                self._daemon.kill()
+                self.kills += 1
+            case "both":
+                self._kill_both()
+                self.kills += 1
+            case "daemon by SIGTERM":
+                assert self._daemon.stop() == 0
+            case _:
+                self._daemon.kill()
+                self._daemon.program = TORCD if self._daemon.program != TORCD else OTHER_VERSION
+        self._daemon.start()
+
+    def pause(self) -> None:
+        """Until the next strike."""
+        _let_pass(self._dice.choice((0.02, 0.1, 0.5, 1.0)) * self._dice.random())
+
+    def _stumble_over_the_doorstep(self) -> None:
+        process = self._daemon.spawn()
+        with contextlib.suppress(Exception):
+            process.wait(self._dice.uniform(0, STARTING_SECONDS))
+        assert process.poll() is None, self._daemon.log.read_text()[-2000:]
+        self._daemon.kill()
+        self.kills += 1
+
+    def _kill_both(self) -> None:
+        """At once: neither sees the other's end."""
+        assert self._daemon.process is not None
+        self._daemon.process.send_signal(signal.SIGSTOP)
+        if self._dice.random() < 0.5:
+            self._kill_warden()
+            self._daemon.kill()
+        else:
+            self._daemon.kill()
+            self._kill_warden()
+        self._doubt("both")
+
+    def _doubt(self, who: str) -> None:
+        self.doubts.append((time.time(), who))
+
+    def _kill_warden(self) -> int | None:
+        """Returns its pid when it is gone; None if there was none."""
+        pid = self._warden()
+        if pid is None:
+            return None
+        process = processes.read_process(pid)
+        daemon = self._daemon.process
+        if process is not None and (daemon is None or process.parent != daemon.pid):
+            self._doubt("the warden of an earlier daemon")  # this one does not inherit its jobs
+        with contextlib.suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(pid)
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            select.select([descriptor], [], [], 20)
+            os.close(descriptor)
+        return pid
+
+    def _warden(self) -> int | None:
+        """The pid of the living one, by what it has written down."""
+        journal = self._daemon.state_dir / "attempts" / "warden.journal"
+        try:
+            pid = json.loads(journal.read_text().partition("\n")[0])["warden"]
+            command = Path(f"/proc/{pid}/cmdline").read_text()
+        except (OSError, ValueError):
+            return None
+        return int(pid) if str(self._daemon.state_dir) in command else None
+
+    def _wait_for_another_warden(self, dead: int | None) -> None:
+        """The daemon names it as soon as it can start jobs."""
+        with self._daemon.client() as client:
+            while client.call(m.GetStatus()).warden_pid in (None, dead):
+                pass
+
+
+def _let_pass(seconds: float) -> None:
+    """The instant of a kill is to be any: this is no waiting for something to happen."""
+    threading.Event().wait(seconds)

@@ -1,0 +1,363 @@
+"""Bugs that a careless hand might make in scheduler and controller, planted one by one: are they
+seen? `python -m tests.mutants [NAME…]`, or `make mutants`.
+
+Each is planted in a copy of the tree, where the suites that ought to see it run until the first
+failure. The exit code is 1 if a bug survives, and 2 if the code has changed so that one can no
+longer be planted: then plant one like it.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).parent.parent
+
+SIM = ("tests/sim",)
+CONTROLLER = ("tests/unit/controller",)
+CRASH = ("tests/crash/test_named_points.py",)
+
+
+class Mutant(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    file: str
+    old: str
+    new: str
+    suites: tuple[str, ...] = SIM
+    """Run in this order."""
+    only: str = ""
+    """Of these suites, tests with this in their name."""
+
+
+SCHEDULER = [
+    Mutant(
+        name="a group is not spoiled with its member",
+        file="torcd/scheduler/turn.py",
+        old="for spoiled in (gate, *gate.groups):",
+        new="for spoiled in (gate,):",
+    ),
+    Mutant(
+        name="a job that was canceled while it was ready is started",
+        file="torcd/scheduler/choosing.py",
+        old="""        job = heappop(queue.heap)[2]
+        if isinstance(job.state, Ready):
+            return job
+    return None
+""",
+        new="""        return heappop(queue.heap)[2]
+    return None
+""",
+    ),
+    Mutant(
+        name="an attempt that was taken back is counted",
+        file="torcd/scheduler/turn.py",
+        old="        job.attempt_id -= 1\n",
+        new="",
+    ),
+    Mutant(
+        name="a value that is stored again makes no new revision",
+        file="torcd/scheduler/turn.py",
+        old="        data.revision += 1\n",
+        new="        data.revision += not data.is_stored_in_run\n",
+    ),
+    Mutant(
+        name="who has stored early and ends counts twice, and the gate opens before the others",
+        file="torcd/scheduler/turn.py",
+        old="""                if not gate.has_stored(job):
+                    self._lower(gate)
+""",
+        new="""                self._lower(gate)
+""",
+    ),
+    Mutant(
+        name="a stale report that an attempt was not started takes back one that runs",
+        file="torcd/scheduler/reporting.py",
+        old="""    state = job.state
+    if not isinstance(state, Pending):
+        return []
+    turn = Turn(memory, node, event.at)
+    if state.stop is None and""",
+        new="""    state = job.state
+    assert isinstance(state, Pending | Running)
+    turn = Turn(memory, node, event.at)
+    if state.stop is None and""",
+        suites=("tests/unit/scheduler",),  # no executor of the simulation ever says this
+    ),
+    Mutant(
+        name="an active attempt that was told to stop is not repeated after loading",
+        file="torcd/scheduler/arriving.py",
+        old="            if isinstance(job.state, Pending):\n                turn.repeat",
+        new="            if isinstance(job.state, Pending) and not job.is_stopping:\n"
+        "                turn.repeat",
+    ),
+    Mutant(
+        name="a share is given back when its job is told to stop, and again when it has ended",
+        file="torcd/scheduler/turn.py",
+        old="                job.state = Running(state.attempt_key, state.started_at, stop)\n",
+        new="                job.state = Running(state.attempt_key, state.started_at, stop)\n"
+        "                if state.attempt_key in self.memory.ledger.held:\n"
+        "                    self.memory.ledger.cpus += 1\n",
+    ),
+    Mutant(
+        name="the shares of attempts of an earlier daemon are not in the account",
+        file="torcd/scheduler/turn.py",
+        old="""        if job.queue.share is not None:
+            self.memory.ledger.hold(pending.attempt_key, job.queue.share, gpus)
+""",
+        new="",
+    ),
+    Mutant(
+        name="shares are given out while not all that runs is loaded",
+        file="torcd/scheduler/line.py",
+        old="""    if memory.is_loading:
+        return []  # what runs already is not all known yet
+""",
+        new="",
+    ),
+    Mutant(
+        name="values of a job that failed are kept",
+        file="torcd/scheduler/reporting.py",
+        old="    if event.return_code == 0:\n        for data_key",
+        new="    if event.return_code >= 0:\n        for data_key",
+    ),
+    Mutant(
+        name="a start that is reported late wipes out that the job was told to stop",
+        file="torcd/scheduler/reporting.py",
+        old="    running = Running(event.attempt_key, event.at, _stop_that_holds(job))\n",
+        new="    running = Running(event.attempt_key, event.at, None)\n",
+    ),
+    Mutant(
+        name="a job that ended in time is terminated because the news came late",
+        file="torcd/scheduler/reporting.py",
+        old="limits.ended_in_time(job, event):\n        stop = None\n",
+        new="not job.is_stopping:\n        stop = None\n",
+    ),
+    Mutant(
+        name="the runtime limit is not watched of what an earlier daemon started",
+        file="torcd/scheduler/reporting.py",
+        old="    if job.queue.share is not None:\n        limits.watch",
+        new="    if job.queue.share is not None and node.mean_microseconds is not None:\n"
+        "        limits.watch",
+    ),
+    Mutant(
+        name="a workflow that was paused while a job was about to start lets it start",
+        file="torcd/scheduler/turn.py",
+        old="""        elif not self.may_start:
+            self.outbox.add(RevokeAttempt(pending.attempt_key))
+""",
+        new="",
+    ),
+    Mutant(
+        name="a workflow is over before its last action has come due",
+        file="torcd/scheduler/turn.py",
+        old="        if node.actions is None or not acting.begin_next("
+        "self.memory, node, self.outbox):\n",
+        new="        acting.begin_next(self.memory, node, self.outbox) if node.actions else None\n"
+        "        if node.actions is None or node.actions.active is None:\n",
+    ),
+    Mutant(
+        name="what runs of a frozen workflow is not frozen by the next daemon",
+        file="torcd/scheduler/freezing.py",
+        old="    if node.frozen_since is not None and not _is_told_to_end(running):\n",
+        new="    if node.frozen_since and node.mean_microseconds:\n",
+    ),
+]
+
+COMMIT = """        if (batch.records or batch.happenings) and not await self._commit(batch):
+            return
+"""
+
+CONTROLLER_BUGS = [
+    Mutant(
+        name="an end is acknowledged to the executor before it is on disk",
+        file="torcd/controller/core.py",
+        old=COMMIT,
+        new="        self._executor.acknowledge([end.attempt_key for end in batch.over])\n"
+        + COMMIT,
+        suites=(*CONTROLLER, *CRASH),
+    ),
+    Mutant(
+        name="a request is answered before it is on disk",
+        file="torcd/controller/core.py",
+        old=COMMIT,
+        new="        for request in batch.requests:\n            request.done.set()\n" + COMMIT,
+        suites=(*CONTROLLER, *CRASH),
+    ),
+    Mutant(
+        name="a happening is told before it is on disk",
+        file="torcd/controller/core.py",
+        old=COMMIT,
+        new="        self.feed.publish(batch.happenings)\n" + COMMIT,
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="orders are given before the intent is on disk",
+        file="torcd/controller/core.py",
+        old=COMMIT,
+        new="        self._actor.act([], batch.actions, [])\n" + COMMIT,
+        suites=(*CONTROLLER, *CRASH),
+    ),
+    Mutant(
+        name="who looks sees what is being committed",
+        file="torcd/controller/core.py",
+        old="        if self._is_busy:\n            marker",
+        new="        if self._inbox:\n            marker",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="reports are taken before what they are about is loaded",
+        file="torcd/controller/core.py",
+        old='        self._stands_still = True\n        """Nothing is decided',
+        new='        self._stands_still = False\n        """Nothing is decided',
+        suites=(*CONTROLLER, *CRASH),
+    ),
+    Mutant(
+        name="what could not be written for want of room stays in memory",
+        file="torcd/controller/core.py",
+        old="        self._start_over(counters, is_draining=True)\n",
+        new="",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="the end of an attempt that is lost is not acknowledged",
+        file="torcd/controller/core.py",
+        old="            if isinstance(item, End):\n",
+        new="            if isinstance(item, e.AttemptExited):\n",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="nobody hears that an attempt was stopped before its order was given",
+        file="torcd/controller/acting.py",
+        old="        self._not_started(key, None)\n        return True\n",
+        new="        return True\n",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="an order goes out although it was taken back while its inputs were written",
+        file="torcd/controller/preparing.py",
+        old="            if not self.forget(order.attempt_key):\n",
+        new="            if not self.forget(order.attempt_key) and problem is not None:\n",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="inputs are written again for an order that an earlier daemon may have given",
+        file="torcd/controller/acting.py",
+        old="if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):",
+        new="if INPUTS in order.environment:",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="what ran when the machine was restarted is ordered again",
+        file="torcd/controller/shelf.py",
+        old="            if boot_id != self._boot_id\n",
+        new="            if boot_id == NO_BOOT\n",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="that an attempt runs is forgotten when there is no room",
+        file="torcd/scheduler/standstill.py",
+        old="                if isinstance(state, Running):\n",
+        new="                if isinstance(state, Running) and state.stop is not None:\n",
+        suites=CONTROLLER,
+    ),
+]
+
+MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS]
+
+COPIED = ("torcd", "torcctl", "tests", "pyproject.toml", "configs", "docs")
+
+TIMEOUT_SECONDS = 600
+"""A bug that makes a suite hang is seen, too."""
+
+
+class CannotPlant(Exception):
+    """The code does not have what the bug would replace."""
+
+
+def plant(mutant: Mutant, tree: Path) -> None:
+    """Raises CannotPlant."""
+    file = tree / mutant.file
+    text = file.read_text()
+    if text.count(mutant.old) != 1:
+        raise CannotPlant(f"{mutant.file} has this {text.count(mutant.old)} times:\n{mutant.old}")
+    file.write_text(text.replace(mutant.old, mutant.new))
+
+
+def copy_tree(tree: Path) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, tree / name)
+
+
+def first_failure(mutant: Mutant | None, tree: Path) -> str | None:
+    """Which test saw it; None: none did."""
+    suites = mutant.suites if mutant else (*SIM, *CONTROLLER)
+    selection = ["-k", mutant.only] if mutant and mutant.only else []
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider"]
+    try:
+        done = subprocess.run(
+            [*command, *selection, *suites],
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "the suite hangs"
+    if done.returncode == 0:
+        return None
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    if found is None or done.returncode != 1:
+        raise RuntimeError(f"the tests do not run:\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
+    return found[1]
+
+
+def try_one(mutant: Mutant) -> str | None:
+    with tempfile.TemporaryDirectory(prefix="torcd-mutant-") as directory:
+        tree = Path(directory)
+        copy_tree(tree)
+        plant(mutant, tree)
+        return first_failure(mutant, tree)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="some of the bugs, by a part of their names")
+    parser.add_argument("--list", action="store_true", help="say which there are")
+    options = parser.parse_args()
+    chosen = [m for m in MUTANTS if not options.names or any(n in m.name for n in options.names)]
+    survivors = impossible = 0
+    for mutant in chosen:
+        if options.list:
+            print(f"{mutant.file}: {mutant.name}")
+            continue
+        began = time.monotonic()
+        try:
+            seen_by = try_one(mutant)
+        except CannotPlant as error:
+            impossible += 1
+            print(f"CANNOT BE PLANTED  {mutant.name}: {error}", flush=True)
+            continue
+        survivors += seen_by is None
+        word = "SURVIVES" if seen_by is None else "seen"
+        seconds = time.monotonic() - began
+        print(f"{word:9}{seconds:5.0f} s  {mutant.name}  ({seen_by or 'nobody'})", flush=True)
+    if not options.list:
+        print(f"{len(chosen)} bugs: {survivors} survive, {impossible} cannot be planted")
+    return 1 if survivors else 2 if impossible else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
