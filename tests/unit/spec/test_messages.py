@@ -18,7 +18,7 @@ NOT_GOLDEN = {
     ("document.py", "let parameters make"): "a file of 64 MiB",
     ("document.py", "standard input"): "no file; test_hints.py",
     ("dumping.py", "_refused"): "no file is read; test_dumping.py",
-    ("formats/toml.py", "of at most"): "no file is read; test_dumping.py",
+    ("formats/toml_text.py", "of at most"): "no file is read; test_dumping.py",
     ("expansion.py", "error.message"): "a value of 16 MiB",
     ("formats/toml.py", "TOO_DEEP"): "a full stack, which ends the looking on; too_deep.toml",
     ("formats/toml.py", "{problem}"): "only with Python's limit of digits turned down",

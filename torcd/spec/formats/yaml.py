@@ -1,9 +1,8 @@
 """YAML 1.2: libyaml (by PyYAML) cuts the text into events, and the tree is made of these here.
 
-What a plain word means goes by YAML 1.2's core schema: `no` and `1_000` are texts, and so are
-dates. `<<` merges mappings, as everybody's YAML does. What PyYAML would let through is refused on
-the way, where it stands: keys that are there twice, deep nesting, and aliases that stand for more
-than a machine can hold (a few lines of aliases to aliases do).
+What a plain word means is in `yaml_words`. `<<` merges mappings, as everybody's YAML does. What
+PyYAML would let through is refused where it stands: keys that are there twice, deep nesting, and
+aliases that stand for more than a machine can hold (a few lines of aliases to aliases do).
 """
 
 import re
@@ -34,8 +33,11 @@ from torcd.spec.formats import (
     position_at,
     positions_at,
 )
+from torcd.spec.formats.yaml_text import dump
+from torcd.spec.formats.yaml_words import MERGE, plain
 from torcd.spec.problems import Path, Position, path_text, quoted
-from torcd.spec.schema import WorkflowSpec
+
+__all__ = ["dump", "load", "locate"]
 
 _MAX_BY_ALIAS = 16 << 20
 """Characters that all aliases may stand for: as many as the largest value has bytes."""
@@ -46,24 +48,8 @@ _CHARACTERS_OF_A_NODE = 16
 _MAX_DEPTH = 128
 """Deeper than any spec with the deepest data; each level takes two of Python's stack."""
 
-_LONG_DIGITS = 300
-"""Integers of more digits are not converted: that takes quadratic time."""
-
 _NOT_IN_YAML = re.compile("[\0-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _RIGHT_ASCII = bytes([*b"\t\n", *range(32, 127)])
-
-_INTEGER = re.compile(r"[-+]?[0-9]+\Z")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
-_OTHER_BASE = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
-_WORDS: Mapping[str, bool | float | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **{f"{sign}.{name}": float("inf") for sign in ("", "+") for name in ("inf", "Inf", "INF")},
-    **{f"-.{name}": float("-inf") for name in ("inf", "Inf", "INF")},
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
-}
 
 _CORE = "tag:yaml.org,2002:"
 _TAGGED: Mapping[str, tuple[type, ...]] = {
@@ -73,8 +59,6 @@ _TAGGED: Mapping[str, tuple[type, ...]] = {
     f"{_CORE}float": (float, int),
 }
 """What a scalar with a tag has to be."""
-
-_MERGE = "<<"
 
 
 class _Place(msgspec.Struct):
@@ -97,13 +81,6 @@ class _Node(msgspec.Struct):
 def load(text: str) -> object:
     with _told_plainly(text):
         return _Builder(text).document().value
-
-
-def dump(spec: WorkflowSpec) -> str:
-    # Late: it takes from here what a word means.
-    from torcd.spec.formats import yaml_text
-
-    return yaml_text.dump(spec)
 
 
 def locate(text: str, paths: Set[Path]) -> dict[Path, Position]:
@@ -217,7 +194,7 @@ class _Builder:
         while not isinstance(event := self._next(), MappingEndEvent):
             key_node = self._node(event)
             key = key_node.value
-            is_merge = key == _MERGE and isinstance(event, ScalarEvent) and event.implicit[0]
+            is_merge = key == MERGE and isinstance(event, ScalarEvent) and event.implicit[0]
             if isinstance(key, dict | list):
                 raise self._refusal("a mapping or a list cannot be a key", event, "write a text")
             name = self._where[-1] = key if isinstance(key, str) else data.written(key)
@@ -250,10 +227,10 @@ class _Builder:
         text: str = event.value
         tag = event.tag
         if tag is None:
-            return _plain(text) if event.implicit[0] else text
+            return plain(text) if event.implicit[0] else text
         if tag in ("!", f"{_CORE}str"):
             return text
-        value = _plain(text)
+        value = plain(text)
         wanted = _TAGGED.get(tag)
         if wanted is None:
             raise self._wrong_tag(event)
@@ -269,35 +246,6 @@ class _Builder:
 
     def _refusal(self, message: str, event: Any, hint: str | None = None) -> SpecSyntaxError:
         return SpecSyntaxError(message, position_at(self._text, event.start_mark.index), hint)
-
-
-def is_text(word: str) -> bool:
-    """Whether a word without quotes is a text."""
-    return isinstance(_plain(word), str) and word != _MERGE
-
-
-def _plain(text: str) -> object:
-    """What a word without quotes is."""
-    if text in _WORDS:
-        return _WORDS[text]
-    first = text[0]
-    if first.isdigit() or first in "+-.":
-        if _INTEGER.match(text):
-            keeps_text = len(text) > _LONG_DIGITS or text == "-0"
-            return _number(text) if keeps_text else int(text)
-        if _FLOAT.match(text):
-            return _number(text)
-        if _OTHER_BASE.match(text):
-            return int(text[2:], 8 if text[1] == "o" else 16)
-    return text
-
-
-def _number(text: str) -> float:
-    sign = "-" if text[0] == "-" else ""
-    bare = text.lstrip("+-")
-    if bare[0] == "0" and not _JSON_NUMBER.match(bare):
-        bare = re.sub("^0+(?=[0-9])", "", bare)
-    return WrittenNumber(sign + bare) if _JSON_NUMBER.match(bare) else float(text)
 
 
 def _tag(event: Any) -> str:

@@ -12,7 +12,7 @@ from yaml import events as e
 
 from torcd.spec import data
 from torcd.spec.data import WrittenNumber
-from torcd.spec.formats import yaml as reading
+from torcd.spec.formats.yaml_words import is_text
 from torcd.spec.schema import WorkflowSpec
 
 _LINE_WIDTH = 1 << 20
@@ -65,7 +65,7 @@ def _text(text: str) -> e.ScalarEvent:
         return _scalar(text, "|")
     if not _PLAIN_TEXT.fullmatch(text):
         return _scalar(text, '"')
-    return _scalar(text, None if reading.is_text(text) else "'")
+    return _scalar(text, None if is_text(text) else "'")
 
 
 def _scalar(text: str, style: str | None = None) -> e.ScalarEvent:
