@@ -1,4 +1,4 @@
-"""The daemon's configuration: read once, checked whole, then only a struct.
+"""The daemon's configuration: read whole, checked whole, then only a struct.
 
 Every key has a default. Flags override the environment, which overrides the file. Nothing else in
 torcd reads the environment or the file.

@@ -7,9 +7,12 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO, cast
 
 import structlog
+
+Level = Literal["debug", "info", "warning", "error"]
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -30,10 +33,27 @@ class _StandardError:
     def flush(self) -> None: ...
 
 
-def set_up(level: str, log_format: Literal["auto", "console", "json"]) -> Any:
+_threshold = logging.INFO
+
+
+def set_level(level: Level) -> None:
+    """Of what is logged from now on."""
+    global _threshold
+    _threshold = _LEVELS[level]
+
+
+def _drop_what_is_below(_: object, name: str, event: MutableMapping[str, Any]) -> Any:
+    if _LEVELS.get(name, logging.ERROR) < _threshold:
+        raise structlog.DropEvent
+    return event
+
+
+def set_up(level: Level, log_format: Literal["auto", "console", "json"]) -> Any:
     """The logger everybody is given. `auto`: for people on a terminal, JSON otherwise."""
     is_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    set_level(level)
     processors: list[Any] = [
+        _drop_what_is_below,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -52,7 +72,8 @@ def set_up(level: str, log_format: Literal["auto", "console", "json"]) -> Any:
         ]
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        # Not its own filter: that is compiled in, and the level may change.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )

@@ -7,7 +7,7 @@ import click
 from torcctl import daemon_process
 from torcctl.invocation import Invocation
 from torcctl.options import Group, pass_invocation
-from torcctl.render.workflow import daemon_text
+from torcctl.render.workflow import daemon_text, reloaded_text
 from torcd.protocol import manager as m
 
 
@@ -60,6 +60,20 @@ def stop(invocation: Invocation, jobs: str) -> None:
     invocation.print_object(
         {"pid": status.pid}, lambda: f"torcd (pid {status.pid}) has ended", said=True
     )
+
+
+@command.command(
+    "reload", short_help="Read the configuration again.", example="torcctl daemon reload"
+)
+@pass_invocation
+def reload(invocation: Invocation) -> None:
+    """Have the daemon read its configuration again.
+
+    A wrong one is refused, and the old one stays in force. Says which keys have a new value now,
+    and which get theirs only when the daemon is started again.
+    """
+    reloaded = invocation.call(m.Reload())
+    invocation.print_object(reloaded, lambda: reloaded_text(reloaded), said=True)
 
 
 @command.command("status", short_help="Show the daemon.", example="torcctl daemon status --json")

@@ -102,7 +102,9 @@ class Controller:
         self._harvester = Harvester(
             scheduler, layout, settings.max_value_bytes, self._checker, self._put
         )
-        self._preparer = Preparer(scheduler, store, layout, executor.start, self._not_started, log)
+        self._preparer = Preparer(
+            scheduler, store, layout, executor.start, self._not_started, feed.touch, log
+        )
         self._sweeper = Sweeper(
             store,
             layout,
@@ -140,6 +142,11 @@ class Controller:
         self._unwritable: str | None = None
         """What could not be written for want of room, while that is why everything stands still."""
         self._goes_on = anyio.Event()
+
+    def adopt(self, *, termination_grace_seconds: float, retention_days: float) -> None:
+        """From now on, in place of what the settings say."""
+        self._actor.grace_seconds = termination_grace_seconds
+        self._sweeper.set_retention(retention_days)
 
     @staticmethod
     def now() -> Timestamp:
@@ -268,6 +275,7 @@ class Controller:
         self._stands_still = True
         self._is_busy = False
         self._unwritable = str(shortage.facts["path"])
+        self.feed.touch()
         waiting, self._inbox = self._inbox, deque()
         for item in (*undone.over, *undone.requests, *waiting):
             self._note(item)
@@ -290,6 +298,7 @@ class Controller:
         self._goes_on.set()
         if was_full:
             self._log.info("there is room again: going on")
+            self.feed.touch()
         self._carry_out(batch)
         for end in self._standstill.end():
             self._tell(end)
@@ -376,6 +385,8 @@ class Controller:
 
     def _reports(self, reports: list[base.Report]) -> None:
         """What the executor has to say."""
+        if not reports:
+            self.feed.touch()
         for report in reports:
             self._tell(event_of(report))
 
