@@ -45,14 +45,19 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 
     from torcd import log
     from torcd.daemon import serve
+    from torcd.server.activation import passed_socket
 
+    listener = passed_socket()
+    if listener is not None:
+        options.socket = listener.getsockname()
+        config = _load(options)
     logger = log.set_up(config.log_level, config.log_format)
     _give_large_memory_back()
     gc.freeze()  # what is loaded now stays: no use looking through it ever again
     # Nearly all that a busy daemon makes is gone again by itself; looking for cycles costs more.
     gc.set_threshold(100_000, 50, 100)
     try:
-        anyio.run(serve, config, partial(_load, options), logger)
+        anyio.run(serve, config, partial(_load, options), listener, logger)
     except BaseExceptionGroup as group:
         refused, rest = group.split(errors.TorcError)
         if refused is None or rest is not None:

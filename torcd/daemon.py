@@ -39,12 +39,14 @@ from torcd.store import Store
 from torcd.supervision import feed_watchdog, tell_status
 
 
-async def serve(config: Config, read_config: Callable[[], Config], log: Any) -> None:
-    """Run until told to stop. `read_config` reads the configuration again. Raises TorcError when
-    it cannot."""
+async def serve(
+    config: Config, read_config: Callable[[], Config], passed: socket.socket | None, log: Any
+) -> None:
+    """Run until told to stop. `read_config` reads the configuration again; `passed` listens
+    already, and its name stays. Raises TorcError when it cannot."""
     end = End()
     async with Store.open(Path(config.state_dir) / "torcd.db") as store:
-        listener = bind(config.socket)
+        listener = passed or bind(config.socket)
         inode = os.stat(config.socket).st_ino
         try:
             executor = LocalExecutor(
@@ -71,7 +73,8 @@ async def serve(config: Config, read_config: Callable[[], Config], log: Any) -> 
                 await controller.settled()
                 core.cancel_scope.cancel()
         finally:
-            unlink(config.socket, inode)
+            if passed is None:
+                unlink(config.socket, inode)
     log.info("stopped")
 
 
