@@ -149,6 +149,20 @@ def test_a_reload_takes_over_what_it_can_and_refuses_what_is_wrong(installed: Ma
     installed.shell("rm /etc/torcd/torcd.toml; systemctl reload torcd")
 
 
+def test_the_journal_finds_a_job_and_how_bad_it_was(installed: Machine) -> None:
+    spec = json.dumps({"name": "w", "jobs": [{"name": "fit", "command": "exit 3"}]})
+    key = installed.types("torcctl", "submit", "-", stdin=spec).stdout.strip()
+    installed.types("torcctl", "-k", key, "wait", code=4)
+    installed.shell("journalctl --sync")
+    words = ("journalctl", "-u", "torcd", "-o", "json", "-p", "warning", f"WORKFLOW={key}")
+    lines = installed.types(*words, "JOB=fit").stdout.splitlines()
+    assert len(lines) == 1
+    found = json.loads(lines[0])
+    assert (found["ATTEMPT"], found["STATUS"], found["PRIORITY"]) == ("1", "failed", "4")
+    assert found["MESSAGE"].startswith(f"job_failed workflow={key} job=fit attempt=1 status=failed")
+    assert found["RETURN_CODE"] == "3"
+
+
 def test_it_works_within_the_hardening_drop_in_and_so_do_its_jobs(installed: Machine) -> None:
     strict = (Path(__file__).parents[2] / "configs/systemd/hardening.conf").read_text()
     # A warden that lives has the rights of the daemon that started it; without jobs it ends.

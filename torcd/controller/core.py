@@ -44,7 +44,16 @@ from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
 from torcd.executors import base
 from torcd.feed import Feed
-from torcd.model import AttemptKey, FileKey, Happening, Timestamp, UserData, WorkflowKey
+from torcd.model import (
+    AttemptKey,
+    FileKey,
+    Happening,
+    JobKey,
+    JobStatus,
+    Timestamp,
+    UserData,
+    WorkflowKey,
+)
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
@@ -57,6 +66,9 @@ from torcd.value import Value
 
 MAX_BATCH = 2_000
 """Events decided before a commit: bounds how long a request waits behind others' work."""
+
+
+_ENDED_BADLY = frozenset({JobStatus.FAILED.value, JobStatus.TERMINATED.value})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,8 +343,11 @@ class Controller:
         item.done.set()
 
     def _log_workflows(self, happenings: Iterable[Happening]) -> None:
-        """Of jobs there may be thousands a second; the events have them all."""
+        """Of jobs there may be thousands a second, and only those that end badly are told; the
+        events have them all."""
         for happening in happenings:
+            if happening.status in _ENDED_BADLY and happening.job_key is not None:
+                self._log_bad_end(happening, happening.job_key)
             if happening.job_key is None and happening.data_key is None:
                 facts = {} if happening.action is None else {"action": happening.action}
                 self._log.info(
@@ -341,6 +356,19 @@ class Controller:
                     status=happening.status,
                     **facts,
                 )
+
+    def _log_bad_end(self, happening: Happening, key: JobKey) -> None:
+        node = self.scheduler.workflows.get(happening.workflow_key)
+        job = None if node is None else node.jobs.get(key)
+        self._log.warning(
+            "job_failed",
+            workflow=str(happening.workflow_key),
+            job=str(key) if job is None else job.job.name,
+            attempt=happening.attempt_id,
+            status=happening.status,
+            reason=None if happening.reason is None else happening.reason.value,
+            return_code=happening.return_code,
+        )
 
     # In
 
