@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.notices import Notices
 from torcd.client import Client
 from torcd.protocol import manager as m
 
@@ -23,6 +24,9 @@ START_SECONDS = 20
 BIN = Path(sys.executable).parent
 
 TORCD = (sys.executable, "-m", "torcd")
+GIVEN_A_SOCKET = 'exec 3<&"$0"; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=torcd exec "$@"'
+"""For bash: what systemd does for a program whose socket it has. The descriptor is the first word,
+and the program's own words follow."""
 
 
 class Daemon:
@@ -37,6 +41,10 @@ class Daemon:
         self.config = directory / "torcd.toml"
         self.log = directory / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.notices: Notices | None = None
+        """Where it tells how it is; None: nobody listens once it serves."""
+        self.listener: socket.socket | None = None
+        """A listening socket that it is given, in place of one that it makes."""
         self.environment = {
             "HOME": str(directory),
             "PATH": f"{BIN}:{os.environ.get('PATH', '/usr/bin:/bin')}",
@@ -57,10 +65,16 @@ class Daemon:
 
     def spawn(self, **environment: str) -> subprocess.Popen[bytes]:
         """Return at once."""
+        command = [*self.program, "run"]
+        passed: tuple[int, ...] = ()
+        if self.listener is not None:
+            passed = (self.listener.fileno(),)
+            command = ["bash", "-c", GIVEN_A_SOCKET, str(passed[0]), *command]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.program, "run"],
+                command,
                 env={**self.environment, **environment},
+                pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -71,15 +85,14 @@ class Daemon:
 
     def start(self) -> None:
         """Return when it serves."""
-        address = str(self._short / "notify")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
-            ready.bind(address)
-            ended = os.pidfd_open(self.spawn(NOTIFY_SOCKET=address).pid)
+        with contextlib.ExitStack() as stack:
+            notices = self.notices or stack.enter_context(Notices.open())
+            ready = notices.socket
+            ended = os.pidfd_open(self.spawn(NOTIFY_SOCKET=notices.address).pid)
             try:
                 readable, _, _ = select.select([ready, ended], [], [], START_SECONDS)
             finally:
                 os.close(ended)
-            os.unlink(address)
         if ready not in readable:
             self.kill()
             raise AssertionError(f"the daemon did not start:\n{self.log.read_text()}")

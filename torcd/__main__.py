@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        config = load(options.config, socket=options.socket, state_dir=options.state_dir)
+        config = _load(options)
         return int(_COMMANDS[options.command](config, options))
     except BrokenPipeError:
         return 1
@@ -33,21 +34,30 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _run(config: Config, _: argparse.Namespace) -> int:
+def _load(options: argparse.Namespace) -> Config:
+    return load(options.config, socket=options.socket, state_dir=options.state_dir)
+
+
+def _run(config: Config, options: argparse.Namespace) -> int:
     import gc
 
     import anyio
 
     from torcd import log
     from torcd.daemon import serve
+    from torcd.server.activation import passed_socket
 
+    listener = passed_socket()
+    if listener is not None:
+        options.socket = listener.getsockname()
+        config = _load(options)
     logger = log.set_up(config.log_level, config.log_format)
     _give_large_memory_back()
     gc.freeze()  # what is loaded now stays: no use looking through it ever again
     # Nearly all that a busy daemon makes is gone again by itself; looking for cycles costs more.
     gc.set_threshold(100_000, 50, 100)
     try:
-        anyio.run(serve, config, logger)
+        anyio.run(serve, config, partial(_load, options), listener, logger)
     except BaseExceptionGroup as group:
         refused, rest = group.split(errors.TorcError)
         if refused is None or rest is not None:

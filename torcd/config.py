@@ -1,4 +1,4 @@
-"""The daemon's configuration: read once, checked whole, then only a struct.
+"""The daemon's configuration: read whole, checked whole, then only a struct.
 
 Every key has a default. Flags override the environment, which overrides the file. Nothing else in
 torcd reads the environment or the file.
@@ -67,7 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What runs commands that are a text, as `SHELL -c COMMAND`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
-    """`auto`: readable on a terminal, JSON otherwise."""
+    """`auto`: readable on a terminal, with fields into systemd's journal, JSON otherwise."""
 
 
 def load(

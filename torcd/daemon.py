@@ -9,8 +9,9 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from torcd import __version__, errors
-from torcd.config import Config, capacity, in_force
+from torcd.config import Config, capacity
 from torcd.controller import Controller
 from torcd.controller.core import Settings
 from torcd.executors.local import LocalExecutor
@@ -26,7 +27,8 @@ from torcd.executors.local.delegation import place
 from torcd.executors.local.launching import read_boot_id
 from torcd.feed import Feed
 from torcd.model import WorkflowKey
-from torcd.notify import notify
+from torcd.notify import notify, watchdog_seconds
+from torcd.reloading import Configuration
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.server.calls import Dispatcher
@@ -34,13 +36,17 @@ from torcd.server.context import Context, StopMode
 from torcd.server.handlers import HANDLERS
 from torcd.server.listener import Door, bind, unlink
 from torcd.store import Store
+from torcd.supervision import feed_watchdog, tell_status
 
 
-async def serve(config: Config, log: Any) -> None:
-    """Run until told to stop. Raises TorcError when it cannot."""
+async def serve(
+    config: Config, read_config: Callable[[], Config], passed: socket.socket | None, log: Any
+) -> None:
+    """Run until told to stop. `read_config` reads the configuration again; `passed` listens
+    already, and its name stays. Raises TorcError when it cannot."""
     end = End()
     async with Store.open(Path(config.state_dir) / "torcd.db") as store:
-        listener = bind(config.socket)
+        listener = passed or bind(config.socket)
         inode = os.stat(config.socket).st_ino
         try:
             executor = LocalExecutor(
@@ -60,16 +66,21 @@ async def serve(config: Config, log: Any) -> None:
             controller = Controller(_settings(config), scheduler, store, executor, Feed(), log)
             async with anyio.create_task_group() as core:
                 await core.start(controller.run)
-                await _serve_clients(config, controller, executor, listener, end, log)
+                configuration = Configuration(config, read_config, log)
+                await _serve_clients(
+                    config, configuration, controller, executor, listener, end, log
+                )
                 await controller.settled()
                 core.cancel_scope.cancel()
         finally:
-            unlink(config.socket, inode)
+            if passed is None:
+                unlink(config.socket, inode)
     log.info("stopped")
 
 
 async def _serve_clients(
     config: Config,
+    configuration: Configuration,
     controller: Controller,
     executor: LocalExecutor,
     listener: socket.socket,
@@ -82,20 +93,24 @@ async def _serve_clients(
         state_dir=config.state_dir,
         started_at=controller.now(),
         version=__version__,
-        default_parallel_jobs=in_force(config).max_parallel_jobs or 1,
-        denied_variables=config.environment_denylist,
+        default_parallel_jobs=configuration.default_parallel_jobs,
+        denied_variables=configuration.denied_variables,
         warden_pid=lambda: executor.warden_pid,
         cgroups=lambda: executor.cgroups,
         stop=end.request,
+        reload=partial(configuration.reload, controller),
         log=log,
     )
     door = Door(Dispatcher(HANDLERS, context), config.max_value_bytes, log)
     async with door.open(listener), anyio.create_task_group() as tasks:
-        await tasks.start(_watch_signals, end)
+        await tasks.start(_watch_signals, end, context.reload)
         log.info("serving", socket=config.socket, state_dir=config.state_dir, pid=os.getpid())
         notify("READY=1")
+        tasks.start_soon(tell_status, controller)
+        seconds = watchdog_seconds()
+        if seconds is not None:
+            tasks.start_soon(feed_watchdog, controller, seconds)
         mode = await end.wait()
-        notify("STOPPING=1")
         while True:
             log.info("stopping", jobs=mode)
             if mode == "leave":
@@ -104,6 +119,8 @@ async def _serve_clients(
                 await _end_jobs(controller, mode)
                 break
             mode = await end.wait()
+        # Not before: from here on systemd waits only for so long.
+        notify("STOPPING=1", "STATUS=stopping")
         tasks.cancel_scope.cancel()
 
 
@@ -139,11 +156,17 @@ class End:
             yield
 
 
-async def _watch_signals(end: End, *, task_status: TaskStatus[None]) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+async def _watch_signals(
+    end: End, reload: Callable[[], Awaitable[object]], *, task_status: TaskStatus[None]
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         task_status.started()
-        async for _ in signals:
-            end.request("leave")
+        async for received in signals:
+            if received == signal.SIGHUP:
+                with suppress(errors.ConfigError):  # the log says it
+                    await reload()
+            else:
+                end.request("leave")
 
 
 async def _end_jobs(controller: Controller, mode: StopMode) -> None:

@@ -199,7 +199,7 @@ class UnusableFunction(UserError):
 class ConfigError(UserError):
     """The configuration file is wrong. Facts: file, key."""
 
-    code = "ConfigError"
+    code = "io.torcd.Manager.ConfigError"
 
 
 class InvalidMessage(ProtocolError):

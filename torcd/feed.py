@@ -60,7 +60,7 @@ class Subscription:
 
 
 class Changes:
-    """That something changed in a workflow, but not what: however often, it is one change."""
+    """That something changed, but not what: however often, it is one change."""
 
     def __init__(self) -> None:
         self._event = anyio.Event()
@@ -77,16 +77,22 @@ class Changes:
 class Feed:
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
-        self._changes: dict[WorkflowKey, set[Changes]] = {}
+        self._changes: dict[WorkflowKey | None, set[Changes]] = {}
 
     def publish(self, happenings: Sequence[Happening]) -> None:
         """Tell what is on disk now, in the order of the numbers."""
         for subscription in self._subscriptions:
             subscription._offer(happenings)
-        if self._changes:
-            for key in {h.workflow_key for h in happenings}:
+        if self._changes and happenings:
+            for key in {None, *(h.workflow_key for h in happenings)}:
                 for changes in self._changes.get(key, ()):
                     changes._set()
+
+    def touch(self) -> None:
+        """Tell those who listen for changes of all workflows that how things are has changed,
+        though nothing happened in any."""
+        for changes in self._changes.get(None, ()):
+            changes._set()
 
     @contextmanager
     def subscribe(self, workflow_key: WorkflowKey | None = None) -> "Iterator[Subscription]":
@@ -99,8 +105,8 @@ class Feed:
             self._subscriptions.discard(subscription)
 
     @contextmanager
-    def changes(self, workflow_key: WorkflowKey) -> "Iterator[Changes]":
-        """Whether anything has been published about a workflow."""
+    def changes(self, workflow_key: WorkflowKey | None = None) -> "Iterator[Changes]":
+        """Whether anything has been published about a workflow, or about any."""
         changes = Changes()
         self._changes.setdefault(workflow_key, set()).add(changes)
         try:

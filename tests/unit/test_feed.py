@@ -50,3 +50,27 @@ async def test_changes_are_of_one_workflow_and_never_lag() -> None:
         with anyio.move_on_after(0) as nothing:
             await others.wait()
         assert nothing.cancelled_caught
+
+
+async def test_changes_of_all_workflows_are_one_thing_to_wait_for() -> None:
+    published = feed.Feed()
+    with published.changes() as changes:
+        published.publish(happenings(1, 2))
+        with anyio.fail_after(5):
+            await changes.wait()
+        published.publish([])
+        with anyio.move_on_after(0) as nothing:
+            await changes.wait()
+        assert nothing.cancelled_caught
+        published.touch()
+        with anyio.fail_after(5):
+            await changes.wait()
+
+
+async def test_how_things_are_is_no_change_of_a_workflow() -> None:
+    published = feed.Feed()
+    with published.changes(WorkflowKey(1)) as changes:
+        published.touch()
+        with anyio.move_on_after(0) as nothing:
+            await changes.wait()
+        assert nothing.cancelled_caught

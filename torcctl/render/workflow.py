@@ -55,3 +55,10 @@ def daemon_text(d: m.DaemonStatus) -> str:
             ("held up", d.held_up),
         ]
     )
+
+
+def reloaded_text(r: m.Reloaded) -> str:
+    lines = [f"in force now: {', '.join(r.changed)}" if r.changed else "nothing has changed"]
+    if r.needs_restart:
+        lines.append(f"when torcd is started again: {', '.join(r.needs_restart)}")
+    return "\n".join(lines)

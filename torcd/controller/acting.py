@@ -49,7 +49,7 @@ class Actor:
         self._timer = timer
         self._log_bounds = log_bounds
         self._sweeper = sweeper
-        self._grace_seconds = grace_seconds
+        self.grace_seconds = grace_seconds
         self._lost = lost
         self._not_started = not_started
 
@@ -70,7 +70,7 @@ class Actor:
                     pass
                 case c.StopAttempt():
                     if not self._was_not_ordered(action.attempt_key):
-                        grace = self._grace_seconds if action.supports_termination else None
+                        grace = self.grace_seconds if action.supports_termination else None
                         self._executor.stop(action.attempt_key, grace)
                 case c.RevokeAttempt():
                     if not self._was_not_ordered(action.attempt_key):

@@ -44,7 +44,16 @@ from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
 from torcd.executors import base
 from torcd.feed import Feed
-from torcd.model import AttemptKey, FileKey, Happening, Timestamp, UserData, WorkflowKey
+from torcd.model import (
+    AttemptKey,
+    FileKey,
+    Happening,
+    JobKey,
+    JobStatus,
+    Timestamp,
+    UserData,
+    WorkflowKey,
+)
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
@@ -57,6 +66,9 @@ from torcd.value import Value
 
 MAX_BATCH = 2_000
 """Events decided before a commit: bounds how long a request waits behind others' work."""
+
+
+_ENDED_BADLY = frozenset({JobStatus.FAILED.value, JobStatus.TERMINATED.value})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +114,9 @@ class Controller:
         self._harvester = Harvester(
             scheduler, layout, settings.max_value_bytes, self._checker, self._put
         )
-        self._preparer = Preparer(scheduler, store, layout, executor.start, self._not_started, log)
+        self._preparer = Preparer(
+            scheduler, store, layout, executor.start, self._not_started, feed.touch, log
+        )
         self._sweeper = Sweeper(
             store,
             layout,
@@ -140,6 +154,11 @@ class Controller:
         self._unwritable: str | None = None
         """What could not be written for want of room, while that is why everything stands still."""
         self._goes_on = anyio.Event()
+
+    def adopt(self, *, termination_grace_seconds: float, retention_days: float) -> None:
+        """From now on, in place of what the settings say."""
+        self._actor.grace_seconds = termination_grace_seconds
+        self._sweeper.set_retention(retention_days)
 
     @staticmethod
     def now() -> Timestamp:
@@ -268,6 +287,7 @@ class Controller:
         self._stands_still = True
         self._is_busy = False
         self._unwritable = str(shortage.facts["path"])
+        self.feed.touch()
         waiting, self._inbox = self._inbox, deque()
         for item in (*undone.over, *undone.requests, *waiting):
             self._note(item)
@@ -290,6 +310,7 @@ class Controller:
         self._goes_on.set()
         if was_full:
             self._log.info("there is room again: going on")
+            self.feed.touch()
         self._carry_out(batch)
         for end in self._standstill.end():
             self._tell(end)
@@ -322,8 +343,11 @@ class Controller:
         item.done.set()
 
     def _log_workflows(self, happenings: Iterable[Happening]) -> None:
-        """Of jobs there may be thousands a second; the events have them all."""
+        """Of jobs there may be thousands a second, and only those that end badly are told; the
+        events have them all."""
         for happening in happenings:
+            if happening.status in _ENDED_BADLY and happening.job_key is not None:
+                self._log_bad_end(happening, happening.job_key)
             if happening.job_key is None and happening.data_key is None:
                 facts = {} if happening.action is None else {"action": happening.action}
                 self._log.info(
@@ -332,6 +356,19 @@ class Controller:
                     status=happening.status,
                     **facts,
                 )
+
+    def _log_bad_end(self, happening: Happening, key: JobKey) -> None:
+        node = self.scheduler.workflows.get(happening.workflow_key)
+        job = None if node is None else node.jobs.get(key)
+        self._log.warning(
+            "job_failed",
+            workflow=str(happening.workflow_key),
+            job=str(key) if job is None else job.job.name,
+            attempt=happening.attempt_id,
+            status=happening.status,
+            reason=None if happening.reason is None else happening.reason.value,
+            return_code=happening.return_code,
+        )
 
     # In
 
@@ -376,6 +413,8 @@ class Controller:
 
     def _reports(self, reports: list[base.Report]) -> None:
         """What the executor has to say."""
+        if not reports:
+            self.feed.touch()
         for report in reports:
             self._tell(event_of(report))
 

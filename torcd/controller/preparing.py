@@ -31,6 +31,7 @@ class Preparer:
         layout: Layout,
         prepared: Callable[[list[AttemptOrder]], None],
         failed: Callable[[AttemptKey, str], None],
+        shortage_changed: Callable[[], None],
         log: Any,
     ) -> None:
         self._scheduler = scheduler
@@ -38,6 +39,7 @@ class Preparer:
         self._layout = layout
         self._prepared = prepared
         self._failed = failed
+        self._shortage_changed = shortage_changed
         self._log = log
         self._unwritable: str | None = None
         """A file for which there is no room."""
@@ -81,7 +83,9 @@ class Preparer:
                 break
         if self._unwritable is not None and unwritable is None:
             self._log.info("there is room again: jobs with inputs start")
-        self._unwritable = unwritable
+        was, self._unwritable = self._unwritable, unwritable
+        if (was is None) != (unwritable is None):
+            self._shortage_changed()
         orders = []
         for order, problem in written:
             # One that was forgotten meanwhile is not ordered; from here on nothing waits, so

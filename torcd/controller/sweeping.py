@@ -38,8 +38,13 @@ class Sweeper:
         self._layout = layout
         self._delete = delete
         self._log = log
-        self._retention = int(retention_days * MICROSECONDS_IN_A_DAY)
         self._woken = anyio.Event()
+        self.set_retention(retention_days)
+
+    def set_retention(self, days: float) -> None:
+        """From now on."""
+        self._retention = int(days * MICROSECONDS_IN_A_DAY)
+        self._woken.set()
 
     def workflow_deleted(self) -> None:
         self._woken.set()

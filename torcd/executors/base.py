@@ -98,7 +98,8 @@ class Executor(Protocol):
 
     @property
     def held_up(self) -> str | None:
-        """What keeps it from starting anything for now, for people; None: nothing does."""
+        """What keeps it from starting anything for now, for people; None: nothing does. When it
+        changes, `report` is called, with no reports if there are none."""
         ...
 
     async def run(

@@ -24,9 +24,11 @@ _FIELD_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*").fullmatch
 _ANY_JSON = "\n\nAn `object` is any JSON value, and what may be null may also be absent."
 
 FACT_TYPES = {
+    "file": "string",
     "free_bytes": "int",
     "interface": "string",
     "job": "string",
+    "key": "string",
     "known": "[]string",
     "limit_bytes": "int",
     "method": "string",

@@ -59,6 +59,7 @@ MANAGER = Interface(
     "Workflows, jobs, results, files, events and the daemon itself.",
     (
         _safe(m.GetStatus, m.DaemonStatus),
+        Method(m.Reload, m.Reloaded),
         Method(m.Stop, m.Nothing),
         Method(m.Submit, m.Submitted),
         _safe(m.ListWorkflows, m.WorkflowsReply),

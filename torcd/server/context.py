@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from torcd import errors
 from torcd.controller import Controller
 from torcd.model import DataKey, JobKey, Timestamp, WorkflowKey
+from torcd.protocol import manager as m
 from torcd.scheduler.state import WorkflowNode
 
 MAX_PATTERN_CHARACTERS = 1_000
@@ -28,12 +29,14 @@ class Context(msgspec.Struct, frozen=True):
     state_dir: str
     started_at: Timestamp
     version: str
-    default_parallel_jobs: int
-    denied_variables: tuple[str, ...]
+    default_parallel_jobs: Callable[[], int]
+    denied_variables: Callable[[], tuple[str, ...]]
     """Patterns of variables that jobs do not inherit."""
     warden_pid: Callable[[], int | None]
     cgroups: Callable[[], str | None]
     stop: Callable[[StopMode], None]
+    reload: Callable[[], Awaitable[m.Reloaded]]
+    """Read the configuration again. Raises ConfigError."""
     log: Any
 
     async def workflow_key(self, text: str | None) -> WorkflowKey:

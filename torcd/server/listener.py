@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import stat
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -34,6 +35,10 @@ what most kernels allow at most."""
 ACCEPTED_AT_ONCE = 32
 """Connections taken before any of them is looked at, and closed if there are too many: they must
 not take the last descriptors."""
+
+
+_KEEP_THE_NAME: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""asyncio would take it away, and it is not always ours."""
 
 
 class Door:
@@ -69,6 +74,7 @@ class Door:
                     ),
                     sock=listener,
                     backlog=ACCEPTED_AT_ONCE,
+                    **_KEEP_THE_NAME,
                 )
                 listener.listen(BACKLOG)  # asyncio has made the kernel's as short as its own
                 try:

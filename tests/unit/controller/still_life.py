@@ -78,17 +78,22 @@ class StillLife:
             state_dir=controller.settings.state_dir,
             started_at=controller.now(),
             version="0",
-            default_parallel_jobs=2,
-            denied_variables=(),
+            default_parallel_jobs=lambda: 2,
+            denied_variables=lambda: (),
             warden_pid=lambda: None,
             cgroups=lambda: None,
             stop=lambda mode: None,
+            reload=_no_configuration,
             log=structlog.get_logger(),
         )
 
     async def submit(self, spec: bytes = b'{"jobs": [{"command": "true"}]}') -> m.Submitted:
         parameters = m.Submit(workflow=msgspec.Raw(spec), directory="/")
         return await submit.submit(self.context, parameters, NO_CALL)
+
+
+async def _no_configuration() -> m.Reloaded:
+    raise NotImplementedError
 
 
 async def _send_nothing(reply: object) -> None: ...

@@ -234,7 +234,15 @@ async def test_one_is_with_the_preparer_until_it_is_with_the_executor(tmp_path: 
         orders.extend(order.attempt_key for order in prepared)
         ordered.set()
 
-    preparer = Preparer(scheduler, store, layout, give, lambda *_: None, None)  # type: ignore[arg-type]
+    preparer = Preparer(
+        scheduler,
+        store,
+        layout,
+        give,
+        lambda *_: None,
+        lambda: None,
+        None,  # type: ignore[arg-type]
+    )
     for start in starts:
         preparer.take(start, _order(start))
     async with anyio.create_task_group() as tasks:
@@ -283,7 +291,13 @@ async def test_an_attempt_that_is_forgotten_while_another_is_prepared_leaves_not
         store: Any = ForgetfulStore()
         layout = Layout(str(tmp_path))
         preparer = Preparer(
-            scheduler, store, layout, ordered.extend, lambda key, _: failed.append(key), None
+            scheduler,
+            store,
+            layout,
+            ordered.extend,
+            lambda key, _: failed.append(key),
+            lambda: None,
+            None,
         )
         for attempt, workflow in ((11, 1), (12, 2), (13, 1)):
             start = StartAttempt(

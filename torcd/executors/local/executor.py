@@ -327,7 +327,9 @@ class LocalExecutor:
             self._log.error("no room: nothing can be started", problem=problem)
         elif problem is None and self._held_up is not None:
             self._log.info("there is room again: attempts are started")
-        self._held_up = problem
+        if problem != self._held_up:
+            self._held_up = problem
+            self._report([])
 
     def _deliver(self, reports: list[Report], strange: bool) -> None:
         for i, report in enumerate(reports):

@@ -14,6 +14,8 @@ from torcd.protocol.manager.daemon import (
     DaemonStatus,
     GetStatus,
     Nothing,
+    Reload,
+    Reloaded,
     Stop,
 )
 from torcd.protocol.manager.events import (
@@ -109,6 +111,8 @@ __all__ = [
     "ListWorkflows",
     "Nothing",
     "Pause",
+    "Reload",
+    "Reloaded",
     "Result",
     "ResultsReply",
     "Resume",

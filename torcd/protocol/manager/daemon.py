@@ -33,6 +33,18 @@ class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
     held_up: str | None = None
 
 
+class Reload(Request["Reloaded"], frozen=True, forbid_unknown_fields=True):
+    """Read the configuration again. A wrong one is refused, and the old one stays in force."""
+
+
+class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
+    """Names of keys: `changed` are in force with a new value from now on; `needs_restart` have
+    another value in the file than in the daemon, which keeps its own until it is started again."""
+
+    changed: list[str] = []
+    needs_restart: list[str] = []
+
+
 class Stop(Request[Nothing], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """End the daemon. `leave`: jobs run on and the next daemon finds them. `terminate`: they are
     canceled first. `wait`: nothing new starts, and it ends when the last of them has. Answers

@@ -38,6 +38,7 @@ HANDLERS: dict[type[msgspec.Struct], Callable[..., Awaitable[msgspec.Struct]]] =
     u.History: data.history,
     u.Watch: data.watch,
     m.GetStatus: daemon.get_status,
+    m.Reload: daemon.reload,
     m.Stop: daemon.stop,
     m.Submit: submit.submit,
     m.ListWorkflows: workflows.list_workflows,

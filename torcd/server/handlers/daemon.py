@@ -24,6 +24,10 @@ async def get_status(context: Context, parameters: m.GetStatus, call: Call) -> m
     )
 
 
+async def reload(context: Context, parameters: m.Reload, call: Call) -> m.Reloaded:
+    return await context.reload()
+
+
 async def stop(context: Context, parameters: m.Stop, call: Call) -> m.Nothing:
     shortage = context.controller.shortage
     if shortage is not None and parameters.jobs == "terminate":

@@ -23,7 +23,7 @@ MAX_PARALLEL_JOBS = 100_000
 async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submitted:
     limit = parameters.max_parallel_jobs
     if limit is None:
-        limit = context.default_parallel_jobs
+        limit = context.default_parallel_jobs()
     if not 1 <= limit <= MAX_PARALLEL_JOBS:
         raise errors.InvalidParameter(
             f"{limit} jobs at once cannot be: give a number from 1 to {MAX_PARALLEL_JOBS}",
@@ -87,7 +87,7 @@ def _expand(
 
 def _inherited(context: Context, parameters: m.Submit) -> dict[str, str]:
     """The variables that jobs inherit: those of the submitter, minus the denied ones."""
-    patterns = context.denied_variables
+    patterns = context.denied_variables()
     return {
         name: text
         for name, text in (parameters.environment or {}).items()
