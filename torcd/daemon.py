@@ -27,6 +27,7 @@ from torcd.executors.local.launching import read_boot_id
 from torcd.feed import Feed
 from torcd.model import WorkflowKey
 from torcd.notify import notify
+from torcd.ownership import check_directory, check_files, check_way
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.server.calls import Dispatcher
@@ -39,6 +40,7 @@ from torcd.store import Store
 async def serve(config: Config, log: Any) -> None:
     """Run until told to stop. Raises TorcError when it cannot."""
     end = End()
+    _check_state(Path(config.state_dir))
     async with Store.open(Path(config.state_dir) / "torcd.db") as store:
         listener = bind(config.socket)
         inode = os.stat(config.socket).st_ino
@@ -66,6 +68,18 @@ async def serve(config: Config, log: Any) -> None:
         finally:
             unlink(config.socket, inode)
     log.info("stopped")
+
+
+def _check_state(directory: Path) -> None:
+    """That all of it is ours alone. Raises ConfigError."""
+    check_way(str(directory))
+    attempts = directory / "attempts"
+    for own in (directory, directory / "logs", attempts):
+        check_directory(str(own))
+    database = [f"torcd.db{suffix}" for suffix in ("", "-wal", "-shm", "-lock", "-mark")]
+    warden = ["state_id", "warden.lock", "warden.journal", "warden.log"]
+    check_files(str(directory / name) for name in database)
+    check_files(str(attempts / name) for name in warden)
 
 
 async def _serve_clients(
