@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check torture mutants docs golden format bench clean
+.PHONY: help demo test check torture mutants docs golden format fuzz bench clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -51,8 +51,16 @@ golden: $(READY) ## renew what is said of wrong specs, after a change that was m
 format: $(READY) ## lay the code out
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
+# Guided where atheris has a wheel for this Python, at random elsewhere.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= splitter calls answers values reports orders journals outputs methods
+fuzz: $(READY) ## look for bytes that hurt, for FUZZ_SECONDS on each of FUZZ_TARGETS
+	@$(PIP) --group fuzz --only-binary=:all: || echo "atheris is not to be had: at random, then" >&2
+	@for target in $(FUZZ_TARGETS); do \
+	  $(BIN)/python -m tests.wire.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
+
 bench: $(READY) ## measure against the limit of the machine
 	@$(BIN)/python -m bench
 
 clean: ## remove what the other commands made
-	@rm -rf $(VENV) .demo bench/.build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .demo .fuzz bench/.build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

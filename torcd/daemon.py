@@ -28,6 +28,7 @@ from torcd.executors.local.launching import read_boot_id
 from torcd.feed import Feed
 from torcd.model import WorkflowKey
 from torcd.notify import notify, watchdog_seconds
+from torcd.ownership import check_directory, check_files, check_way
 from torcd.reloading import Configuration
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
@@ -45,6 +46,7 @@ async def serve(
     """Run until told to stop. `read_config` reads the configuration again; `passed` listens
     already, and its name stays. Raises TorcError when it cannot."""
     end = End()
+    _check_state(Path(config.state_dir))
     async with Store.open(Path(config.state_dir) / "torcd.db") as store:
         listener = passed or bind(config.socket)
         inode = os.stat(config.socket).st_ino
@@ -76,6 +78,18 @@ async def serve(
             if passed is None:
                 unlink(config.socket, inode)
     log.info("stopped")
+
+
+def _check_state(directory: Path) -> None:
+    """That all of it is ours alone. Raises ConfigError."""
+    check_way(str(directory))
+    attempts = directory / "attempts"
+    for own in (directory, directory / "logs", attempts):
+        check_directory(str(own))
+    database = [f"torcd.db{suffix}" for suffix in ("", "-wal", "-shm", "-lock", "-mark")]
+    warden = ["state_id", "warden.lock", "warden.journal", "warden.log"]
+    check_files(str(directory / name) for name in database)
+    check_files(str(attempts / name) for name in warden)
 
 
 async def _serve_clients(

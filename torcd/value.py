@@ -31,7 +31,7 @@ _MAX_PLAIN_DECIMALS = 30
 _MAX_EXPONENT_DIGITS = 1000
 """No number of physics or mathematics comes near it; Python's integers have a limit at 4 300."""
 
-_WHITE_SPACE = b" \t\r\n"
+WHITE_SPACE = b" \t\r\n"
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ def parse(text: bytes, *, name: str, max_bytes: int = MAX_VALUE_BYTES) -> Value:
     infinities, lone surrogates, trailing text, more than MAX_DEPTH levels. Of equal keys in one
     object the last counts.
     """
-    text = text.strip(_WHITE_SPACE)
+    text = text.strip(WHITE_SPACE)
     if len(text) > max_bytes:
         raise TooLarge(
             f"the value of {name!r} has {len(text)} bytes, and {max_bytes} are allowed; "

@@ -102,6 +102,8 @@ class Controller:
         self.feed = feed
         self.submitting = anyio.Lock()
         """Held from reading the next key until a workflow has it."""
+        self.parsing = anyio.CapacityLimiter(1)
+        """For large values: each takes several times its size while it is read."""
         self._executor = executor
         self._log = log
         layout = Layout(settings.state_dir)

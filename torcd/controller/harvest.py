@@ -4,6 +4,7 @@ This touches files of users, which may be slow or on a network: it runs in a wor
 all attempts that ended meanwhile at once. An attempt that left nothing to look at passes by.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from anyio import to_thread
 
 from torcd import errors, value
 from torcd.controller.layout import Layout
+from torcd.controller.parsing import parse
 from torcd.model import AttemptKey, DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
@@ -26,6 +28,10 @@ MAX_OUTPUT_FILE_BYTES = 4 * value.MAX_VALUE_BYTES
 
 MAX_OUTPUT_LINES = 10_000
 """Each may be a revision of its own, to be kept and told: more of them keep everybody waiting."""
+
+
+MAX_SHOWN_CHARACTERS = 100
+"""Of a name in a message."""
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -155,10 +161,16 @@ def _read(path: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError("TORC_OUTPUT is a symbolic link; write to the file itself") from None
+        raise
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ValueError("TORC_OUTPUT is not a regular file any more")
+        if facts.st_uid not in (os.geteuid(), 0):  # root: for those who write with sudo
+            raise ValueError(f"TORC_OUTPUT belongs to user {facts.st_uid}")
         if facts.st_size > MAX_OUTPUT_FILE_BYTES:
             raise ValueError(
                 f"TORC_OUTPUT has {facts.st_size} bytes, {MAX_OUTPUT_FILE_BYTES} are allowed"
@@ -167,6 +179,13 @@ def _read(path: str) -> bytes:
             return file.read(MAX_OUTPUT_FILE_BYTES)
     finally:
         os.close(descriptor)
+
+
+def _shown(name: str) -> str:
+    """A name that was meant as one. What stands before a = may also be a piece of a value that was
+    written over several lines, and values are not for messages."""
+    is_name = len(name) <= MAX_SHOWN_CHARACTERS and not set(name) & set(" \t\"'{}[],:")
+    return f'"{name}"' if is_name else "what is before the ="
 
 
 def _parse_line(
@@ -183,9 +202,10 @@ def _parse_line(
     if key is None:
         declared = ", ".join(f'"{known}"' for known in expected.data) or "none"
         raise ValueError(
-            f'the job does not declare "{name}" in its output_user_data (declared: {declared})'
+            f"the job does not declare {_shown(name)} in its output_user_data "
+            f"(declared: {declared})"
         )
-    parsed = value.parse(text, name=name, max_bytes=max_value_bytes)
+    parsed = parse(text, name=name, max_bytes=max_value_bytes)
     if key in expected.schemas:
         checker.require_fit(expected.schemas[key], parsed.text, name=name)
     return key, parsed

@@ -12,6 +12,11 @@ MAX_ENVELOPE_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = MAX_VALUE_BYTES + MAX_ENVELOPE_BYTES
 
 
+PIECE_BYTES = 64 * 1024
+"""An unfinished message is kept in pieces of about this size: a buffer that grows as a whole would
+leave holes in the memory behind, and many small ones cost more than what is in them."""
+
+
 class Splitter:
     """Cuts a stream into messages and holds at most one unfinished message.
 
@@ -20,39 +25,48 @@ class Splitter:
 
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._max_message_bytes = max_message_bytes
-        self._partial = bytearray()
+        self._pieces: list[bytearray] = []
+        self.unfinished_bytes = 0
+        """What is held of a message that is not whole."""
 
     @property
     def is_mid_message(self) -> bool:
-        return bool(self._partial)
-
-    @property
-    def unfinished_bytes(self) -> int:
-        """What is held of a message that is not whole."""
-        return len(self._partial)
+        return self.unfinished_bytes > 0
 
     def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The messages that `data` completes, without their NUL.
 
         Raises InvalidMessage when the unfinished one is too large; the stream is then useless.
         """
-        pieces = bytes(data).split(b"\0")
-        tail = pieces.pop()
-        if pieces:
-            if self._partial:
-                self._partial += pieces[0]
-                pieces[0] = bytes(self._partial)
-                self._partial = bytearray()
-            if max(map(len, pieces)) > self._max_message_bytes:
+        messages = bytes(data).split(b"\0")
+        tail = messages.pop()
+        if messages:
+            if self._pieces:
+                self._keep(messages[0])
+                messages[0] = b"".join(self._pieces)
+                self.forget()
+            if max(map(len, messages)) > self._max_message_bytes:
                 raise self._too_large()
         if tail:
-            self._partial += tail
-            if len(self._partial) > self._max_message_bytes:
+            self._keep(tail)
+            if self.unfinished_bytes > self._max_message_bytes:
                 raise self._too_large()
-        return pieces
+        return messages
+
+    def _keep(self, tail: bytes) -> None:
+        self.unfinished_bytes += len(tail)
+        if self._pieces and len(self._pieces[-1]) < PIECE_BYTES:
+            self._pieces[-1] += tail
+        else:
+            self._pieces.append(bytearray(tail))
+
+    def forget(self) -> None:
+        """What is held of a message that is not whole."""
+        self._pieces = []
+        self.unfinished_bytes = 0
 
     def _too_large(self) -> InvalidMessage:
-        self._partial = bytearray()
+        self.forget()
         return InvalidMessage(
             f"a message is larger than {self._max_message_bytes} bytes",
             limit_bytes=self._max_message_bytes,

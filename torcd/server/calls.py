@@ -19,6 +19,9 @@ _HEAD_BYTES = 1_000
 Send = Callable[[msgspec.Struct], Awaitable[None]]
 
 
+async def _there_is_room(size_bytes: int) -> None: ...
+
+
 class Call(msgspec.Struct, frozen=True):
     """A call as it came, and who made it."""
 
@@ -28,6 +31,9 @@ class Call(msgspec.Struct, frozen=True):
     peer_uid: int
     send: Send
     """Sends one part of an answer that has several; for methods that stream."""
+    take_room: Callable[[int], Awaitable[None]] = _there_is_room
+    """Waits for room for a next part of about so many bytes; best before the part is made, for
+    others may wait too."""
 
 
 class Handler(msgspec.Struct, frozen=True):
@@ -61,6 +67,11 @@ class Dispatcher:
     def may_wait(self, call: Call) -> bool:
         """Whether it may take as long as it likes: for something to happen."""
         return call.more or call.method == _FETCH
+
+    def is_safe_to_repeat(self, method: str) -> bool:
+        """Whether an answer may be let go and made again: it only told something."""
+        handler = self._handlers.get(method)
+        return handler is not None and handler.method.safe_to_repeat and method != _STORE
 
     async def answer(self, call: Call) -> msgspec.Struct:
         """The reply. Raises the TorcError that is the answer instead."""

@@ -32,9 +32,10 @@ BACKLOG = 4096
 what most kernels allow at most."""
 
 
-ACCEPTED_AT_ONCE = 32
-"""Connections taken before any of them is looked at, and closed if there are too many: they must
-not take the last descriptors."""
+ACCEPTED_AT_ONCE = 4
+"""Connections taken in one turn of the loop. Who connects without end takes all the time there is
+between two turns; and what is taken is closed only later, if there are too many: they must not take
+the last descriptors."""
 
 
 _KEEP_THE_NAME: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
@@ -49,8 +50,10 @@ class Door:
         self._max_message_bytes = max_value_bytes + MAX_ENVELOPE_BYTES
         self._log = log
         self._complaints = Complaints(log)
-        self._memory = Memory(self._max_message_bytes)
-        self._sessions: set[Session] = set()
+        self._memory = Memory()
+        self._sessions: dict[int, set[Session]] = {}
+        """By the process at the other end."""
+        self._connections = 0
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._max_connections = max(1, min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS))
 
@@ -66,7 +69,7 @@ class Door:
                         tasks,
                         self._max_message_bytes,
                         self._admit,
-                        self._sessions.discard,
+                        self._forget,
                         hangups,
                         self._memory,
                         self._complaints,
@@ -88,11 +91,30 @@ class Door:
         if uid not in (os.getuid(), 0):
             self._complaints.warn("connection refused", uid=uid)
             return f"this is the daemon of user {os.getuid()}; you are user {uid}"
-        if len(self._sessions) >= self._max_connections:
+        if self._connections >= self._max_connections and not self._make_way(session.peer_pid):
             self._complaints.warn("too many connections", limit=self._max_connections)
             return f"too many connections: {self._max_connections} are open"
-        self._sessions.add(session)
+        self._sessions.setdefault(session.peer_pid, set()).add(session)
+        self._connections += 1
         return None
+
+    def _make_way(self, peer_pid: int) -> bool:
+        """When one process has more than half of the connections, another gets one of them."""
+        hog = max(self._sessions, key=lambda pid: len(self._sessions[pid]))
+        if hog == peer_pid or len(self._sessions[hog]) <= self._max_connections // 2:
+            return False
+        victim = next(iter(self._sessions[hog]))
+        self._forget(victim)
+        victim.cut_off("its process has most of the connections, and another needs one")
+        return True
+
+    def _forget(self, session: Session) -> None:
+        own = self._sessions.get(session.peer_pid, set())
+        if session in own:
+            own.discard(session)
+            self._connections -= 1
+            if not own:
+                del self._sessions[session.peer_pid]
 
 
 def bind(path: str) -> socket.socket:
@@ -133,13 +155,18 @@ def unlink(path: str, listener_inode: int) -> None:
 
 def _check_directory(directory: str) -> None:
     facts = os.stat(directory)
-    if facts.st_uid not in (os.getuid(), 0):
-        raise errors.ConfigError(
-            f"cannot listen in {directory}: it belongs to user {facts.st_uid}", file=directory
-        )
+    for owner in (facts.st_uid, os.lstat(directory).st_uid):  # of a symbolic link, too
+        if owner not in (os.getuid(), 0):
+            raise errors.ConfigError(
+                f"cannot listen in {directory}: it belongs to user {owner}; name another place "
+                "with --socket",
+                file=directory,
+            )
     if facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX:
         raise errors.ConfigError(
-            f"cannot listen in {directory}: everybody may write there", file=directory
+            f"cannot listen in {directory}: everybody may write there; name another place with "
+            "--socket",
+            file=directory,
         )
 
 

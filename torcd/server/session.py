@@ -5,8 +5,11 @@ buffer that all sessions share (nothing else runs between the kernel filling it 
 it), are cut into messages, and wait in a short queue; when that is full, by their number or by
 their bytes, the socket is no longer read, so a client that sends faster than it is served waits in
 its own kernel buffer. One task for each session takes the messages in order and answers them in
-order. It writes one answer at a time and waits until the client has read enough of it, so a client
-that never reads costs one answer's memory.
+order. It writes one answer at a time and waits until the client has read it, so a client that never
+reads costs one answer's memory.
+
+What a session holds beyond a little comes out of a budget of all (`torcd.server.memory`), asked for
+before more is read. An answer for which there is no room is let go, and made again when there is.
 
 A client has `MESSAGE_DEADLINE_SECONDS` for its first message, and for the rest of one it has
 begun, not counting the time in which it is not read. One that breaks the framing is cut off: after
@@ -29,7 +32,8 @@ from anyio.abc import TaskGroup
 
 from torcd import errors
 from torcd.protocol import envelope
-from torcd.protocol.framing import Splitter
+from torcd.protocol.framing import MAX_ENVELOPE_BYTES, Splitter
+from torcd.server.answers import Later, Pieces, pieces_of, size_of
 from torcd.server.calls import Call, Dispatcher, not_understood
 from torcd.server.complaints import Complaints
 from torcd.server.hangups import Hangups
@@ -43,10 +47,15 @@ MAX_WAITING_MESSAGES = 16
 MAX_WAITING_BYTES = 256 * 1024
 """The same in bytes; one message of any allowed size may wait all the same."""
 
-RECEIVE_BUFFER_BYTES = 256 * 1024
-"""One for all sessions: a large value takes few turns of the loop."""
+FIRST_BYTES = LITTLE_BYTES // 2
+"""Read at a time as long as a client sends nothing large: needs no room."""
 
-_TOO_MUCH = "all sessions together hold too much"
+RECEIVE_BUFFER_BYTES = 256 * 1024
+"""One for all sessions, and the most that is read at a time: a large value takes few turns of the
+loop."""
+
+WRITE_BYTES = 256 * 1024
+"""Of a large answer at a time: asyncio copies what the client does not read at once."""
 
 _buffer = bytearray(RECEIVE_BUFFER_BYTES)
 _buffer_view = memoryview(_buffer)
@@ -71,7 +80,7 @@ class Session(asyncio.BufferedProtocol):
         self._admit = admit
         self._gone = gone
         self._hangups = hangups
-        self._share = Share(memory)
+        self._share = Share(memory, self)
         self._complaints = complaints
         self._log = log
         self._waiting: deque[bytes] = deque()
@@ -79,10 +88,15 @@ class Session(asyncio.BufferedProtocol):
         self._current_bytes = 0
         """Of the message that is answered now."""
         self._answer_bytes = 0
-        """Of the answer that the client has not read yet."""
+        """Of a large answer that the client has not read yet, or for which there is no room yet."""
+        self._moved_bytes = 0
         self._arrived = anyio.Event()
         self._writable = anyio.Event()
         self._writable.set()
+        self._room = anyio.Event()
+        """There is room for the answer."""
+        self._may_read_bytes = FIRST_BYTES
+        """At a time."""
         self._is_reading = True
         self._has_ended = False
         """The peer sends no more."""
@@ -95,42 +109,39 @@ class Session(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._descriptor = -1
         self.peer_uid = -1
+        self.peer_pid = -1
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self.peer_uid = _peer_uid(transport.get_extra_info("socket"))
+        self.peer_pid, self.peer_uid = _peer(transport.get_extra_info("socket"))
         refusal = self._admit(self, self.peer_uid)
         if refusal is not None:
             self._transport.write(envelope.encode_error(errors.Denied(refusal)))
             self._transport.close()
             return
+        self._transport.set_write_buffer_limits(high=0)
         self._descriptor = transport.get_extra_info("socket").fileno()
         self._hangups.watch(self._descriptor, self._hung_up)
         self._set_deadline()
         self._tasks.start_soon(self._serve)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _buffer_view
+        return _buffer_view[: self._may_read_bytes]
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._moved_bytes += nbytes
         try:
             messages = self._splitter.feed(_buffer_view[:nbytes])
         except errors.InvalidMessage as error:
-            self._cut_off(str(error))
+            self.cut_off(str(error))
             return
         if messages:
             self._waiting.extend(messages)
             self._waiting_bytes += sum(map(len, messages))
             self._arrived.set()
-            if self._is_reading and self._is_full(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES):
-                self._is_reading = False
-                assert self._transport is not None
-                self._transport.pause_reading()
-        if not self._has_room():
-            self._cut_off(_TOO_MUCH)
-            return
+        self._read_or_not(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES)
         if not self._splitter.is_mid_message or not self._is_reading:
             self._clear_deadline()
         elif messages or self._deadline is None:
@@ -149,11 +160,61 @@ class Session(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._hangups.forget(self._descriptor)
+        self._splitter.forget()
+        self._waiting.clear()
         self._share.give_back()
         self._clear_deadline()
         self._writable.set()
         self._scope.cancel()
         self._gone(self)
+
+    # What the budget calls
+
+    def room_given(self) -> None:
+        if self._answer_bytes:
+            self._room.set()
+        else:
+            self._go_on_reading()
+
+    def moved_bytes(self) -> int | None:
+        is_at_work = self._current_bytes and not self._answer_bytes and not self._waiting_call
+        return None if is_at_work else self._moved_bytes
+
+    def cut_off(self, problem: str) -> None:
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            self._complaints.warn("connection closed", problem=problem[:200], uid=self.peer_uid)
+            self._transport.abort()
+
+    # Reading
+
+    def _read_or_not(self, messages: int, size_bytes: int) -> None:
+        """Read on if no more than so much is waiting, and there is room for it."""
+        may_read = (
+            not self._answer_bytes
+            and len(self._waiting) <= messages
+            and self._waiting_bytes <= size_bytes
+            and self._has_room_to_read()
+        )
+        if may_read and not self._is_reading:
+            self._go_on_reading()
+        elif self._is_reading and not may_read:
+            self._is_reading = False
+            assert self._transport is not None
+            self._transport.pause_reading()
+
+    def _has_room_to_read(self) -> bool:
+        unfinished = self._splitter.unfinished_bytes
+        piece = min(max(FIRST_BYTES, unfinished), RECEIVE_BUFFER_BYTES)
+        self._may_read_bytes = piece
+        return self._share.hold(unfinished + self._waiting_bytes + self._current_bytes + piece)
+
+    def _go_on_reading(self) -> None:
+        self._is_reading = True
+        assert self._transport is not None
+        self._transport.resume_reading()
+        if self._splitter.is_mid_message:
+            self._set_deadline()
 
     # The task
 
@@ -161,36 +222,28 @@ class Session(asyncio.BufferedProtocol):
         assert self._transport is not None
         try:
             with self._scope:
-                while (message := await self._next_message()) is not None:
-                    if not await self._answer(message):
+                while await self._message_arrived():
+                    if not await self._answer(self._next_message()):
                         break
-                    self._current_bytes = 0
-                    if len(message) > LITTLE_BYTES:
-                        self._has_room()
+                    self._current_bytes = self._answer_bytes = 0
+                    if not self._is_reading or self._share.held_bytes:
+                        self._read_or_not(MAX_WAITING_MESSAGES // 2, MAX_WAITING_BYTES // 2)
         finally:
             self._transport.close()
 
-    async def _next_message(self) -> bytes | None:
+    async def _message_arrived(self) -> bool:
         while not self._waiting:
             if self._has_ended:
-                return None
+                return False
             self._arrived = anyio.Event()
             await self._arrived.wait()
+        return True
+
+    def _next_message(self) -> bytes:
         message = self._waiting.popleft()
         self._waiting_bytes -= len(message)
         self._current_bytes = len(message)
-        if not self._is_reading and not self._is_full(
-            MAX_WAITING_MESSAGES // 2, MAX_WAITING_BYTES // 2
-        ):
-            self._is_reading = True
-            assert self._transport is not None
-            self._transport.resume_reading()
-            if self._splitter.is_mid_message:
-                self._set_deadline()
         return message
-
-    def _is_full(self, messages: int, size_bytes: int) -> bool:
-        return len(self._waiting) > messages or self._waiting_bytes > size_bytes
 
     def _hung_up(self) -> None:
         self._is_gone = True
@@ -203,66 +256,106 @@ class Session(asyncio.BufferedProtocol):
             raw = envelope.decode_call(message)
         except errors.InvalidMessage as error:
             # It may be a value that is no JSON: say so, before nothing more is taken from them.
-            await self._write(envelope.encode_error(not_understood(message, error)))
+            await self._write([envelope.encode_error(not_understood(message, error))])
             return False
-        call = Call(raw.method, raw.parameters, bool(raw.more), self.peer_uid, self._send_part)
+        call = Call(
+            raw.method, raw.parameters, bool(raw.more), self.peer_uid, self._send_part, self._take
+        )
+        is_oneway, method = bool(raw.oneway), raw.method
+        del message, raw  # so that call alone holds it
+        while True:
+            reply = await self._reply(call, method)
+            if reply is None or is_oneway:
+                return True
+            if self._take_now(size_of(reply)):
+                break
+            if not self._dispatcher.is_safe_to_repeat(method):
+                await self._room.wait()
+                break
+            del reply
+            await self._room.wait()
+        del call
+        await self._write(reply)
+        return True
+
+    async def _reply(self, call: Call, method: str) -> Pieces | None:
+        """None: nobody is there any more."""
         try:
             if self._dispatcher.may_wait(call):
                 if self._is_gone:
-                    return True
+                    return None
                 with anyio.CancelScope() as self._waiting_call:
-                    reply = envelope.encode_reply(await self._dispatcher.answer(call))
-                if self._waiting_call.cancelled_caught:
-                    return True
-                self._waiting_call = None
-            else:
-                reply = envelope.encode_reply(await self._dispatcher.answer(call))
+                    reply = await pieces_of(await self._dispatcher.answer(call))
+                is_over, self._waiting_call = self._waiting_call.cancelled_caught, None
+                return None if is_over else reply
+            return await pieces_of(await self._dispatcher.answer(call))
         except errors.TorcError as error:
-            reply = envelope.encode_error(error)
+            return [envelope.encode_error(error)]
         except Exception:  # noqa: BLE001 - the border: a bug here must not end others' sessions
-            self._log.exception("a request failed", method=raw.method[:200])
-            reply = envelope.encode_error(
-                errors.TorcError("an error inside torcd; its log has the details")
-            )
-        if not raw.oneway:
-            await self._write(reply)
-        return True
+            self._log.exception("a request failed", method=method[:200])
+            problem = errors.TorcError("an error inside torcd; its log has the details")
+            return [envelope.encode_error(problem)]
+        finally:
+            self._waiting_call = None
 
-    async def _send_part(self, reply: msgspec.Struct) -> None:
-        await self._write(envelope.encode_reply(reply, continues=True))
+    async def _take(self, size_bytes: int) -> None:
+        """Wait until there is room for an answer, or a part of one, in which so much is a value."""
+        if not self._take_now(size_bytes + MAX_ENVELOPE_BYTES):
+            await self._room.wait()
 
-    async def _write(self, message: bytes) -> None:
-        assert self._transport is not None
-        if self._transport.is_closing():
-            return
-        is_large = len(message) > LITTLE_BYTES
-        if is_large:
-            self._answer_bytes = len(message)
-            if not self._has_room():
-                self._cut_off(_TOO_MUCH)
-                return
-        self._transport.write(message)
-        if not self._writable.is_set():
-            await self._writable.wait()
-        if is_large:
-            self._answer_bytes = 0
-            self._has_room()
-
-    def _has_room(self) -> bool:
-        """For what it holds now."""
+    def _take_now(self, size_bytes: int) -> bool:
+        if size_bytes <= LITTLE_BYTES:
+            return True
+        self._answer_bytes = size_bytes
+        self._room = anyio.Event()
         return self._share.hold(
             self._splitter.unfinished_bytes
             + self._waiting_bytes
-            + self._current_bytes
-            + self._answer_bytes
+            # What was asked is not needed any more when all of the answer is there.
+            + max(self._current_bytes, size_bytes)
         )
 
-    # Deadlines and ends
+    async def _send_part(self, reply: msgspec.Struct) -> None:
+        part = await pieces_of(reply, continues=True)
+        if not self._take_now(size_of(part)):
+            await self._room.wait()
+        del reply
+        await self._write(part)
+        if self._answer_bytes:
+            self._answer_bytes = 0
+            self._read_or_not(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES)
+
+    async def _write(self, message: Pieces) -> None:
+        """Returns when the client has read it, but for what the kernel keeps."""
+        assert self._transport is not None
+        for piece in message:
+            if isinstance(piece, Later):
+                try:
+                    piece = await piece.read()
+                except errors.TorcError as error:
+                    self.cut_off(f"half of an answer was written: {error}")
+            if isinstance(piece, Later) or self._transport.is_closing():
+                return
+            await self._write_piece(piece)
+
+    async def _write_piece(self, piece: bytes | memoryview) -> None:
+        assert self._transport is not None
+        for start in range(0, len(piece), WRITE_BYTES):
+            # Of most pieces this is the whole, and no copy.
+            part = piece[start : start + WRITE_BYTES]
+            self._transport.write(part)
+            if not self._writable.is_set():
+                await self._writable.wait()
+            if self._transport.is_closing():
+                return
+            self._moved_bytes += len(part)
+
+    # Deadlines
 
     def _set_deadline(self) -> None:
         self._clear_deadline()
         self._deadline = asyncio.get_running_loop().call_later(
-            MESSAGE_DEADLINE_SECONDS, self._cut_off, "no whole message in time"
+            MESSAGE_DEADLINE_SECONDS, self.cut_off, "no whole message in time"
         )
 
     def _clear_deadline(self) -> None:
@@ -270,13 +363,9 @@ class Session(asyncio.BufferedProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _cut_off(self, problem: str) -> None:
-        self._complaints.warn("connection closed", problem=problem[:200], uid=self.peer_uid)
-        assert self._transport is not None
-        self._transport.abort()
 
-
-def _peer_uid(sock: Any) -> int:
+def _peer(sock: Any) -> tuple[int, int]:
+    """Process and user at the other end when it connected."""
     size = struct.calcsize("3i")
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return int(uid)
+    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(pid), int(uid)

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import aiosqlite
 import anyio
@@ -22,7 +22,14 @@ class ThreadedConnection(aiosqlite.Connection):
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What `function` returns or raises. If the caller is cancelled, it runs to its end all
         the same."""
-        return cast("T", await self._execute(function, self._conn))  # type: ignore[no-untyped-call]
+        # The thread keeps what it did last until there is more to do: not the values in it.
+        todo, done = [function], []
+
+        def work(connection: sqlite3.Connection) -> None:
+            done.append(todo.pop()(connection))
+
+        await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+        return done.pop()
 
 
 @asynccontextmanager

@@ -157,21 +157,26 @@ def action_commands(
 
 # User data
 
+_ANY_SIZE = 1 << 40
+
 _REVISION = (
-    " SELECT r.data_key, r.revision, r.value, lower(hex(r.sha256)), r.stored_at, r.run_id,"
+    " SELECT r.data_key, r.revision,"
+    " CASE WHEN length(r.value) <= :most THEN r.value ELSE x'' END, length(r.value),"
+    " lower(hex(r.sha256)), r.stored_at, r.run_id,"
     " r.attempt_key, a.attempt_id, a.job_key, j.name FROM {source}"
     " LEFT JOIN attempt a ON a.key = r.attempt_key LEFT JOIN job j ON j.key = a.job_key"
 )
 
 _NEWEST = (
-    _REVISION.format(source="user_data d JOIN revision r ON r.key = d.newest") + " WHERE d.key = ?"
+    _REVISION.format(source="user_data d JOIN revision r ON r.key = d.newest")
+    + " WHERE d.key = :key"
 )
 
 # From the newest one back; the rows' values are not touched on the way.
 _CHAIN = (
     "WITH RECURSIVE chain (key, previous, revision) AS ("
     " SELECT r.key, r.previous, r.revision"
-    " FROM user_data d JOIN revision r ON r.key = d.newest WHERE d.key = ?1"
+    " FROM user_data d JOIN revision r ON r.key = d.newest WHERE d.key = :key"
     " UNION ALL SELECT r.key, r.previous, r.revision"
     " FROM chain c JOIN revision r ON r.key = c.previous)"
 )
@@ -179,15 +184,24 @@ _CHAIN = (
 _HISTORY = _CHAIN + _REVISION.format(source="chain c JOIN revision r ON r.key = c.key")
 
 _ONE_REVISION = _CHAIN + _REVISION.format(
-    source="(SELECT key FROM chain WHERE revision = ?2 LIMIT 1) c JOIN revision r ON r.key = c.key"
+    source="(SELECT key FROM chain WHERE revision = :revision LIMIT 1) c"
+    " JOIN revision r ON r.key = c.key"
 )
 
 
-def value(connection: sqlite3.Connection, key: DataKey, revision: int | None) -> RevisionRow | None:
+def value(
+    connection: sqlite3.Connection, key: DataKey, revision: int | None, max_bytes: int | None
+) -> RevisionRow | None:
+    """Without the value itself if that has more than `max_bytes`."""
+    given = {
+        "key": key,
+        "revision": revision,
+        "most": _ANY_SIZE if max_bytes is None else max_bytes,
+    }
     if revision is None:
-        row = connection.execute(_NEWEST, (key,)).fetchone()
+        row = connection.execute(_NEWEST, given).fetchone()
     elif _can_be_there(revision):
-        row = connection.execute(_ONE_REVISION, (key, revision)).fetchone()
+        row = connection.execute(_ONE_REVISION, given).fetchone()
     else:
         row = None
     return None if row is None else msgspec.convert(row, RevisionRow)
@@ -195,18 +209,12 @@ def value(connection: sqlite3.Connection, key: DataKey, revision: int | None) ->
 
 def revisions(
     connection: sqlite3.Connection, key: DataKey, max_bytes: int | None
-) -> list[RevisionRow] | None:
-    """All, oldest first; None if their values together have more than `max_bytes`."""
-    found = []
-    size = 0
-    for row in connection.execute(_HISTORY, (key,)):
-        revision = msgspec.convert(row, RevisionRow)
-        size += len(revision.value)
-        if max_bytes is not None and size > max_bytes:
-            return None
-        found.append(revision)
+) -> list[RevisionRow]:
+    """All, oldest first, each without a value that has more than `max_bytes`."""
+    most = _ANY_SIZE if max_bytes is None else max_bytes
+    rows = connection.execute(_HISTORY, {"key": key, "most": most}).fetchall()
     # Not ORDER BY: SQLite would copy all the values into its sorter.
-    return sorted(found, key=lambda row: row.revision)
+    return sorted(msgspec.convert(rows, list[RevisionRow]), key=lambda row: row.revision)
 
 
 # Happenings

@@ -110,6 +110,8 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     data_key: DataKey
     revision: int
     value: bytes
+    """Empty, if it is larger than what was asked for."""
+    size_bytes: int
     sha256: str
     stored_at: Timestamp
     run_id: int

@@ -187,18 +187,17 @@ class Store:
         """Commands of actions that have begun, by run, action and position. None: of all runs."""
         return await self._read(lambda connection: reading.action_commands(connection, key, run_id))
 
-    async def value(self, key: DataKey, revision: int | None = None) -> RevisionRow | None:
-        """The newest, or that of a number; None when there is none."""
-        return await self._read(lambda connection: reading.value(connection, key, revision))
+    async def value(
+        self, key: DataKey, revision: int | None = None, *, max_bytes: int | None = None
+    ) -> RevisionRow | None:
+        """The newest, or that of a number; None when there is none. One that has more than
+        `max_bytes` is left where it is, and only told about."""
+        return await self._read(
+            lambda connection: reading.value(connection, key, revision, max_bytes)
+        )
 
-    async def revisions(self, key: DataKey) -> list[RevisionRow]:
-        """All, oldest first."""
-        return await self.revisions_within(key, None) or []
-
-    async def revisions_within(
-        self, key: DataKey, max_bytes: int | None
-    ) -> list[RevisionRow] | None:
-        """The same; None if their values together have more than `max_bytes`."""
+    async def revisions(self, key: DataKey, *, max_bytes: int | None = None) -> list[RevisionRow]:
+        """All, oldest first. Values of more than `max_bytes` are only told about."""
         return await self._read(lambda connection: reading.revisions(connection, key, max_bytes))
 
     async def happenings(

@@ -23,6 +23,9 @@ Environments = Mapping[WorkflowKey, Mapping[str, str]]
 MAX_HAPPENINGS_PER_ROW = 256
 """Whoever wants one of them has to read the whole row."""
 
+LARGE_BYTES = 256 << 10
+"""Values from here on are written in place: SQLite makes no copy of them, and keeps none."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -198,10 +201,14 @@ def _word(reason: Reason | None) -> str | None:
 
 def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
     for saved in values:
+        text = saved.value.text
+        # A statement keeps what was bound to it last, so a large value goes another way.
+        is_large = len(text) > LARGE_BYTES
         cursor = connection.execute(
             "INSERT INTO revision (data_key, revision, previous, run_id, attempt_key, stored_at,"
             " sha256, value)"
-            " VALUES (?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), ?3, ?4, ?5, ?6, ?7)",
+            " VALUES (?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), ?3, ?4, ?5, ?6,"
+            " coalesce(?7, zeroblob(?8)))",
             (
                 saved.data_key,
                 saved.revision,
@@ -209,9 +216,14 @@ def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -
                 saved.attempt_key,
                 saved.at,
                 bytes.fromhex(saved.value.sha256),
-                saved.value.text,
+                None if is_large else text,
+                len(text),
             ),
         )
+        if is_large:
+            assert cursor.lastrowid is not None
+            with connection.blobopen("revision", "value", cursor.lastrowid) as blob:
+                blob.write(text)
         connection.execute(
             "UPDATE user_data SET newest = ? WHERE key = ?", (cursor.lastrowid, saved.data_key)
         )

@@ -1,52 +1,166 @@
 """What sessions hold together: bounded, given back, and no concern of those who hold little."""
 
+import asyncio
+
 import pytest
 
 from torcd.server import memory
-from torcd.server.memory import LITTLE_BYTES, Memory, Share
+from torcd.server.memory import LEAST_MOVED_BYTES, LITTLE_BYTES, MAX_SHARED_BYTES, Memory, Share
 
-LARGE = LITTLE_BYTES + 1
+HALF = MAX_SHARED_BYTES // 2
+
+
+class Client:
+    """Of a share of its own."""
+
+    def __init__(self, budget: Memory, peer_pid: int = 1) -> None:
+        self.peer_pid = peer_pid
+        self.share = Share(budget, self)
+        self.moved: int | None = 0
+        self.times_given = 0
+        self.problems: list[str] = []
+
+    def hold(self, size_bytes: int) -> bool:
+        return self.share.hold(size_bytes)
+
+    def room_given(self) -> None:
+        self.times_given += 1
+
+    def moved_bytes(self) -> int | None:
+        return self.moved
+
+    def cut_off(self, problem: str) -> None:
+        self.problems.append(problem)
+        self.share.give_back()
 
 
 @pytest.fixture
 def budget(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    monkeypatch.setattr(memory, "MAX_HELD_BYTES", 2 * LARGE)
-    return Memory(max_message_bytes=1)
+    monkeypatch.setattr(memory, "PATIENCE_SECONDS", 0.001)
+    return Memory()
 
 
-def test_who_wants_more_than_there_is_does_not_get_it(budget: Memory) -> None:
-    first, second, third = (Share(budget) for _ in range(3))
-    assert first.hold(LARGE)
-    assert second.hold(LARGE)
-    assert not third.hold(LARGE)
-    third.give_back()
-    assert not first.hold(LARGE + 1)
-    first.give_back()
-    assert second.hold(LARGE + 1)
+def full(budget: Memory) -> tuple[Client, Client, Client]:
+    """Two who share all there is, and the elder."""
+    first, second, elder = (Client(budget) for _ in range(3))
+    assert first.hold(HALF)
+    assert second.hold(HALF)
+    assert elder.hold(HALF)
+    return first, second, elder
 
 
-def test_who_holds_little_is_never_refused(budget: Memory) -> None:
-    shares = [Share(budget) for _ in range(100)]
-    assert all(share.hold(LITTLE_BYTES) for share in shares)
-    assert shares[0].hold(2 * LARGE)
-    assert shares[1].hold(LITTLE_BYTES)
+async def looked(times: int = 3) -> None:
+    for _ in range(times):
+        await asyncio.sleep(0.002)
 
 
-def test_giving_some_back_is_never_refused(budget: Memory) -> None:
-    share, other = Share(budget), Share(budget)
-    assert share.hold(2 * LARGE)
-    assert not other.hold(2 * LARGE)
-    assert other.hold(LARGE)
+async def test_who_finds_no_room_waits_until_there_is(budget: Memory) -> None:
+    first, _, _ = full(budget)
+    late = Client(budget)
+    assert not late.hold(HALF)
+    assert not late.times_given
+    first.share.give_back()
+    assert late.times_given == 1
 
 
-def test_what_is_given_back_is_not_held_again(budget: Memory) -> None:
-    share = Share(budget)
-    share.give_back()
-    assert share.hold(5 * LARGE)
-    assert not budget.is_spent
+async def test_the_whole_is_bounded_but_for_one(budget: Memory) -> None:
+    _, _, elder = full(budget)
+    crowd = [Client(budget) for _ in range(100)]
+    assert not any(client.hold(LITTLE_BYTES + 1) for client in crowd)
+    assert elder.hold(10 * MAX_SHARED_BYTES)
+    assert not any(client.hold(LITTLE_BYTES + 1) for client in crowd)
 
 
-def test_there_is_always_room_for_some_of_the_largest_messages() -> None:
-    budget = Memory(max_message_bytes=memory.MAX_HELD_BYTES)
-    assert all(Share(budget).hold(memory.MAX_HELD_BYTES) for _ in range(memory.LARGEST_MESSAGES))
-    assert not Share(budget).hold(memory.MAX_HELD_BYTES)
+async def test_who_is_first_in_the_line_is_the_next_elder_whatever_it_wants(
+    budget: Memory,
+) -> None:
+    _, _, elder = full(budget)
+    first, second = Client(budget), Client(budget)
+    assert not first.hold(10 * MAX_SHARED_BYTES)
+    assert not second.hold(10 * MAX_SHARED_BYTES)
+    elder.hold(0)
+    assert (first.times_given, second.times_given) == (1, 0)
+    first.hold(0)
+    assert second.times_given == 1
+
+
+async def test_processes_take_turns_however_many_connections_one_has(budget: Memory) -> None:
+    _, _, elder = full(budget)
+    crowd = [Client(budget, peer_pid=1) for _ in range(50)]
+    for client in crowd:
+        assert not client.hold(MAX_SHARED_BYTES)
+    other = Client(budget, peer_pid=2)
+    assert not other.hold(MAX_SHARED_BYTES)
+    elder.hold(0)
+    assert other.times_given == 1
+    other.hold(0)
+    assert [client.times_given for client in crowd] == [1] + [0] * 49
+
+
+async def test_all_who_hold_half_of_what_they_want_come_to_their_end_in_turn(
+    budget: Memory,
+) -> None:
+    crowd = [Client(budget) for _ in range(20)]
+    begun = [client for client in crowd if client.hold(MAX_SHARED_BYTES // 10)]
+    waiting = [client for client in crowd if not client.hold(MAX_SHARED_BYTES)]
+    assert len(begun) > 5
+    for _ in crowd:
+        for client in crowd:
+            if client not in waiting or client.times_given:
+                client.hold(0)
+    assert all(client.times_given for client in waiting)
+
+
+async def test_small_ones_are_served_before_a_large_one_that_does_not_fit(budget: Memory) -> None:
+    first, _, _ = full(budget)
+    large, small = Client(budget), Client(budget)
+    assert not large.hold(MAX_SHARED_BYTES)
+    assert not small.hold(HALF)
+    first.hold(0)
+    assert (large.times_given, small.times_given) == (0, 1)
+
+
+async def test_who_holds_little_is_never_kept_waiting(budget: Memory) -> None:
+    full(budget)
+    assert all(Client(budget).hold(LITTLE_BYTES) for _ in range(100))
+
+
+async def test_what_is_given_back_is_not_held_again(budget: Memory) -> None:
+    gone = Client(budget)
+    gone.share.give_back()
+    assert gone.hold(MAX_SHARED_BYTES)
+    full(budget)
+
+
+async def test_who_does_not_move_is_cut_off_when_others_wait(budget: Memory) -> None:
+    first, second, elder = full(budget)
+    late = Client(budget)
+    assert not late.hold(HALF)
+    assert not first.problems + second.problems + elder.problems
+    await looked()
+    assert len(first.problems) == len(second.problems) == len(elder.problems) == 1
+    assert late.times_given == 1
+    assert not late.problems
+
+
+async def test_nobody_is_cut_off_while_there_is_room(budget: Memory) -> None:
+    first, second, elder = full(budget)
+    await looked()
+    assert not first.problems + second.problems + elder.problems
+
+
+async def test_who_moves_or_is_kept_waiting_by_the_daemon_is_not_cut_off(budget: Memory) -> None:
+    quick, served, idle = full(budget)
+    served.moved = None
+    late, later = Client(budget), Client(budget)
+    assert not late.hold(HALF)
+    assert not later.hold(MAX_SHARED_BYTES)
+    for _ in range(20):
+        assert quick.moved is not None
+        quick.moved += LEAST_MOVED_BYTES
+        late.moved = quick.moved
+        await asyncio.sleep(0)
+        budget._cut_off_idlers()
+    assert not quick.problems + served.problems + late.problems + later.problems
+    assert idle.problems
+    assert late.times_given == 1

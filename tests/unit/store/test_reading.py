@@ -31,6 +31,7 @@ from torcd.model import (
 from torcd.scheduler.commands import AddCommand
 from torcd.store import Store, writing
 from torcd.store.rows import AttemptRow, RevisionRow, WorkflowRow
+from torcd.store.writing import LARGE_BYTES
 
 W = WorkflowKey(1)
 
@@ -191,6 +192,7 @@ async def test_a_value_comes_with_who_stored_it(store: Store) -> None:
         data_key=key,
         revision=2,
         value=b'{"a": 1.50}',
+        size_bytes=11,
         sha256=by_a_job.value.sha256,
         stored_at=4002,
         run_id=1,
@@ -203,6 +205,30 @@ async def test_a_value_comes_with_who_stored_it(store: Store) -> None:
     assert initial is not None
     assert (initial.value, initial.run_id) == (b"null", 0)
     assert (initial.attempt_key, initial.job_key, initial.job_name) == (None, None, None)
+
+
+async def test_a_value_that_is_larger_than_asked_for_is_told_about_and_not_read(
+    store: Store,
+) -> None:
+    creation = create()
+    key = data_key(creation)
+    await commit(store, creation, save_value(key, 1, b'"1234"'))
+    for revision in (None, 1):
+        there = await store.value(key, revision, max_bytes=6)
+        assert there is not None
+        assert (there.value, there.size_bytes) == (b'"1234"', 6)
+        told = await store.value(key, revision, max_bytes=5)
+        assert told is not None
+        assert (told.value, told.size_bytes) == (b"", 6)
+        assert told.sha256 == there.sha256
+
+
+async def test_a_large_value_is_kept_as_it_is(store: Store) -> None:
+    creation = create()
+    key = data_key(creation)
+    text = b'"%s"' % (b"x" * LARGE_BYTES)
+    await commit(store, creation, save_value(key, 1, text), save_value(key, 2, b"0"))
+    assert [row.value for row in await store.revisions(key)] == [text, b"0"]
 
 
 async def test_what_has_no_value_has_no_revision(store: Store) -> None:

@@ -69,7 +69,7 @@ class Link(asyncio.Protocol):
         for line in lines:
             try:
                 message = messages.decode(line)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 self.problem = error
                 self.close()
                 return

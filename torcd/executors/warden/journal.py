@@ -75,12 +75,12 @@ def replay(text: str, boot_id: str = "") -> Past:
                         f"it has format {fact['journal']}, and this version reads {FORMAT}; "
                         "start the version that wrote it, let its jobs end, and upgrade then"
                     )
-                past.boot_id, past.state_id = fact["boot"], fact["state"]
-                past.warden_pid = fact["warden"]
-                past.cgroups = fact.get("cgroups", "")
+                past.boot_id, past.state_id = str(fact["boot"]), _whole(fact["state"])
+                past.warden_pid = _whole(fact["warden"])
+                past.cgroups = str(fact.get("cgroups", ""))
             else:
                 _apply(past.entries, fact, line)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             if past.boot_id not in ("", boot_id):
                 break
             raise UnreadableJournal(f"line {number} is damaged ({error!r}): {line[:80]}") from error
@@ -91,13 +91,13 @@ def _apply(entries: dict[int, Entry], fact: list[object], line: str) -> None:
     match fact:
         case ["claimed", list(claims)]:
             for key, lane in claims:
-                entries[key] = Entry(lane)
+                entries[_whole(key)] = Entry(None if lane is None else _whole(lane))
         case ["returned" | "acknowledged", list(keys)]:
             for key in keys:
                 entries.pop(key, None)
         case ["started", int(key), int(pid), int(), born, *_]:
-            entry = entries.setdefault(key, Entry(None))
-            entry.pid = pid
+            entry = entries.setdefault(_whole(key), Entry(None))
+            entry.pid = _whole(pid)
             entry.born = born if isinstance(born, int) else None
             entry.started = line
         case ["frozen" | "thawed" as word, list(keys)]:
@@ -105,9 +105,15 @@ def _apply(entries: dict[int, Entry], fact: list[object], line: str) -> None:
                 if key in entries:
                     entries[key].frozen = word == "frozen"
         case ["exited" | "not_started" | "lost", int(key), *_]:
-            entries.setdefault(key, Entry(None)).final = line
+            entries.setdefault(_whole(key), Entry(None)).final = line
         case _:
             raise ValueError("an unknown fact")
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int:
+        raise ValueError("no number")
+    return number
 
 
 class Journal:

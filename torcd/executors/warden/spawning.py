@@ -140,8 +140,7 @@ def _find(argv: list[str], environment: dict[str, str]) -> str:
     except ValueError as error:
         raise CannotStart(f"cannot start {program!r}: {error}") from error
     raise CannotStart(
-        f"there is no program {program} in the job's PATH ({path}); "
-        "install it, or give the path of the file"
+        f"there is no program {program} in the job's PATH; install it, or give the path of the file"
     )
 
 

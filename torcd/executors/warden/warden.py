@@ -154,8 +154,9 @@ class Warden:
         try:
             for line in lines or ():
                 self._obey(json.loads(line))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            say(f"a daemon sent what is no order: {error!r}")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            # Not what the error says: that may be the line itself, and environments are in it.
+            say(f"a daemon sent what is no order ({type(error).__name__})")
             lines = None
         if lines is None:
             self._channel.disconnect()

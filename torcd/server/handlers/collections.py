@@ -8,9 +8,10 @@ from torcd import errors
 from torcd.model import DataKey, FileKey, JobKey
 from torcd.protocol import manager as m
 from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.server.answers import Later, Listing
 from torcd.server.calls import Call
 from torcd.server.context import Context
-from torcd.server.handlers.records import MAX_VALUES_BYTES, records, too_large
+from torcd.server.handlers.records import AT_ONCE_BYTES, MAX_VALUES_BYTES, records, too_large
 from torcd.server.handlers.results import list_results
 
 JOINS = {
@@ -31,7 +32,7 @@ async def list_joins(context: Context, parameters: m.ListJoins, call: Call) -> m
     return m.JoinsReply([m.JoinInfo(name=n, description=d) for n, d in JOINS.items()])
 
 
-async def join(context: Context, parameters: m.Join, call: Call) -> m.JoinReply:
+async def join(context: Context, parameters: m.Join, call: Call) -> m.JoinReply | Listing:
     make = _MAKERS.get(parameters.name)
     if make is None:
         raise errors.UnknownCollection(
@@ -47,7 +48,8 @@ async def join(context: Context, parameters: m.Join, call: Call) -> m.JoinReply:
             for job_key, job in node.jobs.items()
             if parameters.key is None or str(job_key) == parameters.key
         ]
-        return m.JoinReply(await make(context, node, jobs))
+        joined = await make(context, node, jobs)
+        return joined if isinstance(joined, Listing) else m.JoinReply(joined)
 
 
 async def _data(
@@ -55,12 +57,19 @@ async def _data(
     node: WorkflowNode,
     jobs: list[JobNode],
     keys_of: Callable[[JobNode], tuple[DataKey, ...]],
-) -> list[m.Joined]:
-    joined = []
-    size = 0
+) -> Listing:
+    joined: list[m.Joined] = []
+    later: dict[int, Later] = {}
+    size = at_once = 0
     for job in jobs:
-        for record in await records(context, node, keys_of(job)):
-            size += 0 if record.data is msgspec.UNSET else memoryview(record.data).nbytes
+        listing = await records(context, node, keys_of(job), AT_ONCE_BYTES - at_once)
+        for n, record in enumerate(listing.items):
+            if n in listing.later:
+                later[len(joined)] = listing.later[n]
+                size += listing.later[n].size_bytes
+            elif record.data is not msgspec.UNSET:
+                size += memoryview(record.data).nbytes
+                at_once += memoryview(record.data).nbytes
             if size > MAX_VALUES_BYTES:
                 raise too_large(record.name)
             target = m.JoinNode(
@@ -70,14 +79,14 @@ async def _data(
                 data=record.data,
             )
             joined.append(m.Joined(source=_job(job), target=target))
-    return joined
+    return Listing(joined, later)
 
 
-async def _consumes(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
+async def _consumes(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> Listing:
     return await _data(context, node, jobs, lambda job: node.workflow.input_user_data(job.job))
 
 
-async def _stores(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
+async def _stores(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> Listing:
     return await _data(context, node, jobs, lambda job: job.job.output_user_data)
 
 
@@ -154,7 +163,9 @@ async def _send_nothing(reply: msgspec.Struct) -> None:
 
 _NO_CALL = Call("", None, False, -1, _send_nothing)
 
-_MAKERS: dict[str, Callable[[Context, WorkflowNode, list[JobNode]], Awaitable[list[m.Joined]]]] = {
+_Maker = Callable[[Context, WorkflowNode, list[JobNode]], Awaitable[list[m.Joined] | Listing]]
+
+_MAKERS: dict[str, _Maker] = {
     "job-consumes-data": _consumes,
     "job-stores-data": _stores,
     "job-blocks": _blocks,

@@ -8,6 +8,7 @@ import msgspec
 from anyio import to_thread
 
 from torcd import errors, value
+from torcd.controller.parsing import parse
 from torcd.controller.shelf import unknown
 from torcd.model import AttemptKey, DataKey, WorkflowKey
 from torcd.protocol import user_data as u
@@ -15,9 +16,11 @@ from torcd.protocol.times import maybe_rfc3339
 from torcd.scheduler.commands import SaveValue
 from torcd.scheduler.events import StoreRequested
 from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.server.answers import Listing
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_data, is_key
 from torcd.server.handlers import records
+from torcd.store.rows import RevisionRow
 
 LARGE_BYTES = 256 * 1024
 """A value from this size on is checked in a worker thread, so that others are served meanwhile."""
@@ -29,7 +32,7 @@ async def store(context: Context, parameters: u.Store, call: Call) -> u.RecordRe
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters, role="output")
         data = node.data[data_key]
-        parsed = await _parse(context, bytes(parameters.data), data.data.name)
+        parsed = await _parse(context, parameters.data, data.data.name)
         await controller.require_fit(data.data, parsed)
         stored_by = None if asker.job is None else _stored_by(node, asker.job)
         at = controller.now()
@@ -58,11 +61,14 @@ async def store(context: Context, parameters: u.Store, call: Call) -> u.RecordRe
         )
 
 
-async def _parse(context: Context, text: bytes, name: str) -> value.Value:
+async def _parse(context: Context, data: msgspec.Raw, name: str) -> value.Value:
     limit = context.controller.settings.max_value_bytes
-    if len(text) > LARGE_BYTES:
-        return await to_thread.run_sync(lambda: value.parse(text, name=name, max_bytes=limit))
-    return value.parse(text, name=name, max_bytes=limit)
+    if memoryview(data).nbytes <= LARGE_BYTES:
+        return value.parse(bytes(data), name=name, max_bytes=limit)
+    return await to_thread.run_sync(
+        lambda: parse(bytes(data), name=name, max_bytes=limit),
+        limiter=context.controller.parsing,
+    )
 
 
 async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordReply:
@@ -75,7 +81,7 @@ async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordRe
             await _wait_for_value(context, node, data_key, parameters.timeout_seconds)
         await controller.settled()
         data = node.data[data_key]
-        row = await controller.store.value(data_key, parameters.revision)
+        row = await _row_with_room(context, call, data_key, parameters.revision)
         if row is None and parameters.revision is not None:
             raise errors.NotFound(
                 f'user_data "{data.data.name}" has no revision {parameters.revision}; '
@@ -110,7 +116,7 @@ async def _wait_for_value(
             ) from None
 
 
-async def list_records(context: Context, parameters: u.List, call: Call) -> u.RecordsReply:
+async def list_records(context: Context, parameters: u.List, call: Call) -> Listing:
     controller = context.controller
     asker = await _asker(context, parameters)
     async with controller.workflow(asker.workflow_key) as node:
@@ -119,7 +125,7 @@ async def list_records(context: Context, parameters: u.List, call: Call) -> u.Re
             job = _own_job(node, parameters, job)
         keys = _related(node, job, parameters)
         await controller.settled()
-        return u.RecordsReply(await records.records(context, node, keys))
+        return await records.records(context, node, keys)
 
 
 def _own_job(node: WorkflowNode, parameters: u.List, own: JobNode | None) -> JobNode:
@@ -149,13 +155,13 @@ def _related(node: WorkflowNode, job: JobNode | None, parameters: u.List) -> Ite
     return node.workflow.input_user_data(job.job)
 
 
-async def history(context: Context, parameters: u.History, call: Call) -> u.RecordsReply:
+async def history(context: Context, parameters: u.History, call: Call) -> Listing:
     controller = context.controller
     asker = await _asker(context, parameters)
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters)
         await controller.settled()
-        return u.RecordsReply(await records.history(context, node, data_key))
+        return await records.history(context, node, data_key)
 
 
 async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordReply:
@@ -172,9 +178,10 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
             await controller.settled()
             seen: dict[DataKey, int] = {}
             for key in [k for k in node.data if k in wanted]:
-                (present,) = await records.records(context, node, [key])
-                seen[DataKey(int(present.key))] = present.revision
-                await call.send(u.RecordReply(present))
+                row = await _row_with_room(context, call, key)
+                seen[key] = 0 if row is None else row.revision
+                await call.send(u.RecordReply(records.record(node, node.data[key], row)))
+                del row
             while True:
                 for happening in await subscription.next_batch():
                     if happening.kind == "workflow_deleted":
@@ -184,10 +191,23 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
                         continue
                     if (happening.revision or 0) <= seen[data_key]:
                         continue
-                    row = await controller.store.value(data_key, happening.revision)
+                    row = await _row_with_room(context, call, data_key, happening.revision)
                     if row is not None:
                         stored = records.record(node, node.data[data_key], row)
                         await call.send(u.RecordReply(stored))
+                        del row, stored
+
+
+async def _row_with_room(
+    context: Context, call: Call, key: DataKey, revision: int | None = None
+) -> RevisionRow | None:
+    """A revision; a large one is left where it is until there is room to send it."""
+    store = context.controller.store
+    row = await store.value(key, revision, max_bytes=records.FREE_BYTES)
+    if row is None or len(row.value) == row.size_bytes:
+        return row
+    await call.take_room(row.size_bytes)
+    return await store.value(key, row.revision)
 
 
 class _Asker(msgspec.Struct, frozen=True):
@@ -232,6 +252,11 @@ async def _asker(
     if parameters.token is None:
         return _Asker(await context.workflow_key(parameters.workflow_key), None, None)
     node, job, attempt_key = context.controller.attempt(parameters.token)
+    if parameters.workflow_key not in (None, str(node.key)):
+        raise errors.Denied(
+            f"the token is that of a job of workflow {node.key}; leave workflow_key out, or name "
+            "another workflow without the token"
+        )
     return _Asker(node.key, job, attempt_key)
 
 

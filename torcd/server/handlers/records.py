@@ -1,6 +1,7 @@
 """A user_data as the wire has it."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 
@@ -9,34 +10,76 @@ from torcd.model import DataKey
 from torcd.protocol import user_data as u
 from torcd.protocol.times import maybe_rfc3339
 from torcd.scheduler.state import DataNode, WorkflowNode
+from torcd.server.answers import LATER, Later, Listing
 from torcd.server.context import Context
 from torcd.store.rows import RevisionRow
 
+FREE_BYTES = 8 << 10
+"""A value of this size is sent without asking for room."""
+
+AT_ONCE_BYTES = 512 << 10
+"""Of values that a list holds from the beginning; the others are read when they are written."""
+
 MAX_VALUES_BYTES = 128 << 20
-"""Of all values in one answer, which has to be in memory whole, and twice while it is made."""
+"""Of all values in one list, which its reader has to have in memory whole."""
 
 
-async def records(context: Context, node: WorkflowNode, keys: Iterable[DataKey]) -> list[u.Record]:
+async def records(
+    context: Context,
+    node: WorkflowNode,
+    keys: Iterable[DataKey],
+    at_once_bytes: int = AT_ONCE_BYTES,
+) -> Listing:
     """The present record of each. Raises TooLarge."""
-    found = []
-    size = 0
+    rows = []
     for key in keys:
         data = node.data[key]
-        row = await context.controller.store.value(key) if data.revision else None
-        size += 0 if row is None else len(row.value)
-        if size > MAX_VALUES_BYTES:
-            raise too_large(data.data.name)
-        found.append(record(node, data, row))
-    return found
+        row = None
+        if data.revision:
+            row = await context.controller.store.value(key, max_bytes=FREE_BYTES)
+        rows.append((data, row))
+    return _records(context, node, rows, at_once_bytes)
 
 
-async def history(context: Context, node: WorkflowNode, key: DataKey) -> list[u.Record]:
+async def history(context: Context, node: WorkflowNode, key: DataKey) -> Listing:
     """All revisions, oldest first. Raises TooLarge."""
     data = node.data[key]
-    rows = await context.controller.store.revisions_within(key, MAX_VALUES_BYTES)
-    if rows is None:
-        raise too_large(data.data.name)
-    return [record(node, data, row) for row in rows]
+    rows = await context.controller.store.revisions(key, max_bytes=FREE_BYTES)
+    return _records(context, node, [(data, row) for row in rows], AT_ONCE_BYTES)
+
+
+def _records(
+    context: Context,
+    node: WorkflowNode,
+    rows: list[tuple[DataNode, RevisionRow | None]],
+    at_once_bytes: int,
+) -> Listing:
+    items: list[u.Record] = []
+    later: dict[int, Later] = {}
+    size = 0
+    for data, row in rows:
+        item = record(node, data, row)
+        if row is not None:
+            size += row.size_bytes
+            if size > MAX_VALUES_BYTES:
+                raise too_large(data.data.name)
+            if len(row.value) == row.size_bytes <= at_once_bytes:
+                at_once_bytes -= row.size_bytes
+            else:
+                read = partial(_read, context, data, row.revision)
+                later[len(items)] = Later(row.size_bytes, read)
+                item = msgspec.structs.replace(item, data=LATER)
+        items.append(item)
+    return Listing(items, later)
+
+
+async def _read(context: Context, data: DataNode, revision: int) -> bytes:
+    row = await context.controller.store.value(data.data.key, revision)
+    if row is None:
+        raise errors.NotFound(
+            f'user_data "{data.data.name}" is gone meanwhile', name=data.data.name
+        )
+    return row.value
 
 
 def too_large(name: str) -> errors.TooLarge:

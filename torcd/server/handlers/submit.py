@@ -6,7 +6,8 @@ import os
 import msgspec
 from anyio import to_thread
 
-from torcd import errors, spec, value
+from torcd import errors, spec
+from torcd.controller.parsing import parse
 from torcd.controller.presence import absent_inputs
 from torcd.model import DataKey, Workflow
 from torcd.protocol import manager as m
@@ -78,7 +79,7 @@ def _expand(
     if parameters.user is not None and workflow.user is None:
         workflow = msgspec.structs.replace(workflow, user=parameters.user)
     values = {
-        data.key: value.parse(bytes(data.data), name=data.name, max_bytes=max_value_bytes)
+        data.key: parse(bytes(data.data), name=data.name, max_bytes=max_value_bytes)
         for data in workflow.user_data
         if data.data is not None
     }

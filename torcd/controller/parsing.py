@@ -1,0 +1,53 @@
+"""Values are looked at: small ones here, large ones by a process of its own (`value_program`).
+
+A large value takes up to thirty times its size while it is looked at, and Python does nothing else
+meanwhile. Neither is the daemon's to spend: others wait for it.
+"""
+
+import subprocess
+import sys
+
+from torcd import errors, value
+from torcd import value_program as program
+from torcd.value import Value
+
+LARGE_BYTES = 1 << 20
+"""It takes about as long to look at one as to start the process."""
+
+PATIENCE_SECONDS = 120.0
+"""For a few seconds' work, however busy the machine is."""
+
+
+def parse(text: bytes, *, name: str, max_bytes: int) -> Value:
+    """As `torcd.value.parse`; blocks."""
+    if not LARGE_BYTES < len(text) <= max_bytes:
+        return value.parse(text, name=name, max_bytes=max_bytes)
+    text = text.strip(value.WHITE_SPACE)
+    answer = _ask(text, max_bytes)
+    if not answer.startswith("-"):
+        return Value(text, answer)
+    problem = answer[1:]
+    raise errors.InvalidValue(
+        f"the value of {name!r} is refused: {problem}", name=name, problem=problem
+    )
+
+
+def _ask(text: bytes, max_bytes: int) -> str:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", program.__name__, str(max_bytes)],
+            input=text,
+            stdout=subprocess.PIPE,
+            # What it says when it dies may be about the value, and so is not for a log.
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            timeout=PATIENCE_SECONDS,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        return f"-the process that looks at it has ended ({error.returncode})"
+    except subprocess.TimeoutExpired:
+        return f"-it could not be looked at within {PATIENCE_SECONDS:.0f} s"
+    except OSError as error:
+        return f"-the process that looks at it cannot be started ({error.strerror})"
+    return done.stdout.decode()
