@@ -26,17 +26,16 @@ from pathlib import Path
 from typing import Protocol
 
 import anyio
-import msgspec
 from anyio.abc import TaskStatus
 
 from torcd import __version__, disk
 from torcd.errors import ExecutorError
 from torcd.executors.base import AttemptOrder, Exited, Lost, Report, Started
 from torcd.executors.local import launching, messages
+from torcd.executors.local.heritage import Heritage, reap
 from torcd.executors.local.link import Link
 from torcd.executors.local.messages import PROTOCOL, FromWarden
 from torcd.executors.local.witness import Witness
-from torcd.executors.warden import processes
 from torcd.executors.warden.subreaper import become_subreaper
 from torcd.model import AttemptKey
 
@@ -96,11 +95,9 @@ class LocalExecutor:
         self._orders: dict[AttemptKey, AttemptOrder] = {}
         """Of attempts that are not over."""
         self._stops: dict[AttemptKey, float | None] = {}
-        self._children: processes.Children
         self._revoked: set[AttemptKey] = set()
         self._frozen: set[AttemptKey] = set()
-        self._orphans: dict[int, int] = {}
-        """Children of ours that are an attempt's leader: pid by attempt key."""
+        self._heritage: Heritage
         self._witness: Witness
 
     @property
@@ -128,13 +125,13 @@ class LocalExecutor:
     ) -> None:
         self._report = report
         become_subreaper()
-        self._children = processes.Children()
         try:
             self._state_id = launching.prepare(self._directory)
         except OSError as error:
             if disk.is_no_room(error):
                 raise disk.no_space(str(self._directory / "state_id"), "the file") from error
             raise
+        self._heritage = Heritage(self._state_id)
         self._witness = Witness(self._state_id)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._wait_for_orphans)
@@ -237,7 +234,7 @@ class LocalExecutor:
                 heir=self._heir,
                 cgroups=self._cgroups,
             )
-        self._orphans.clear()
+        self._heritage.learn([])
         link = await Link.over(connection, self._receive)
         try:
             with anyio.fail_after(ANSWER_SECONDS):
@@ -273,7 +270,7 @@ class LocalExecutor:
         gone = anyio.Event()
         with _when_ended(self._child, gone.set):
             await gone.wait()
-        _reap(self._child)
+        reap(self._child)
         self._child = None
 
     def _say_everything(self, link: Link) -> None:
@@ -319,7 +316,7 @@ class LocalExecutor:
             strange = not link.synced.is_set() or self._warden_of(link) != self._child
             self._deliver([messages.report_of(fact) for fact in message.reports], strange)
         if message.synced is not None:
-            self._orphans = dict(message.synced.orphans)
+            self._heritage.learn(message.synced.orphans)
             link.synced.set()
 
     def _be_held_up(self, problem: str | None) -> None:
@@ -345,66 +342,18 @@ class LocalExecutor:
             self._stops.pop(key, None)
             self._revoked.discard(key)
             self._frozen.discard(key)
-            if key in self._orphans and isinstance(report, Exited):
-                reports[i] = self._reap_orphan(report)
+            if isinstance(known := reports[i], Exited):
+                reports[i] = self._heritage.settle(known)
         self._report(reports)
-
-    # Children that a dead warden left to us
 
     def _wait_for_orphans(self) -> None:
         """Look at our children: tell how orphans ended, and reap what else attempts left."""
         if self._link is None:
             return  # which of them are leaders is not known yet
-        ended = []
-        for key, pid in self._orphans.items():
-            try:
-                info = _end_of(pid)
-            except ChildProcessError:
-                continue  # not our child
-            if info is not None:
-                well = info.si_code == os.CLD_EXITED
-                ended.append((key, info.si_status if well else -info.si_status))
+        ended = self._heritage.ended()
         if ended:
             self._send(settled=ended)
-        strays = set(self._children.pids()) - {self._child, *self._orphans.values()}
-        if self._child is not None and _end_of(self._child) is not None:
-            return  # some of these may be leaders that it left just now
-        for pid in strays:
-            if processes.key_of(processes.read_marker(pid), self._state_id) is not None:
-                _reap(pid)
-
-    def _reap_orphan(self, report: Exited) -> Exited:
-        pid = self._orphans.pop(report.attempt_key)
-        try:
-            reaped, _, usage = os.wait4(pid, os.WNOHANG)
-        except ChildProcessError:
-            return report
-        if reaped != pid:
-            return report
-        return msgspec.structs.replace(
-            report,
-            # Its cgroup knows better.
-            cpu_seconds=(
-                usage.ru_utime + usage.ru_stime
-                if report.cpu_seconds is None
-                else report.cpu_seconds
-            ),
-            peak_memory_bytes=(
-                usage.ru_maxrss * 1024
-                if report.peak_memory_bytes is None
-                else report.peak_memory_bytes
-            ),
-        )
-
-
-def _end_of(pid: int) -> "os.waitid_result | None":
-    """How a child of ours ended, if it has, without reaping it."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-
-
-def _reap(pid: int) -> None:
-    """A child of ours, if it has ended."""
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+        self._heritage.reap_strays(self._child)
 
 
 @contextmanager

@@ -1,0 +1,85 @@
+"""Children that a dead warden left to us: how they ended, and that no zombie of them stays.
+
+The daemon looks at each SIGCHLD. How an *orphan* ended (an attempt's leader that was left to us) is
+told to the warden, and when the warden has it the orphan is reaped; see `executor`. What else
+attempts left is reaped at once.
+"""
+
+import os
+
+import msgspec
+
+from torcd.executors.base import Exited
+from torcd.executors.warden import processes
+from torcd.model import AttemptKey
+
+
+class Heritage:
+    def __init__(self, state_id: int) -> None:
+        self._state_id = state_id
+        self._children = processes.Children()
+        self._orphans: dict[AttemptKey, int] = {}
+        """Pids of leaders, by the warden's account: some may not be ours."""
+
+    def learn(self, orphans: list[tuple[int, int]]) -> None:
+        """What a warden says of key and pid of each."""
+        self._orphans = {AttemptKey(key): pid for key, pid in orphans}
+
+    def ended(self) -> list[tuple[AttemptKey, int]]:
+        """The orphans that have ended and wait to be reaped, with their return codes."""
+        found = []
+        for key, pid in self._orphans.items():
+            try:
+                info = end_of(pid)
+            except ChildProcessError:
+                continue  # not our child
+            if info is not None:
+                well = info.si_code == os.CLD_EXITED
+                found.append((key, info.si_status if well else -info.si_status))
+        return found
+
+    def reap_strays(self, warden: int | None) -> None:
+        """Other processes of attempts that have ended. `warden`: the child that is one."""
+        strays = set(self._children.pids()) - {warden, *self._orphans.values()}
+        if warden is not None and end_of(warden) is not None:
+            return  # some of these may be leaders that it left just now
+        for pid in strays:
+            if processes.key_of(processes.read_marker(pid), self._state_id) is not None:
+                reap(pid)
+
+    def settle(self, report: Exited) -> Exited:
+        """The warden has written down how it ended: if it is an orphan of ours it is reaped, and
+        what it used is known."""
+        pid = self._orphans.pop(report.attempt_key, None)
+        if pid is None:
+            return report
+        try:
+            reaped, _, usage = os.wait4(pid, os.WNOHANG)
+        except ChildProcessError:
+            return report
+        if reaped != pid:
+            return report
+        return msgspec.structs.replace(
+            report,
+            # Its cgroup knows better.
+            cpu_seconds=(
+                usage.ru_utime + usage.ru_stime
+                if report.cpu_seconds is None
+                else report.cpu_seconds
+            ),
+            peak_memory_bytes=(
+                usage.ru_maxrss * 1024
+                if report.peak_memory_bytes is None
+                else report.peak_memory_bytes
+            ),
+        )
+
+
+def end_of(pid: int) -> "os.waitid_result | None":
+    """How a child of ours ended, if it has, without reaping it."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+
+def reap(pid: int) -> None:
+    """A child of ours, if it has ended."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
