@@ -37,6 +37,7 @@ class Striker:
     def __init__(self, daemon: Daemon, dice: random.Random) -> None:
         self.struck: Counter[str] = Counter()
         self.kills = 0
+        """By SIGKILL, of processes that were there."""
         self.doubts: list[tuple[float, str]] = []
         """When a job's end may have become unknowable (seconds since the epoch), and how."""
         self._daemon = daemon
@@ -46,12 +47,11 @@ class Striker:
         """Kill somebody; there is a daemon that serves when this returns."""
         [way] = self._dice.choices(list(WAYS), WAYS.values())
         self.struck[way] += 1
-        self.kills += 1
         match way:
             case "daemon":
-                self._daemon.kill()
+                self._kill_daemon()
             case "daemon, and again while it starts":
-                self._daemon.kill()
+                self._kill_daemon()
                 self._stumble_over_the_doorstep()
             case "warden":
                 self._wait_for_another_warden(self._kill_warden())
@@ -60,15 +60,13 @@ class Striker:
                 self._kill_warden()
                 self._doubt("a daemon that inherited them")
                 _let_pass(self._dice.uniform(0, 0.1))
-                self._daemon.kill()
-                self.kills += 1
+                self._kill_daemon()
             case "both":
                 self._kill_both()
-                self.kills += 1
             case "daemon by SIGTERM":
                 assert self._daemon.stop() == 0
             case _:
-                self._daemon.kill()
+                self._kill_daemon()
                 self._daemon.program = TORCD if self._daemon.program != TORCD else OTHER_VERSION
         self._daemon.start()
 
@@ -81,8 +79,7 @@ class Striker:
         with contextlib.suppress(Exception):
             process.wait(self._dice.uniform(0, STARTING_SECONDS))
         assert process.poll() is None, self._daemon.log.read_text()[-2000:]
-        self._daemon.kill()
-        self.kills += 1
+        self._kill_daemon()
 
     def _kill_both(self) -> None:
         """At once: neither sees the other's end."""
@@ -90,14 +87,18 @@ class Striker:
         self._daemon.process.send_signal(signal.SIGSTOP)
         if self._dice.random() < 0.5:
             self._kill_warden()
-            self._daemon.kill()
+            self._kill_daemon()
         else:
-            self._daemon.kill()
+            self._kill_daemon()
             self._kill_warden()
         self._doubt("both")
 
     def _doubt(self, who: str) -> None:
         self.doubts.append((time.time(), who))
+
+    def _kill_daemon(self) -> None:
+        self._daemon.kill()
+        self.kills += 1
 
     def _kill_warden(self) -> int | None:
         """Returns its pid when it is gone; None if there was none."""
@@ -113,6 +114,7 @@ class Striker:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             select.select([descriptor], [], [], 20)
             os.close(descriptor)
+            self.kills += 1
         return pid
 
     def _warden(self) -> int | None:
