@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torcd.controller import tokens
 from torcd.controller.layout import Layout
+from torcd.controller.plain_commands import words
 from torcd.disk import is_no_room
 from torcd.executors.base import AttemptOrder
 from torcd.model import Workflow
@@ -74,6 +75,7 @@ class Launcher:
             lane=start.workflow_key,
             lane_limit=start.max_parallel_jobs,
             argv=(self._shell, "-c", command) if isinstance(command, str) else command,
+            plain=words(command, self._shell) if isinstance(command, str) else None,
             base_environment=environment_name(start.workflow_key),
             environment=environment,
             cwd=job.cwd or workflow.directory,

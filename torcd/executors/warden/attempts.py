@@ -308,7 +308,9 @@ class Attempts:
         if self._cgroups is not None:
             attempt.cgroup = self._cgroups.enter(key)
         try:
-            pid = spawning.spawn(order.argv, environment, order.cwd, order.stdout, order.stderr)
+            pid = spawning.spawn(
+                order.argv, environment, order.cwd, order.stdout, order.stderr, order.plain
+            )
         except (spawning.CannotStart, spawning.NoRoom) as error:
             self._leave_cgroup(attempt, for_good=True)
             if isinstance(error, spawning.NoRoom):
