@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tests.unit.scheduler.specs import job, workflow
 from torcd.controller.launching import Launcher
 from torcd.controller.layout import Layout
 from torcd.model import AttemptKey
@@ -16,8 +17,6 @@ from torcd.scheduler import events as e
 from torcd.scheduler.commands import Record, StartAttempt, StartCommand
 from torcd.store import writing
 from torcd.store.schema import open_database
-
-from ..scheduler.specs import job, workflow
 
 FILES = {"stat", "lstat", "mkdir", "open", "unlink", "listdir", "scandir", "access"}
 JOBS = 40
