@@ -91,6 +91,7 @@ class Actor:
             if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
                 self._watcher.forget(record.workflow_key)
                 self._shelf.is_over(record.workflow_key)
+                self._launcher.forget(record.workflow_key)
                 self._sweeper.workflow_ended()
             elif isinstance(record, c.RemoveWorkflow):
                 self._sweeper.workflow_deleted()

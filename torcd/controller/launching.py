@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from torcd.controller import tokens
 from torcd.controller.layout import Layout
+from torcd.controller.plain_commands import words
 from torcd.disk import is_no_room
 from torcd.executors.base import AttemptOrder
-from torcd.model import Workflow
+from torcd.model import Workflow, WorkflowKey
 from torcd.scheduler.commands import StartAttempt, StartCommand
 
 INPUTS = "TORC_INPUTS"
@@ -45,6 +46,11 @@ class Launcher:
         self._layout = layout
         self._secret = secret
         self._shell = shell
+        self._has_log_dir: set[WorkflowKey] = set()
+
+    def forget(self, key: WorkflowKey) -> None:
+        """A workflow is over."""
+        self._has_log_dir.discard(key)
 
     def order(self, start: StartAttempt, workflow: Workflow) -> AttemptOrder:
         """Raises OSError when the directory for its logs cannot be made."""
@@ -54,7 +60,7 @@ class Launcher:
             start.workflow_key, job.key, start.run_id, start.attempt_id, job.stdio
         )
         if stdout is not None:
-            self._make_log_dir(self._layout.log_dir(start.workflow_key))
+            self._make_log_dir(start.workflow_key)
         environment = {
             **job.env,
             **_granted(start),
@@ -74,6 +80,7 @@ class Launcher:
             lane=start.workflow_key,
             lane_limit=start.max_parallel_jobs,
             argv=(self._shell, "-c", command) if isinstance(command, str) else command,
+            plain=words(command, self._shell) if isinstance(command, str) else None,
             base_environment=environment_name(start.workflow_key),
             environment=environment,
             cwd=job.cwd or workflow.directory,
@@ -88,7 +95,7 @@ class Launcher:
         stdout, stderr = self._layout.action_log_paths(
             start.workflow_key, start.action, start.run_id, start.command
         )
-        self._make_log_dir(self._layout.log_dir(start.workflow_key))
+        self._make_log_dir(start.workflow_key)
         environment = {
             "TORC_RUN_ID": str(start.run_id),
             "TORC_ACTION_TRIGGER": action.trigger,
@@ -111,18 +118,21 @@ class Launcher:
             stderr=stderr,
         )
 
-    def _make_log_dir(self, path: str) -> None:
-        if not os.path.isdir(path):  # looked for each time: a job may have taken it away
-            # One by one: makedirs gives the mode to the last one only.
-            for directory in (self._layout.logs, path):
-                try:
-                    os.mkdir(directory, mode=0o700)
-                except FileExistsError:
-                    pass
-                except OSError as error:
-                    if not is_no_room(error):
-                        raise
-                    return  # whoever makes the log makes it, when there is room
+    def _make_log_dir(self, key: WorkflowKey) -> None:
+        """Once for a workflow; whoever makes the log makes it again, should a job take it away."""
+        if key in self._has_log_dir:
+            return
+        # One by one: makedirs gives the mode to the last one only.
+        for directory in (self._layout.logs, self._layout.log_dir(key)):
+            try:
+                os.mkdir(directory, mode=0o700)
+            except FileExistsError:
+                pass
+            except OSError as error:
+                if not is_no_room(error):
+                    raise
+                return  # whoever makes the log makes it, when there is room
+        self._has_log_dir.add(key)
 
 
 def _granted(start: StartAttempt) -> dict[str, str]:

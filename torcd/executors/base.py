@@ -36,6 +36,9 @@ class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     """The program and its words; a program without a slash is looked up in the PATH of its
     environment."""
+    plain: tuple[str, ...] | None = None
+    """The words of a command that `argv` hands to bash, if bash would do nothing but run them: an
+    executor that sees to it that the program notices nothing may run it itself."""
     base_environment: str
     """The name of a set of variables given before by `add_environment`."""
     environment: Mapping[str, str]

@@ -32,7 +32,13 @@ class Scene:
         self.attempts = Attempts(7, self.journal, cleaner, Orphans(None), None)  # type: ignore[arg-type]
 
     def _spawn(
-        self, argv: list[str], env: object, cwd: str, stdout: str | None, stderr: str | None
+        self,
+        argv: list[str],
+        env: object,
+        cwd: str,
+        stdout: str | None,
+        stderr: str | None,
+        plain: list[str] | None,
     ) -> int:
         if self.log_disk_is_full:
             raise spawning.DiskFull(stdout or "", OSError(28, "No space left on device"))

@@ -47,6 +47,7 @@ def order(**changes: object) -> AttemptOrder:
         "lane": 1,
         "lane_limit": 2,
         "argv": ("echo", "ä"),
+        "plain": ("x", "y"),
         "base_environment": "base",
         "environment": {"A": "b"},
         "cwd": "/tmp",
@@ -62,7 +63,7 @@ def test_what_the_daemon_orders_the_warden_understands() -> None:
     (told,) = json.loads(line)["start"]
     assert (told["key"], told["lane"], told["lane_limit"], told["base"]) == (3, 1, 2, "base")
     understood = Order(told, {"B": "c"})
-    assert understood.argv == ["echo", "ä"]
+    assert (understood.argv, understood.plain) == (["echo", "ä"], ["x", "y"])
     assert (understood.env, understood.base) == ({"A": "b"}, {"B": "c"})
     assert (understood.cwd, understood.stdout, understood.stderr) == ("/tmp", "/tmp/out", None)
 

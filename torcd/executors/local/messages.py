@@ -80,6 +80,7 @@ class Order(msgspec.Struct, frozen=True):
     cwd: str
     stdout: str | None
     stderr: str | None
+    plain: tuple[str, ...] | None = None
 
 
 decode = msgspec.json.Decoder(FromWarden).decode
@@ -104,6 +105,7 @@ def wire_order(order: AttemptOrder) -> Order:
         cwd=order.cwd,
         stdout=order.stdout,
         stderr=order.stderr,
+        plain=order.plain,
     )
 
 

@@ -68,6 +68,8 @@ class Attempts:
         """Why nothing can be started, if the disk is full; for people."""
         self.reports: list[str] = []
         """For the daemon, since they were last taken."""
+        self.has_empty_place = False
+        """A place for which nobody waited has become free since then."""
 
     # What is asked of us
 
@@ -179,9 +181,10 @@ class Attempts:
         return not self._known
 
     @property
-    def busy(self) -> bool:
-        """Somebody is waiting for a place, so no place stays empty for want of orders."""
-        return any(lane.queue for lane in self._lanes.values())
+    def urgent(self) -> bool:
+        """The daemon is to know at once: nobody waits for a place, or in some lane nobody did when
+        one became free."""
+        return self.has_empty_place or not any(lane.queue for lane in self._lanes.values())
 
     @property
     def due(self) -> float | None:
@@ -308,7 +311,9 @@ class Attempts:
         if self._cgroups is not None:
             attempt.cgroup = self._cgroups.enter(key)
         try:
-            pid = spawning.spawn(order.argv, environment, order.cwd, order.stdout, order.stderr)
+            pid = spawning.spawn(
+                order.argv, environment, order.cwd, order.stdout, order.stderr, order.plain
+            )
         except (spawning.CannotStart, spawning.NoRoom) as error:
             self._leave_cgroup(attempt, for_good=True)
             if isinstance(error, spawning.NoRoom):
@@ -374,6 +379,7 @@ class Attempts:
         attempt.state = OVER
         if attempt.lane is not None:
             attempt.lane.running -= 1
+            self.has_empty_place |= not attempt.lane.queue
             self._free[attempt.lane.key] = attempt.lane
             attempt.lane = None
         self.reports.append(attempt.final)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         lane: int
         lane_limit: int
         argv: list[str]
+        plain: list[str] | None
         base: str
         env: dict[str, str]
         cwd: str
@@ -56,10 +57,12 @@ QUEUED, RUNNING, ENDING, OVER = range(4)
 class Order:
     """What to start."""
 
-    __slots__ = ("argv", "base", "cwd", "env", "stderr", "stdout")
+    __slots__ = ("argv", "base", "cwd", "env", "plain", "stderr", "stdout")
 
     def __init__(self, message: "OrderMessage", base: dict[str, str]) -> None:
         self.argv = message["argv"]
+        self.plain = message.get("plain")
+        """The same without the shell, where it does without; an older daemon does not say it."""
         self.base = base
         """Shared with others of the same environment."""
         self.env = message["env"]

@@ -4,6 +4,9 @@ import errno
 import os
 import signal
 
+from torcd.executors.warden import direct
+from torcd.executors.warden.lookup import find_program
+
 OPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
 LOG_MODE = 0o600
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -52,8 +55,10 @@ def spawn(
     cwd: str,
     stdout: str | None,
     stderr: str | None,
+    plain: list[str] | None = None,
 ) -> int:
-    """Start it in a session of its own and return the pid; changes this process's directory."""
+    """Start it in a session of its own and return the pid; changes this process's directory.
+    `plain`: see `AttemptOrder`."""
     try:
         os.chdir(cwd)
     except (OSError, ValueError) as error:
@@ -66,6 +71,13 @@ def spawn(
         actions.append((os.POSIX_SPAWN_DUP2, 1, 2))
     else:
         actions.append((os.POSIX_SPAWN_OPEN, 2, stderr or os.devnull, OPEN, LOG_MODE))
+    if plain is not None:
+        ready = direct.prepare(plain, environment, cwd)
+        if ready is not None:
+            try:
+                return _spawn(ready[0], plain, ready[1], actions)
+            except OSError:
+                pass  # whatever is wrong, the shell meets it too
     program = _find(argv, environment)
     try:
         try:
@@ -127,20 +139,15 @@ def has_room_for(log: str) -> bool:
 def _find(argv: list[str], environment: dict[str, str]) -> str:
     if not argv or not argv[0]:
         raise CannotStart("the command is empty")
-    program = argv[0]
-    if "/" in program:
-        return program
     path = environment.get("PATH", DEFAULT_PATH)
     try:
-        for directory in path.split(":"):
-            candidate = f"{directory}/{program}" if directory else program
-            if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
-                # Without a slash (an empty entry of PATH) it is taken from the working directory.
-                return candidate
+        program = find_program(argv[0], path)
     except ValueError as error:
-        raise CannotStart(f"cannot start {program!r}: {error}") from error
+        raise CannotStart(f"cannot start {argv[0]!r}: {error}") from error
+    if program is not None:
+        return program
     raise CannotStart(
-        f"there is no program {program} in the job's PATH; install it, or give the path of the file"
+        f"there is no program {argv[0]} in the job's PATH; install it, or give the path of the file"
     )
 
 

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 SYNC_BATCH = 512
 """Reports in one line when a daemon is told everything: a line stays below some 100 KiB."""
 
-BUSY_SECONDS = 0.008
+BUSY_SECONDS = 0.012
 """How long reports may wait while orders wait too: several short jobs are told in one line, and
-share a commit. It is well below what jobs are handed over ahead for, so no place stays empty."""
+share a commit. It is below what jobs are handed over ahead for (25 ms); should a place become empty
+all the same, it is told at once."""
 
 
 class Warden:
@@ -133,14 +134,15 @@ class Warden:
         self._channel.flush()
 
     def _tell(self) -> None:
-        """What is new; but not too often while there is enough to do, for the daemon needs the
-        processor too."""
+        """What is new; but not too often while all places are taken and somebody waits for one,
+        for the daemon needs the processor too."""
         reports = self._attempts.reports
         now = time.monotonic()
-        if reports and (now >= self._told + BUSY_SECONDS or not self._attempts.busy):
+        if reports and (now >= self._told + BUSY_SECONDS or self._attempts.urgent):
             self._told = now
             self._channel.send('{"reports":[' + ",".join(reports) + "]}")
             reports.clear()
+            self._attempts.has_empty_place = False
         if self._attempts.held_up != self._told_held_up:
             self._told_held_up = self._attempts.held_up
             self._channel.send(json.dumps({"held_up": self._told_held_up}))

@@ -1,0 +1,73 @@
+"""When the daemon is told at once, and when reports gather."""
+
+from pathlib import Path
+
+import pytest
+
+from torcd.executors.warden import processes, spawning
+from torcd.executors.warden.attempts import Attempts
+from torcd.executors.warden.journal import Journal
+from torcd.executors.warden.ledger import Attempt, Order
+from torcd.executors.warden.orphans import Orphans
+
+
+class Ends:
+    """A cleaner that finds nothing left of the attempts it is given."""
+
+    due = None
+
+    def __init__(self) -> None:
+        self.over: list[Attempt] = []
+
+    def clean(self, leaders: dict[int, Attempt]) -> list[Attempt]:
+        over, self.over = self.over, []
+        for attempt in over:
+            del leaders[attempt.pid]
+        return over
+
+
+class Scene:
+    def __init__(self, directory: Path) -> None:
+        journal = Journal(str(directory), "boot", 7, "")
+        journal.rewrite([])
+        self._ends = Ends()
+        self.attempts = Attempts(7, journal, self._ends, Orphans(None), None)  # type: ignore[arg-type]
+
+    def order(self, key: int, lane: int) -> None:
+        facts = {"argv": ["x"], "env": {}, "cwd": "/", "stdout": None, "stderr": None}
+        self.attempts.order(key, lane, 1, Order(facts, {}))  # type: ignore[arg-type]
+
+    def end(self, key: int) -> None:
+        self._ends.over.append(self.attempts._known[key])
+        self.attempts.settle()
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    pids = iter(range(1_000_000, 2_000_000))
+    monkeypatch.setattr(spawning, "spawn", lambda *order: next(pids))
+    monkeypatch.setattr(processes, "wear_marker", lambda marker: None)
+    monkeypatch.setattr("os.chdir", lambda path: None)
+    scene = Scene(tmp_path)
+    for key, lane in ((1, 1), (2, 1), (3, 1), (4, 2)):
+        scene.order(key, lane)
+    scene.attempts.settle()
+    return scene
+
+
+def test_reports_gather_while_somebody_waits_for_each_place(scene: Scene) -> None:
+    scene.end(1)
+    assert not scene.attempts.urgent
+
+
+def test_a_place_that_becomes_empty_is_told_at_once_however_busy_other_lanes_are(
+    scene: Scene,
+) -> None:
+    scene.end(4)
+    assert scene.attempts.urgent
+
+
+def test_the_last_report_is_told_at_once(scene: Scene) -> None:
+    scene.end(1)
+    scene.end(2)
+    assert scene.attempts.urgent
