@@ -150,9 +150,26 @@ def _require_no_other_daemon(scope: Scope) -> None:
         )
 
 
+_VARIABLES = ("TORC_SOCKET", "TORCD_STATE_DIR", "TORCD_CONFIG", "XDG_STATE_HOME", "XDG_CONFIG_HOME")
+"""They say where a daemon's things are, and a systemd of the user's own may not know them."""
+
+
 def _notes(scope: Scope) -> list[str]:
     if scope == "system":
         return []
+    return [*_unknown_variables(), *_lingering()]
+
+
+def _unknown_variables() -> list[str]:
+    return [
+        f"{name} is set here, and a service does not see your shell's variables: "
+        "systemctl --user edit torcd, with Environment=, if it is to hold for torcd"
+        for name in _VARIABLES
+        if os.environ.get(name)
+    ]
+
+
+def _lingering() -> list[str]:
     name = getpass.getuser()
     try:
         found = subprocess.run(

@@ -70,7 +70,7 @@ def files(scope: Scope) -> list[UnitFile]:
 def units_directory(scope: Scope) -> Path:
     if scope == "system":
         return _ETC / "systemd" / "system"
-    return Path(locations.daemon_config()).parent.parent / "systemd" / "user"
+    return Path(locations.client_config()).parent.parent / "systemd" / "user"
 
 
 def socket_path(scope: Scope) -> str:

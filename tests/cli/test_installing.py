@@ -53,6 +53,18 @@ def test_a_dry_run_says_all_and_does_nothing(user: User) -> None:
     assert not unit_path(user).exists()
 
 
+def test_variables_that_the_service_will_not_see_are_pointed_out(user: User) -> None:
+    user.environment |= {"TORCD_STATE_DIR": "/elsewhere", "TORCD_CONFIG": "/another/torcd.toml"}
+    told = json.loads(types(user, "--json", "daemon", "install", "--user", "--dry-run").stdout)
+    assert [note.split()[0] for note in told["notes"] if "shell's variables" in note] == [
+        "TORCD_STATE_DIR",
+        "TORCD_CONFIG",
+        "XDG_STATE_HOME",
+        "XDG_CONFIG_HOME",
+    ]
+    assert str(unit_path(user)) in told["written"]
+
+
 def test_a_dry_run_for_the_system_needs_no_right(user: User) -> None:
     told = json.loads(types(user, "--json", "daemon", "install", "--system", "--dry-run").stdout)
     assert "/etc/systemd/system/torcd.service" in told["written"]
