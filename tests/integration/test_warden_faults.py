@@ -320,7 +320,9 @@ async def test_a_job_that_ends_before_the_next_warden_is_there_is_known_to_a_dae
     async with world.running(second := daemon(world)):
         await world.start_of(1)
         kill(second.pid, signal.SIGSTOP)  # it can't start another warden yet
-        kill(await second.warden())
+        warden = await second.warden()
+        kill(warden)
+        await gone(warden)  # and the job is ours
         await world.gate("gate").say()
         await gone(pid)
         reap(pid)
