@@ -94,6 +94,8 @@ class Unrolled(Generic[Item]):
 
     def __init__(self, section: str, items: Sequence[Item], reader: Reader, budget: Budget) -> None:
         self.findings: list[Finding] = []
+        self._is_whole = True
+        """Whether all parameters were right, so that no name is missing."""
         self._missing: set[tuple[str, str]] = set()
         """How the names begin and end that wrong parameters have kept from being made."""
         self._sources: list[_Source[Item]] = [
@@ -115,13 +117,16 @@ class Unrolled(Generic[Item]):
 
     def may_miss(self, name: str | None) -> bool:
         """Whether the name might be there if all parameters were right; None: whether any might."""
+        if self._is_whole:
+            return False
         if name is None or len(self._missing) > _MAX_COMPARED or _NUMBERED.fullmatch(name):
-            return bool(self._missing)
+            return True
         return any(name.startswith(start) and name.endswith(end) for start, end in self._missing)
 
     def _miss(self, item: Item) -> None:
-        name = "job_1" if item.name is None else item.name
-        self._missing.add((name.partition("{")[0], name.rpartition("}")[2]))
+        self._is_whole = False
+        if item.name and "{" in item.name:
+            self._missing.add((item.name.partition("{")[0], item.name.rpartition("}")[2]))
 
     def __iter__(self) -> Iterator[Iterator[Item]]:
         """The copies of each item."""

@@ -384,6 +384,7 @@ def _wrong(name: str | None) -> JobSpec:
         (None, "job_7", False),
         ("a_{i}", "job_7", False),
         (None, "jobs", True),
+        ("a", "aa", True),
     ],
 )
 def test_an_unknown_name_is_told_unless_wrong_parameters_would_have_made_it(
