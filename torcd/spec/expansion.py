@@ -67,7 +67,7 @@ def expansion(
     with Schemas() as schemas:
         expander = _Expander(spec, unrolled, directory, default_name, first_key, schemas)
         workflow = expander.workflow()
-    findings = [f for f in expander.findings if f.namespace not in unrolled.with_names_missing]
+    findings = [f for f in expander.findings if not unrolled.explains(f)]
     in_circles = cycles.findings(workflow, unrolled.jobs.origins, expander.matches)
     return Expansion(workflow, [*unrolled.findings, *findings, *in_circles], expander.matches)
 
@@ -87,15 +87,18 @@ class _Unrolled:
             *self.files.findings,
             *self.user_data.findings,
         ]
-        self.with_names_missing = {
-            section
-            for section, unrolled in (
-                ("jobs", self.jobs),
-                ("files", self.files),
-                ("user_data", self.user_data),
-            )
-            if not unrolled.is_whole
-        }
+
+    def explains(self, finding: Finding) -> bool:
+        """Whether a name is unknown perhaps only since wrong parameters made none."""
+        match finding.namespace:
+            case "jobs":
+                return self.jobs.may_miss(finding.name)
+            case "files":
+                return self.files.may_miss(finding.name)
+            case "user_data":
+                return self.user_data.may_miss(finding.name)
+            case _:
+                return False
 
 
 class _Inputs(msgspec.Struct):

@@ -46,7 +46,7 @@ class Namespace:
         if hint is None and self.section != "jobs":
             hint = f"declare it in `{self.section}`"
         message = f"unknown {self.kind} {quoted(name)}"
-        return Finding(path, message, hint, namespace=self.section)
+        return Finding(path, message, hint, namespace=self.section, name=name)
 
     def findings(self) -> list[Finding]:
         """Names that cannot be one, and names that are there twice."""

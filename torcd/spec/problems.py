@@ -36,6 +36,8 @@ class Finding(msgspec.Struct, frozen=True):
     severity: Severity = "error"
     namespace: str | None = None
     """Where an unknown name was looked for: "jobs", "files" or "user_data"."""
+    name: str | None = None
+    """The unknown name, if it is one and no regex."""
 
 
 class Position(msgspec.Struct, frozen=True):

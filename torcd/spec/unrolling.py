@@ -41,6 +41,12 @@ _REFERENCES = REGEXES | {
     "input_user_data",
     "output_user_data",
 }
+_NUMBERED = re.compile(r"job_\d+")
+"""What jobs without a name are called: by their place, which jobs before them shift."""
+
+_MAX_COMPARED = 100
+"""A spec with more wrong parameters is told first of these, and then of its unknown names."""
+
 _JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 Item = TypeVar("Item", JobSpec, FileSpec, UserDataSpec)
@@ -88,8 +94,10 @@ class Unrolled(Generic[Item]):
 
     def __init__(self, section: str, items: Sequence[Item], reader: Reader, budget: Budget) -> None:
         self.findings: list[Finding] = []
-        self.is_whole = True
+        self._is_whole = True
         """Whether all parameters were right, so that no name is missing."""
+        self._missing: set[tuple[str, str]] = set()
+        """How the names begin and end that wrong parameters have kept from being made."""
         self._sources: list[_Source[Item]] = [
             self._source(item, (section, n), reader, budget) for n, item in enumerate(items)
         ]
@@ -107,6 +115,19 @@ class Unrolled(Generic[Item]):
             return range(self.count)
         return [n for n, source in enumerate(self._sources) for _ in range(source.count)]
 
+    def may_miss(self, name: str | None) -> bool:
+        """Whether the name might be there if all parameters were right; None: whether any might."""
+        if self._is_whole:
+            return False
+        if name is None or len(self._missing) > _MAX_COMPARED or _NUMBERED.fullmatch(name):
+            return True
+        return any(name.startswith(start) and name.endswith(end) for start, end in self._missing)
+
+    def _miss(self, item: Item) -> None:
+        self._is_whole = False
+        if item.name and "{" in item.name:
+            self._missing.add((item.name.partition("{")[0], item.name.rpartition("}")[2]))
+
     def __iter__(self) -> Iterator[Iterator[Item]]:
         """The copies of each item."""
         return (source.copies() for source in self._sources)
@@ -118,7 +139,7 @@ class Unrolled(Generic[Item]):
             path, item.parameters, item.use_parameters, item.parameter_mode
         )
         if combinations is None:
-            self.is_whole = False
+            self._miss(item)
             return _Source(item)
         compiler = Compiler(combinations, budget)
         makers: dict[str, Maker] = {}
@@ -132,7 +153,7 @@ class Unrolled(Generic[Item]):
             if make is not None:
                 makers[field] = make
         if compiler.findings:
-            self.is_whole = False
+            self._miss(item)
             self.findings += compiler.findings
             return _Source(item)
         all_are_used = len(used_in_references | used_outside) == len(combinations.names)

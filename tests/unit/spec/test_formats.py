@@ -266,6 +266,7 @@ HOSTILE = {
     + "f" * 10_000
     + "}]}",
     "hexadecimal_priority.json5": "{jobs: [{command: 'x', priority: 0x" + "f" * 10_000 + "}]}",
+    "hexadecimal_before_the_end.json5": "[0x" + "f" * 10_000 + " ",
     "hexadecimal_key.yaml": "? 0x" + "f" * 10_000 + "\n: 1\n",
     "many_unknown.json5": "{" + ",".join(f"k{n}:1" for n in range(20_000)) + "}",
 }

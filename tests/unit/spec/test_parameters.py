@@ -368,3 +368,37 @@ def test_parameters_are_the_same_in_all_formats(file: str, text: str) -> None:
     document = spec.read(text.encode(), file=file)
     workflow = spec.expand(document.spec, directory="/", default_name="w")
     assert names(workflow) == ["a1_0.5", "a2_0.5"]
+
+
+def _wrong(name: str | None) -> JobSpec:
+    return JobSpec(name=name, command="{i:03d}", parameters={"i": ("x",)})
+
+
+@pytest.mark.parametrize(
+    ("name", "unknown", "is_told"),
+    [
+        ("a_{i}_b", "a_x_b", False),
+        ("a_{i}_b", "a_x_c", True),
+        ("a_{i}_b", "b_x_b", True),
+        ("{i}", "anything", False),
+        (None, "job_7", False),
+        ("a_{i}", "job_7", False),
+        (None, "jobs", True),
+        ("a", "aa", True),
+    ],
+)
+def test_an_unknown_name_is_told_unless_wrong_parameters_would_have_made_it(
+    name: str | None, unknown: str, is_told: bool
+) -> None:
+    told = [
+        place for place, _ in problems(_wrong(name), JobSpec(command="b", depends_on=(unknown,)))
+    ]
+    assert told == ["jobs[0].command"] + ["jobs[1].depends_on[0]"] * is_told
+
+
+def test_of_a_spec_with_wrong_parameters_everywhere_these_come_first() -> None:
+    wrong = [_wrong(f"a{n}_{{i}}") for n in range(101)]
+    told = problems(*wrong, JobSpec(name="b", command="b", depends_on=("c",)))
+    assert all(place.endswith("].command") for place, _ in told)
+    told = problems(*wrong[1:], JobSpec(name="b", command="b", depends_on=("c",)))
+    assert ("jobs[100].depends_on[0]", 'unknown job "c"') in told

@@ -68,7 +68,7 @@ def _load(text: str) -> object:
     try:
         tree = _decode(text)
     except pyjson5.Json5DecoderException as problem:
-        if "NumericLiteral" not in str(problem):
+        if "NumericLiteral" not in str(problem.args[0]):  # the others are what was read till then
             raise _syntax_error(problem, text) from None
         try:
             tree = _read_marked(text)

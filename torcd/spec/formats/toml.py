@@ -109,10 +109,10 @@ def _syntax_error(words: str, text: str) -> SpecSyntaxError:
     position = None
     if match["line"]:
         position = Position(int(match["line"]), int(match["column"]))
-        if _DUPLICATES.match(words):
-            return _duplicate(words, text, position)
     elif "end of document" in words:
         position = Position(text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1)
+    if position and _DUPLICATES.match(words):
+        return _duplicate(words, text, position)
     what = match["what"]
     if what == "Illegal character '\\n'":
         hint = "close the quotes on the same line, or begin and end with three"
