@@ -39,7 +39,7 @@ check: $(READY) ## what to run before a commit: under a minute
 torture: $(READY) ## campaigns of faults at full length: for the night
 	@$(BIN)/python -m pytest -s --torture tests/crash
 
-mutants: $(READY) ## plant bugs in scheduler and controller, and see whether the tests see them
+mutants: $(READY) ## plant bugs in the core, and see whether the tests see them
 	@$(BIN)/python -m tests.mutants
 
 docs: $(READY) ## renew what the pages take from the code

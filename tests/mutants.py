@@ -1,5 +1,5 @@
-"""Bugs that a careless hand might make in scheduler and controller, planted one by one: are they
-seen? `python -m tests.mutants [NAME…]`, or `make mutants`.
+"""Bugs that a careless hand might make in scheduler, controller and executor, planted one by one:
+are they seen? `python -m tests.mutants [NAME…]`, or `make mutants`.
 
 Each is planted in a copy of the tree, where the suites that ought to see it run until the first
 failure. The exit code is 1 if a bug survives, and 2 if the code has changed so that one can no
@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 SIM = ("tests/sim",)
 CONTROLLER = ("tests/unit/controller",)
 CRASH = ("tests/crash/test_named_points.py",)
+FAULTS = ("tests/integration/test_warden_faults.py",)
 
 
 class Mutant(msgspec.Struct, frozen=True, kw_only=True):
@@ -269,7 +270,58 @@ CONTROLLER_BUGS = [
     ),
 ]
 
-MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS]
+EXECUTOR_BUGS = [
+    Mutant(
+        name="an attempt is spawned before its claim is written",
+        file="torcd/executors/warden/attempts.py",
+        old="        if not self._journal.write(ledger.claimed(batch)):\n",
+        new="        if self._journal.later(ledger.claimed(batch)):\n",
+        suites=CRASH,
+        only="the_warden_dies",
+    ),
+    Mutant(
+        name="a child is reaped before its status is written",
+        file="torcd/executors/warden/attempts.py",
+        old="            if not self._journal.write(ledger.exited(key, code, now)):\n",
+        new="            if now is None:\n",
+        suites=(*CRASH, *FAULTS),
+        only="the_warden_dies",
+    ),
+    Mutant(
+        name="a claim is given back by a warden that cannot know what became of it",
+        file="torcd/executors/warden/succession.py",
+        old="                if heir and not entry.pid:\n",
+        new="                if not entry.pid:\n",
+        suites=FAULTS,
+        only="claim",
+    ),
+    Mutant(
+        name="a process that got the pid of a job is taken for it",
+        file="torcd/executors/warden/succession.py",
+        old="        return entry.pid if mark == processes.marker(state_id, key) else 0\n",
+        new="        return entry.pid if mark is not None else 0\n",
+        suites=FAULTS,
+        only="reused",
+    ),
+    Mutant(
+        name="the next warden is not told again what was ordered",
+        file="torcd/executors/local/executor.py",
+        old="        self._send_orders(list(self._orders.values()))\n",
+        new="",
+        suites=(*CRASH, *FAULTS),
+        only="the_warden_dies",
+    ),
+    Mutant(
+        name="nobody is asked how a job ended while the warden of an earlier daemon was replaced",
+        file="torcd/executors/local/executor.py",
+        old="                reports[i] = self._witness.testify(report)\n",
+        new="                pass\n",
+        suites=FAULTS,
+        only="heir",
+    ),
+]
+
+MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS, *EXECUTOR_BUGS]
 
 COPIED = ("torcd", "torcctl", "tests", "pyproject.toml", "configs", "docs")
 
