@@ -272,6 +272,17 @@ CONTROLLER_BUGS = [
 
 EXECUTOR_BUGS = [
     Mutant(
+        name="an order whose end was acknowledged is given again to the next warden",
+        file="torcd/executors/local/executor.py",
+        old="""            self._forget(key)
+        if keys:
+""",
+        new="""            self._stops.pop(key, None)
+        if keys:
+""",
+        suites=("tests/integration/test_local_executor.py",),
+    ),
+    Mutant(
         name="an attempt is spawned before its claim is written",
         file="torcd/executors/warden/attempts.py",
         old="        if not self._journal.write(ledger.claimed(batch)):\n",

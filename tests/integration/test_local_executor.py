@@ -38,6 +38,21 @@ async def test_the_warden_s_pid_is_known_while_there_is_one(world: World) -> Non
     await gone(warden)
 
 
+async def test_what_was_acknowledged_before_there_is_another_warden_is_not_started_by_it(
+    world: World,
+) -> None:
+    """After a restart an order is repeated whose end was told before. If that is acknowledged, and
+    the warden dies before it has told the end once more, the order must not be left for the next."""
+    one = local(world)
+    one.add_environment("base", dict(os.environ))
+    one.start([world.order(1, "echo 1 >> ran")])
+    one.acknowledge([AttemptKey(1)])
+    async with world.running(one):
+        world.start(2, "echo 2 >> ran")
+        assert await world.code_of(2) == 0
+    assert world.log_of("ran") == ["2"]
+
+
 async def test_a_warden_of_another_version_is_replaced_when_it_has_nothing_to_do(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,6 +215,9 @@ class LocalExecutor:
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         keys = list(attempts)
+        for key in keys:
+            # An order may have been repeated after its end was told; no later warden knows of it.
+            self._forget(key)
         if keys:
             self._send(acknowledge=keys)
 
@@ -290,6 +293,13 @@ class LocalExecutor:
             link.send(messages.line(retire=True))  # an earlier version's; the next one is ours
         self._wait_for_orphans()
 
+    def _forget(self, key: AttemptKey) -> None:
+        """It is over: nothing more is wanted of it."""
+        self._orders.pop(key, None)
+        self._stops.pop(key, None)
+        self._revoked.discard(key)
+        self._frozen.discard(key)
+
     def _send(self, **orders: object) -> None:
         if self._link is not None:  # else it is said when there is one
             self._link.send(messages.line(**orders))
@@ -338,10 +348,7 @@ class LocalExecutor:
             if isinstance(report, Lost):
                 reports[i] = self._witness.testify(report)
             self._witness.forget(key)
-            self._orders.pop(key, None)
-            self._stops.pop(key, None)
-            self._revoked.discard(key)
-            self._frozen.discard(key)
+            self._forget(key)
             if isinstance(known := reports[i], Exited):
                 reports[i] = self._heritage.settle(known)
         self._report(reports)
