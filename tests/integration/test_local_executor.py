@@ -42,7 +42,7 @@ async def test_what_was_acknowledged_before_there_is_another_warden_is_not_start
     world: World,
 ) -> None:
     """After a restart an order is repeated whose end was told before. If that is acknowledged, and
-    the warden dies before it has told the end once more, the order must not be left for the next."""
+    the warden dies before it has told the end once more, the next one must not have the order."""
     one = local(world)
     one.add_environment("base", dict(os.environ))
     one.start([world.order(1, "echo 1 >> ran")])
