@@ -2,6 +2,7 @@
 
 import asyncio
 
+import anyio
 import pytest
 
 from torcd.server import memory
@@ -36,7 +37,8 @@ class Client:
 
 @pytest.fixture
 def budget(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    monkeypatch.setattr(memory, "PATIENCE_SECONDS", 0.001)
+    """Looks when a test says so, and no sooner."""
+    monkeypatch.setattr(memory, "PATIENCE_SECONDS", 1e6)
     return Memory()
 
 
@@ -49,9 +51,9 @@ def full(budget: Memory) -> tuple[Client, Client, Client]:
     return first, second, elder
 
 
-async def looked(times: int = 3) -> None:
+def looked(budget: Memory, times: int = 3) -> None:
     for _ in range(times):
-        await asyncio.sleep(0.002)
+        budget._cut_off_idlers()
 
 
 async def test_who_finds_no_room_waits_until_there_is(budget: Memory) -> None:
@@ -137,7 +139,7 @@ async def test_who_does_not_move_is_cut_off_when_others_wait(budget: Memory) -> 
     late = Client(budget)
     assert not late.hold(HALF)
     assert not first.problems + second.problems + elder.problems
-    await looked()
+    looked(budget)
     assert len(first.problems) == len(second.problems) == len(elder.problems) == 1
     assert late.times_given == 1
     assert not late.problems
@@ -145,7 +147,7 @@ async def test_who_does_not_move_is_cut_off_when_others_wait(budget: Memory) -> 
 
 async def test_nobody_is_cut_off_while_there_is_room(budget: Memory) -> None:
     first, second, elder = full(budget)
-    await looked()
+    looked(budget)
     assert not first.problems + second.problems + elder.problems
 
 
@@ -159,8 +161,19 @@ async def test_who_moves_or_is_kept_waiting_by_the_daemon_is_not_cut_off(budget:
         assert quick.moved is not None
         quick.moved += LEAST_MOVED_BYTES
         late.moved = quick.moved
-        await asyncio.sleep(0)
-        budget._cut_off_idlers()
+        looked(budget, 1)
     assert not quick.problems + served.problems + late.problems + later.problems
     assert idle.problems
     assert late.times_given == 1
+
+
+async def test_it_looks_by_itself_when_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "PATIENCE_SECONDS", 0.001)
+    budget = Memory()
+    first, second, elder = full(budget)
+    late = Client(budget)
+    assert not late.hold(HALF)
+    with anyio.fail_after(5):
+        while not late.times_given:
+            await asyncio.sleep(0)
+    assert first.problems + second.problems + elder.problems
