@@ -19,6 +19,7 @@ class Client:
         self.share = Share(budget, self)
         self.moved: int | None = 0
         self.times_given = 0
+        self.was_given = asyncio.Event()
         self.problems: list[str] = []
 
     def hold(self, size_bytes: int) -> bool:
@@ -26,6 +27,7 @@ class Client:
 
     def room_given(self) -> None:
         self.times_given += 1
+        self.was_given.set()
 
     def moved_bytes(self) -> int | None:
         return self.moved
@@ -174,6 +176,5 @@ async def test_it_looks_by_itself_when_somebody_waits(monkeypatch: pytest.Monkey
     late = Client(budget)
     assert not late.hold(HALF)
     with anyio.fail_after(5):
-        while not late.times_given:
-            await asyncio.sleep(0)
+        await late.was_given.wait()
     assert first.problems + second.problems + elder.problems
