@@ -93,8 +93,6 @@ def _execute(path: Path, sql: str) -> None:
         (not_a_database, "it is not a database; move it away"),
         (empty, "it is empty, and it was not"),
         (truncated, "it is damaged"),
-        (directory, "there is a directory in its place"),
-        (symbolic_link, "it is a symbolic link to elsewhere.db"),
         (from_the_future, "it was written by a newer torcd (its schema has version 99"),
         (foreign, "it belongs to another program"),
         (foreign_and_marked, "it belongs to another program"),
@@ -117,6 +115,22 @@ def test_starting_the_daemon_says_what_is_wrong_and_changes_nothing(
     assert "torcd ended with exit code 1" in done.stderr
     assert f"cannot open the database {database}: {words}" in done.stderr
     assert "Traceback" not in done.stderr
+    assert contents(database) == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (directory, "is no file; torcd keeps its own there: look at it and move it away"),
+        (symbolic_link, "is a symbolic link; torcd keeps its own there: look at it and move it"),
+    ],
+)
+def test_what_stands_in_its_place_and_is_no_file_of_ours_is_named_and_left(
+    user: User, database: Path, spoil: Callable[[Path], None], words: str
+) -> None:
+    spoil(database)
+    before = contents(database)
+    assert f"{database} {words}" in _said(user, "torcctl", "daemon", "start")
     assert contents(database) == before
 
 

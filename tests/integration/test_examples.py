@@ -88,7 +88,7 @@ def test_the_list_of_examples_has_each_once() -> None:
     listed = re.findall(r"\]\(([^)]+)\)", (EXAMPLES / "README.md").read_text())
     assert sorted(target for target in listed if not target.startswith("..")) == sorted(
         {name if name.startswith("features/") else name.split("/")[0] for name in SPECS}
-        | {"demo.sh", "word_count"}
+        | {"demo.sh", "mapped_function", "word_count"}
     )
 
 
