@@ -93,7 +93,7 @@ class StillLife:
 
 
 async def _no_configuration() -> m.Reloaded:
-    raise NotImplementedError
+    return m.Reloaded()
 
 
 async def _send_nothing(reply: object) -> None: ...
