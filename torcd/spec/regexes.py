@@ -37,6 +37,8 @@ FIELDS: dict[str, tuple[model.Kind, Listing]] = {
 }
 """What the names in it are of, and the list that it adds to."""
 
+_NEW_NAMES = {"blocked_by_regexes": "depends_on_regexes"}
+
 
 class _Use(msgspec.Struct, frozen=True, gc=False):
     job: int
@@ -62,6 +64,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     job: int
     """Its place among all jobs."""
     field: str
+    """By its new name, if it was written by an old one."""
     regexes: tuple[str, ...]
     found: Found
     named: int
@@ -117,7 +120,8 @@ class Regexes:
         for use in self._uses:
             job = made[use.job]
             named = len(getattr(job, FIELDS[use.field][1]))
-            matches.append(Match(use.job, use.field, use.regexes, self._of(use), named))
+            field = _NEW_NAMES.get(use.field, use.field)
+            matches.append(Match(use.job, field, use.regexes, self._of(use), named))
             made[use.job] = self._with_found(job, use)
         return Resolved(tuple(made), tuple(groups), findings, tuple(matches))
 

@@ -51,6 +51,32 @@ def test_old_names_of_dependencies_are_read_in_every_format() -> None:
     assert waits(expanded(as_kdl, "spec.kdl")) == expected
 
 
+@pytest.mark.parametrize("count", [2, 20])
+def test_a_barrier_by_its_old_name_is_planned_like_one_by_its_new(count: int) -> None:
+    """Few are kept as lists, many as a group."""
+
+    def planned(field: str) -> spec.Plan:
+        before = [f"{{name: m{n}, command: x}}" for n in range(count)]
+        after = [f"{{name: c{n}, command: x, {field}: [^m]}}" for n in range(count)]
+        read = document(f"jobs: [{', '.join(before + after)}]").spec
+        return spec.plan(read, directory="/d", default_name="w")
+
+    old, new = planned("blocked_by_regexes"), planned("depends_on_regexes")
+    assert old == new
+    assert [awaited.by for awaited in old.items[-1].waits_for] == ["depends_on_regexes"]
+
+
+def test_a_cycle_by_an_old_regex_is_told_like_one_by_a_new() -> None:
+    def refusal(field: str) -> str:
+        one = f"{{name: a, command: x, {field}: [b]}}"
+        with pytest.raises(InvalidSpec) as refused:
+            document(f"jobs: [{one}, {{name: b, command: x, {field}: [a]}}]")
+        return str(refused.value)
+
+    assert refusal("blocked_by_regexes") == refusal("depends_on_regexes")
+    assert "(by depends_on_regexes)" in refusal("blocked_by_regexes")
+
+
 def test_a_parameter_in_an_old_regex_is_escaped_like_in_a_new_one() -> None:
     text = """
     jobs:
