@@ -95,12 +95,7 @@ def test_the_list_of_examples_has_each_once() -> None:
         and not (entry.is_dir() and entry.name in specs_of_the_top)  # the scripts of a spec
     ]
     assert sorted(target for target in listed if not target.startswith("..")) == sorted(
-<<<<<<< HEAD
-        {name if name.startswith("features/") else name.split("/")[0] for name in SPECS}
-        | {"demo.sh", "mapped_function", "word_count"}
-=======
         [*features, *others]
->>>>>>> b488178 (A barrier by blocked_by_regexes is planned, and its cycles told, like one by the new name)
     )
 
 
