@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from torcd import __version__, errors
+from torcd import __version__, errors, heap
 from torcd.config import Config, capacity, in_force, load
 
 if TYPE_CHECKING:
     from torcd.store.checking import Problem
-
-LARGE_BLOCK_BYTES = 1 << 20
-
-_M_MMAP_THRESHOLD = -3
-"""From <malloc.h>."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +47,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
         options.socket = listener.getsockname()
         config = _load(options)
     logger = log.set_up(config.log_level, config.log_format)
-    _give_large_memory_back()
+    heap.keep_no_large_blocks()
     gc.freeze()  # what is loaded now stays: no use looking through it ever again
     # Nearly all that a busy daemon makes is gone again by itself; looking for cycles costs more.
     gc.set_threshold(100_000, 50, 100)
@@ -64,19 +59,6 @@ def _run(config: Config, options: argparse.Namespace) -> int:
             raise
         raise _first(refused) from None
     return 0
-
-
-def _give_large_memory_back() -> None:
-    """Have large blocks (messages, values) returned to the system as soon as they are free.
-
-    Left alone, glibc takes the first large block that is freed as a sign that more will come, and
-    keeps them: a daemon that once served some large values would be of that size for ever.
-    """
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # other C libraries have none, and do not do this
-        mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def _check_config(config: Config, _: argparse.Namespace) -> int:

@@ -25,6 +25,9 @@ MAX_LEFT_BYTES = 20 << 20
 MAX_RATIO = 10.0
 """Of the p99 in an attack and the p99 without one."""
 
+PATIENCE_SECONDS = 30
+"""For what a daemon does a moment after an attack."""
+
 ROUNDS = 5
 CALLS = 200
 """In each half of a round."""
@@ -144,7 +147,9 @@ def look_at_an_attack(daemon: Daemon, other: Other, kind: str) -> None:
         if kind in REASONS:
             wait_for_reason(daemon, other, REASONS[kind])
         growth = memory_bytes(daemon, "VmHWM") - before
-    while memory_bytes(daemon, "VmRSS") - before > MAX_LEFT_BYTES:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while (left := memory_bytes(daemon, "VmRSS") - before) > MAX_LEFT_BYTES:
+        assert time.monotonic() < end, f"{left >> 20} MiB are not given back"
         other.ask(attacker.STATUS)  # what it still has to do comes first
     ratio = statistics.median(a / q for a, q in zip(attacked, quiet, strict=True))
     print(f"{kind}: p99 x {ratio:.1f}, {growth / (1 << 20):.1f} MiB")
@@ -156,7 +161,7 @@ def look_at_an_attack(daemon: Daemon, other: Other, kind: str) -> None:
 
 
 def wait_for_reason(daemon: Daemon, other: Other, reason: str) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_SECONDS
     while reason not in daemon.log.read_text():
         assert time.monotonic() < end, daemon.log.read_text()
         other.ask(attacker.STATUS)

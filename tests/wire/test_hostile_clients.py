@@ -1,10 +1,12 @@
 """Clients that want to hurt: they cost others nothing, and the daemon no more than its bounds."""
 
+import contextlib
 import json
 import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +124,25 @@ def test_large_answers_for_many_are_made_when_there_is_room_for_them(daemon: Dae
         reader.close()
     assert peak - before < 3 * LARGE_BYTES
     wait_until(daemon, lambda: resident_bytes(daemon) - before < LARGE_BYTES)
+
+
+def test_what_a_crowd_took_is_given_back_when_it_has_left(daemon: Daemon) -> None:
+    ask(daemon, STATUS)
+    before = resident_bytes(daemon)
+    begun = b'{"method":"io.torcd.UserData.Store","parameters":{"name":"large","data":"'
+    crowd = [connect(daemon) for _ in range(400)]
+    for sock in crowd:
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            sock.sendall(begun + b"x" * 100_000)
+    ask(daemon, STATUS)
+    assert resident_bytes(daemon) - before > 10 * MIB
+    for sock in crowd:
+        sock.close()
+    end = time.monotonic() + 20
+    while (left := resident_bytes(daemon) - before) > 8 * MIB:
+        assert time.monotonic() < end, f"{left // MIB} MiB are not given back"
+        ask(daemon, STATUS)
 
 
 def test_more_connections_than_there_are_descriptors_for_take_none_from_the_daemon(

@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from torcd import errors
+from torcd import errors, heap
 from torcd.protocol.framing import MAX_ENVELOPE_BYTES
 from torcd.server.calls import Dispatcher
 from torcd.server.complaints import Complaints
@@ -42,6 +42,13 @@ _KEEP_THE_NAME: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >
 """asyncio would take it away, and it is not always ours."""
 
 
+CROWD = 128
+"""So many connections gone leave some MiB of memory that is worth giving back."""
+
+TRIM_SECONDS = 0.5
+"""After which a crowd that leaves has left, and what belonged to it is free."""
+
+
 class Door:
     """Accepts connections for as long as `open` lasts."""
 
@@ -54,6 +61,9 @@ class Door:
         self._sessions: dict[int, set[Session]] = {}
         """By the process at the other end."""
         self._connections = 0
+        self._most_connections = 0
+        """Since memory was last given back."""
+        self._trimming: asyncio.TimerHandle | None = None
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._max_connections = max(1, min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS))
 
@@ -96,6 +106,7 @@ class Door:
             return f"too many connections: {self._max_connections} are open"
         self._sessions.setdefault(session.peer_pid, set()).add(session)
         self._connections += 1
+        self._most_connections = max(self._most_connections, self._connections)
         return None
 
     def _make_way(self, peer_pid: int) -> bool:
@@ -115,6 +126,14 @@ class Door:
             self._connections -= 1
             if not own:
                 del self._sessions[session.peer_pid]
+            if self._most_connections - self._connections >= CROWD and self._trimming is None:
+                loop = asyncio.get_running_loop()
+                self._trimming = loop.call_later(TRIM_SECONDS, self._trim)
+
+    def _trim(self) -> None:
+        self._trimming = None
+        self._most_connections = self._connections
+        heap.trim()
 
 
 def bind(path: str) -> socket.socket:
