@@ -124,6 +124,7 @@ def memory_bytes(daemon: Daemon, figure: str) -> int:
     return int(status.split(f"{figure}:")[1].split()[0]) * 1024
 
 
+@pytest.mark.timeout(180)  # the machine may be busy with others
 @pytest.mark.parametrize("kind", attacker.KINDS)
 def test_an_attack_costs_the_others_nothing_but_time(daemon: Daemon, kind: str) -> None:
     with contextlib.closing(Other(daemon)) as other:
