@@ -45,11 +45,11 @@ def send_what_goes(sock: socket.socket, data: bytes | memoryview) -> int:
 
 
 def hang_on(sock: socket.socket, data: bytes) -> None:
-    """Send it and wait for the end of the connection."""
+    """Send it and wait for an answer, or for the end of the connection."""
     sock.settimeout(20)
     with sock, contextlib.suppress(OSError):
         sock.sendall(data)
-        while sock.recv(1 << 16):
+        while (piece := sock.recv(1 << 16)) and not piece.endswith(b"\0"):
             pass
 
 
