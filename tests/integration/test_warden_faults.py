@@ -562,12 +562,13 @@ async def test_after_a_reboot_what_ran_is_lost_and_what_had_ended_is_told(world:
         world.start(2, "exit 4")
         await world.end_of(2)
     world.finals.clear()
-    await both_killed(world, "exit 3")
+    pid = await both_killed(world, "exit 3")
     async with world.running(RemoteExecutor(world.directory / "state", boot_id="another")):
         end = await world.end_of(1)
         assert isinstance(end, Lost)
         assert "restarted" in end.problem
         assert await world.code_of(2) == 4
+    kill(pid)  # which no restart would have left
     assert alive(await executor.warden()) is False
 
 
