@@ -10,6 +10,7 @@ from torcd.controller.layout import Layout
 from torcd.controller.log_bounds import LogBounds
 from torcd.controller.preparing import Preparer
 from torcd.controller.shelf import Shelf
+from torcd.controller.sightings import Sightings
 from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
 from torcd.executors import base
@@ -34,6 +35,7 @@ class Actor:
         timer: Timer,
         log_bounds: LogBounds,
         sweeper: Sweeper,
+        sightings: Sightings,
         *,
         grace_seconds: float,
         lost: Callable[[AttemptKey, str], None],
@@ -49,6 +51,7 @@ class Actor:
         self._timer = timer
         self._log_bounds = log_bounds
         self._sweeper = sweeper
+        self._sightings = sightings
         self.grace_seconds = grace_seconds
         self._lost = lost
         self._not_started = not_started
@@ -90,6 +93,7 @@ class Actor:
         for record in records:
             if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
                 self._watcher.forget(record.workflow_key)
+                self._sightings.forget(record.workflow_key)
                 self._shelf.is_over(record.workflow_key)
                 self._launcher.forget(record.workflow_key)
                 self._sweeper.workflow_ended()

@@ -1,7 +1,9 @@
-"""What an attempt that ended well left behind: TORC_OUTPUT and its declared output files.
+"""What an attempt that ended well left behind: TORC_OUTPUT and its declared output files; and what
+was in these, and in the files that it has read.
 
 This touches files of users, which may be slow or on a network: it runs in a worker thread, for
-all attempts that ended meanwhile at once. An attempt that left nothing to look at passes by.
+all attempts that ended meanwhile at once. An attempt with nothing to look at passes by, and one
+with large files to read waits for them by itself.
 """
 
 import errno
@@ -16,10 +18,13 @@ from anyio import to_thread
 
 from torcd import errors, value
 from torcd.controller.layout import Layout
+from torcd.controller.looking import Look, Looked, Reader, States
 from torcd.controller.parsing import parse
-from torcd.model import AttemptKey, DataKey, FileKey
+from torcd.controller.sightings import Reads, Sightings, ToSee
+from torcd.model import DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
+from torcd.scheduler.state import Running
 from torcd.validation import Checker
 from torcd.value import Value
 
@@ -42,12 +47,22 @@ class Expected(msgspec.Struct, frozen=True):
     """Its output user_data by name."""
     schemas: dict[DataKey, bytes]
     """Of those that have one."""
-    files: tuple[tuple[FileKey, str], ...]
-    """Its output files and where they are to be."""
+    files: tuple[ToSee, ...]
+    """Its output files."""
+    reads: Reads | None
+    """What it has read, as far as it must be looked at."""
+
+
+class Harvest(msgspec.Struct, frozen=True):
+    """What was found."""
+
+    outputs: Outputs
+    made: Looked
+    read: Looked
 
 
 class Harvester:
-    """Adds to the news that an attempt exited what it left behind."""
+    """Adds to the news that an attempt exited what it left behind, and what it saw."""
 
     def __init__(
         self,
@@ -62,63 +77,97 @@ class Harvester:
         self._max_value_bytes = max_value_bytes
         self._checker = checker
         self._harvested = harvested
-        self._waiting: list[AttemptExited] = []
+        self._waiting: list[tuple[AttemptExited, Expected]] = []
         self._arrived = anyio.Event()
+        self._reader = Reader()
+        self.sightings = Sightings()
 
     def take(self, event: AttemptExited) -> None:
         """Its outputs are not known yet."""
-        if event.return_code == 0 and self._left_something(event.attempt_key):
-            self._waiting.append(event)
-            self._arrived.set()
-        else:
+        found = self._scheduler.active_attempt(event.attempt_key)
+        if event.return_code != 0 or found is None:
             self._harvested(event)
-
-    async def run(self) -> None:
-        while True:
-            await self._arrived.wait()
-            self._arrived = anyio.Event()
-            events, self._waiting = self._waiting, []
-            expected = [self._expected(event.attempt_key) for event in events]
-            found = await to_thread.run_sync(
-                harvest_all, expected, self._max_value_bytes, self._checker
-            )
-            for event, outputs in zip(events, found, strict=True):
-                self._harvested(msgspec.structs.replace(event, outputs=outputs))
-
-    def _left_something(self, attempt_key: AttemptKey) -> bool:
-        found = self._scheduler.active_attempt(attempt_key)
-        if found is None:
-            return False
-        has_files = bool(found[1].job.output_files)
-        return has_files or os.path.lexists(self._layout.output(attempt_key))
-
-    def _expected(self, attempt_key: AttemptKey) -> Expected | None:
-        found = self._scheduler.active_attempt(attempt_key)
-        if found is None:
-            return None
+            return
         node, job = found
-        wanted = set(job.job.output_files)
+        state = job.state
+        started_at = state.started_at if isinstance(state, Running) else event.at
+        reads = self.sightings.reads(node, job, started_at)
+        output_path = self._layout.output(event.attempt_key)
+        if reads is None and not job.job.output_files and not os.path.lexists(output_path):
+            self._harvested(event)
+            return
         data = [node.data[key].data for key in job.job.output_user_data]
-        return Expected(
-            output_path=self._layout.output(attempt_key),
+        expected = Expected(
+            output_path=output_path,
             data={one.name: one.key for one in data},
             schemas={one.key: bytes(one.schema) for one in data if one.schema is not None},
-            files=tuple((f.key, f.path) for f in node.workflow.files if f.key in wanted),
+            files=tuple(
+                ToSee(key, node.files[key].path, node.file_states.get(key))
+                for key in dict.fromkeys(job.job.output_files)
+            ),
+            reads=reads,
         )
+        self._waiting.append((event, expected))
+        self._arrived.set()
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await self._arrived.wait()
+                self._arrived = anyio.Event()
+                waiting, self._waiting = self._waiting, []
+                expected = [one for _, one in waiting]
+                found = await to_thread.run_sync(
+                    harvest_all, expected, self._max_value_bytes, self._checker
+                )
+                for (event, one), harvest in zip(waiting, found, strict=True):
+                    if harvest.made.to_read or harvest.read.to_read:
+                        tasks.start_soon(self._read_and_tell, event, one, harvest)
+                    else:
+                        self._tell(event, one, harvest)
+
+    async def _read_and_tell(
+        self, event: AttemptExited, expected: Expected, harvest: Harvest
+    ) -> None:
+        """There are never more of these than attempts that have ended and are not over yet."""
+        to_read = (*harvest.made.to_read, *harvest.read.to_read)
+        self._tell(event, expected, harvest, await self._reader.states(to_read))
+
+    def _tell(
+        self,
+        event: AttemptExited,
+        expected: Expected,
+        harvest: Harvest,
+        read_later: States | None = None,
+    ) -> None:
+        changed = False
+        found = self._scheduler.active_attempt(event.attempt_key)
+        if expected.reads is not None and found is not None:
+            changed = self.sightings.looked_at(found[0].key, expected.reads, harvest.read.changes)
+        states = {**harvest.made.states, **harvest.read.states, **(read_later or {})}
+        outputs = msgspec.structs.replace(
+            harvest.outputs, files=tuple(states.items()), inputs_changed=changed
+        )
+        self._harvested(msgspec.structs.replace(event, outputs=outputs))
 
 
-def harvest_all(
-    expected: list[Expected | None], max_value_bytes: int, checker: Checker
-) -> list[Outputs]:
-    """Of several attempts at once; nothing for those of which nothing is expected any more."""
-    return [
-        Outputs() if one is None else harvest(one, max_value_bytes, checker) for one in expected
-    ]
+def harvest_all(expected: list[Expected], max_value_bytes: int, checker: Checker) -> list[Harvest]:
+    """Of several attempts at once."""
+    look = Look()
+    found = []
+    for one in expected:
+        made = look.at(one.files)
+        read = look.at(() if one.reads is None else one.reads.files)
+        outputs = harvest(one, made.missing, max_value_bytes, checker)
+        found.append(Harvest(outputs, made, read))
+    return found
 
 
-def harvest(expected: Expected, max_value_bytes: int, checker: Checker) -> Outputs:
-    """Never raises: what cannot be read is a problem of the attempt."""
-    missing = tuple(key for key, path in expected.files if not os.path.lexists(path))
+def harvest(
+    expected: Expected, missing: tuple[FileKey, ...], max_value_bytes: int, checker: Checker
+) -> Outputs:
+    """Its values, and which files are `missing`. Never raises: what cannot be read is a problem of
+    the attempt."""
     try:
         text = _read(expected.output_path)
     except OSError as e:

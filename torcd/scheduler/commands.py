@@ -1,8 +1,8 @@
 """What the scheduler wants done: first what must be on disk, then what is to happen.
 
-The controller commits all `Save…`, `Create…`, `Add…` and `Remove…` commands of a batch before it
-carries out any of the others. Both in the order in which they are given: an attempt may be started
-and stopped in one batch, and a number taken back and given again.
+The controller commits all `Save…`, `Create…`, `Add…`, `Clear…` and `Remove…` commands of a batch
+before it carries out any of the others. Both in the order in which they are given: an attempt may
+be started and stopped in one batch, and a number taken back and given again.
 """
 
 import msgspec
@@ -11,12 +11,14 @@ from torcd.model import (
     AttemptKey,
     DataKey,
     FileKey,
+    FileState,
     Happening,
     Job,
     JobKey,
     JobStatus,
     Reason,
     Timestamp,
+    Trace,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
@@ -71,6 +73,10 @@ class SaveJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started_at: Timestamp | None
     ended_at: Timestamp | None
     at: Timestamp
+    trace: Trace | None = None
+    """What it saw when it completed last. Of it, the attempt and the digests are to be kept."""
+    may_skip: bool = False
+    """It need not run if its inputs turn out to be as they were."""
 
 
 class AddAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -137,6 +143,34 @@ class SaveValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt_key: AttemptKey | None
     """Who stored it; None: a person, or the spec."""
     at: Timestamp
+    changed_at: int = 0
+    """The next attempt's key when it last became another value."""
+
+
+class SaveInitialAgain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A new revision of a user_data: the value that the spec gave, once more."""
+
+    workflow_key: WorkflowKey
+    data_key: DataKey
+    revision: int
+    run_id: int
+    changed_at: int
+    at: Timestamp
+
+
+class ClearValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A user_data has no value from now on; its revisions are kept."""
+
+    workflow_key: WorkflowKey
+    data_key: DataKey
+
+
+class SaveFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is known of a file; None: it is not there."""
+
+    workflow_key: WorkflowKey
+    file_key: FileKey
+    state: FileState | None
 
 
 # To be done
@@ -218,6 +252,9 @@ Record = (
     | SaveFrozenTime
     | RemoveAttempt
     | SaveValue
+    | SaveInitialAgain
+    | ClearValue
+    | SaveFile
 )
 Action = (
     StartAttempt

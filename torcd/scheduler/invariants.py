@@ -236,7 +236,7 @@ def _input(node: WorkflowNode, gate: GateNode) -> str | None:
     if gate.missing not in (0, 1) or gate.spoiled or gate.made:
         return f"an input that misses {gate.missing}"
     if gate.kind == "user_data":
-        has_value = any(d.revision for d in node.data.values() if d.gate is gate)
+        has_value = any(d.sha256 is not None for d in node.data.values() if d.gate is gate)
         if has_value == bool(gate.missing):
             return f"an input that misses {gate.missing}, and has a value: {has_value}"
     return None

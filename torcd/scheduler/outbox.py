@@ -21,13 +21,23 @@ from torcd.scheduler.commands import (
     RemoveWorkflow,
     RevokeAttempt,
     SaveAttempt,
+    SaveInitialAgain,
     SaveJob,
     SaveValue,
     SaveWorkflow,
     StartAttempt,
     StopAttempt,
 )
-from torcd.scheduler.state import Ended, JobNode, Pending, Running, State, Stop, WorkflowNode
+from torcd.scheduler.state import (
+    DataNode,
+    Ended,
+    JobNode,
+    Pending,
+    Running,
+    State,
+    Stop,
+    WorkflowNode,
+)
 from torcd.value import Value
 
 
@@ -103,10 +113,16 @@ class Outbox:
 
     # Values
 
-    def save_value(
-        self, data_key: DataKey, revision: int, value: Value, attempt_key: AttemptKey | None
-    ) -> None:
-        self._save_value(data_key, revision, value, self._node.run_id, attempt_key)
+    def save_value(self, data: DataNode, value: Value, attempt_key: AttemptKey | None) -> None:
+        """Its newest revision."""
+        self._save_value(
+            data.data.key,
+            data.revision,
+            value,
+            self._node.run_id,
+            attempt_key,
+            changed_at=data.changed_at,
+        )
 
     def save_initial_value(self, data_key: DataKey, value: Value) -> None:
         """The value that the spec gives: revision 1, stored by nobody in no run."""
@@ -119,6 +135,8 @@ class Outbox:
         value: Value,
         run_id: int,
         attempt_key: AttemptKey | None,
+        *,
+        changed_at: int = 0,
     ) -> None:
         self.add(
             SaveValue(
@@ -128,9 +146,25 @@ class Outbox:
                 value=value,
                 run_id=run_id,
                 attempt_key=attempt_key,
+                changed_at=changed_at,
                 at=self._at,
             )
         )
+
+    def save_initial_again(self, data: DataNode) -> None:
+        self.add(
+            SaveInitialAgain(
+                workflow_key=self._node.key,
+                data_key=data.data.key,
+                revision=data.revision,
+                run_id=self._node.run_id,
+                changed_at=data.changed_at,
+                at=self._at,
+            )
+        )
+
+    def tell_cleared(self, data_key: DataKey) -> None:
+        self._tell("value_cleared", data_key=data_key)
 
     def tell_value(self, data_key: DataKey, revision: int, producer: JobNode | None) -> None:
         self._tell(
@@ -158,8 +192,22 @@ class Outbox:
 
     # Jobs and workflows
 
-    def save_job(self, job: JobNode) -> None:
-        """Write the job's state down, and tell it."""
+    def save_job(self, job: JobNode, message: str | None = None) -> None:
+        """Write the job's state down, and tell it; with a message in place of what it has."""
+        self._save_job(job)
+        self.tell_job(job, message)
+
+    def save_skipped(self, job: JobNode) -> None:
+        """The same for one that was found up to date."""
+        self._save_job(job)
+        self._tell(
+            "job_up_to_date",
+            job_key=job.job.key,
+            status=job.state.status.value,
+            message=f"what it reads is as it was in run {job.run_id}",
+        )
+
+    def _save_job(self, job: JobNode) -> None:
         state = job.state
         reason, message, return_code = _why(state)
         self.add(
@@ -171,16 +219,17 @@ class Outbox:
                 reason=reason,
                 message=message,
                 return_code=return_code,
-                run_id=self._node.run_id,
+                run_id=job.run_id,
                 attempt_id=job.attempt_id,
                 started_at=state.started_at if isinstance(state, Ended | Running) else None,
                 ended_at=state.ended_at if isinstance(state, Ended) else None,
                 at=self._at,
+                trace=job.trace,
+                may_skip=job.may_skip,
             )
         )
-        self.tell_job(job)
 
-    def tell_job(self, job: JobNode) -> None:
+    def tell_job(self, job: JobNode, note: str | None = None) -> None:
         reason, message, return_code = _why(job.state)
         self._tell(
             "job_changed",
@@ -190,7 +239,7 @@ class Outbox:
             attempt_id=job.attempt_id or None,
             return_code=return_code,
             reason=reason,
-            message=message,
+            message=message if note is None else note,
         )
 
     def save_workflow(self) -> None:

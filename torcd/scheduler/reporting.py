@@ -51,6 +51,7 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     if event.return_code == 0:
         for data_key, value in event.outputs.values:
             turn.store(data_key, value, job, event.attempt_key)
+        turn.looked_at(event.outputs.files)
     verdict = _verdict(node, job, event) if stop is None else _stopped(stop)
     turn.finish(
         job,
@@ -58,6 +59,7 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
         Ended(*verdict, event.return_code, started_at, event.at),
         cpu_seconds=event.cpu_seconds,
         peak_memory_bytes=event.peak_memory_bytes,
+        inputs_changed=event.outputs.inputs_changed,
     )
     return turn.end()
 

@@ -5,13 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from torcd.model import WORKFLOW_OVER, Happening, Reason, WorkflowKey, WorkflowStatus
+from torcd.model import WORKFLOW_OVER, Happening, Reason, Trace, WorkflowKey, WorkflowStatus
 from torcd.scheduler.commands import (
     AddAttempt,
     AddCommand,
+    ClearValue,
     CreateWorkflow,
     Record,
     SaveAttempt,
+    SaveFile,
+    SaveInitialAgain,
     SaveValue,
     SaveWorkflow,
 )
@@ -48,6 +51,7 @@ def write(
             _create(connection, creation, environments.get(creation.workflow.key, {}))
         _write_attempts(connection, batch, boot_id)
         _write_values(connection, batch.values)
+        _write_files(connection, batch.files.values())
         _write_jobs(connection, batch)
         _write_workflows(connection, batch.workflows.values())
         _count_jobs_of_those_over(connection, batch)
@@ -199,41 +203,88 @@ def _word(reason: Reason | None) -> str | None:
     return None if reason is None else reason.value
 
 
-def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
+def _write_values(
+    connection: sqlite3.Connection, values: Sequence[SaveValue | SaveInitialAgain | ClearValue]
+) -> None:
     for saved in values:
-        text = saved.value.text
-        # A statement keeps what was bound to it last, so a large value goes another way.
-        is_large = len(text) > LARGE_BYTES
-        cursor = connection.execute(
-            "INSERT INTO revision (data_key, revision, previous, run_id, attempt_key, stored_at,"
-            " sha256, value)"
-            " VALUES (?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), ?3, ?4, ?5, ?6,"
-            " coalesce(?7, zeroblob(?8)))",
-            (
-                saved.data_key,
-                saved.revision,
-                saved.run_id,
-                saved.attempt_key,
-                saved.at,
-                bytes.fromhex(saved.value.sha256),
-                None if is_large else text,
-                len(text),
-            ),
-        )
-        if is_large:
-            assert cursor.lastrowid is not None
-            with connection.blobopen("revision", "value", cursor.lastrowid) as blob:
-                blob.write(text)
+        match saved:
+            case SaveValue():
+                newest = _write_value(connection, saved)
+            case SaveInitialAgain():
+                newest = _write_initial_again(connection, saved)
+            case ClearValue():
+                connection.execute(
+                    "UPDATE user_data SET cleared = 1 WHERE key = ?", (saved.data_key,)
+                )
+                continue
         connection.execute(
-            "UPDATE user_data SET newest = ? WHERE key = ?", (cursor.lastrowid, saved.data_key)
+            "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
+            (newest, saved.changed_at, saved.data_key),
+        )
+
+
+def _write_value(connection: sqlite3.Connection, saved: SaveValue) -> int | None:
+    text = saved.value.text
+    # A statement keeps what was bound to it last, so a large value goes another way.
+    is_large = len(text) > LARGE_BYTES
+    cursor = connection.execute(
+        "INSERT INTO revision (data_key, revision, previous, run_id, attempt_key, stored_at,"
+        " sha256, value)"
+        " VALUES (?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), ?3, ?4, ?5, ?6,"
+        " coalesce(?7, zeroblob(?8)))",
+        (
+            saved.data_key,
+            saved.revision,
+            saved.run_id,
+            saved.attempt_key,
+            saved.at,
+            bytes.fromhex(saved.value.sha256),
+            None if is_large else text,
+            len(text),
+        ),
+    )
+    if is_large:
+        assert cursor.lastrowid is not None
+        with connection.blobopen("revision", "value", cursor.lastrowid) as blob:
+            blob.write(text)
+    return cursor.lastrowid
+
+
+def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain) -> int | None:
+    # There is no index over revisions; each knows the one before it.
+    cursor = connection.execute(
+        "WITH RECURSIVE chain (key, previous, run_id) AS ("
+        " SELECT r.key, r.previous, r.run_id FROM user_data d JOIN revision r ON r.key = d.newest"
+        " WHERE d.key = ?1"
+        " UNION ALL SELECT r.key, r.previous, r.run_id"
+        " FROM chain c JOIN revision r ON r.key = c.previous)"
+        " INSERT INTO revision (data_key, revision, previous, run_id, stored_at, sha256, value)"
+        " SELECT ?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), ?3, ?4, r.sha256, r.value"
+        " FROM revision r WHERE r.key = (SELECT key FROM chain WHERE run_id = 0)",
+        (saved.data_key, saved.revision, saved.run_id, saved.at),
+    )
+    return cursor.lastrowid
+
+
+def _write_files(connection: sqlite3.Connection, files: Iterable[SaveFile]) -> None:
+    for saved in files:
+        state = saved.state
+        if state is None:
+            connection.execute("DELETE FROM file_state WHERE file_key = ?", (saved.file_key,))
+            continue
+        connection.execute(
+            "INSERT OR REPLACE INTO file_state (file_key, size, mtime_ns, inode, sha256)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (saved.file_key, state.size, state.mtime_ns, state.inode, bytes.fromhex(state.sha256)),
         )
 
 
 def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
     connection.executemany(
         "INSERT OR REPLACE INTO job_state (job_key, status, stopping, reason, message,"
-        " return_code, run_id, attempt_id, started_at, ended_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " return_code, run_id, attempt_id, started_at, ended_at, may_skip, trace_attempt,"
+        " trace_definition, trace_given, trace_made, trace_made_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 key,
@@ -246,10 +297,18 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
                 job.attempt_id,
                 job.started_at,
                 job.ended_at,
+                job.may_skip,
+                *_trace(job.trace),
             )
             for key, job in batch.jobs.items()
         ],
     )
+
+
+def _trace(trace: Trace | None) -> tuple[int | bytes | None, ...]:
+    if trace is None:
+        return (None,) * 5
+    return trace.attempt_key, trace.definition, trace.given, trace.made, trace.made_at
 
 
 def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWorkflow]) -> None:

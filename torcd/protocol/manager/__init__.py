@@ -47,6 +47,13 @@ from torcd.protocol.manager.joins import (
     JoinsReply,
     ListJoins,
 )
+from torcd.protocol.manager.restarts import (
+    JobOutlook,
+    Outlooks,
+    ReadingFiles,
+    Restart,
+    Restarted,
+)
 from torcd.protocol.manager.workflows import (
     Archive,
     Cancel,
@@ -95,6 +102,7 @@ __all__ = [
     "GetStatus",
     "GetWorkflow",
     "JobInfo",
+    "JobOutlook",
     "JobsReply",
     "Join",
     "JoinInfo",
@@ -110,9 +118,13 @@ __all__ = [
     "ListResults",
     "ListWorkflows",
     "Nothing",
+    "Outlooks",
     "Pause",
+    "ReadingFiles",
     "Reload",
     "Reloaded",
+    "Restart",
+    "Restarted",
     "Result",
     "ResultsReply",
     "Resume",
