@@ -181,7 +181,7 @@ class Store:
                 revisions = self.values[key]
                 assert record.revision == len(revisions) + 1, "a revision was left out"
                 again = msgspec.structs.replace(
-                    revisions[0], revision=record.revision, run_id=record.run_id, at=record.at
+                    revisions[0], revision=record.revision, at=record.at
                 )
                 self.values[key] = (*revisions, again)
                 self.changed_at[key] = record.changed_at

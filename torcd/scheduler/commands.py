@@ -148,12 +148,11 @@ class SaveValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SaveInitialAgain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A new revision of a user_data: the value that the spec gave, once more."""
+    """A new revision of a user_data: the value that the spec gave, once more, and in no run."""
 
     workflow_key: WorkflowKey
     data_key: DataKey
     revision: int
-    run_id: int
     changed_at: int
     at: Timestamp
 

@@ -46,16 +46,20 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
 
 
 class Digests:
-    """Of one workflow. `files` are the states of its files, where that is not what it knows of
-    them; then it is to be used at once, and thrown away."""
+    """Of one workflow. `files` and `values` (their SHA-256) are what is to be taken in place of what
+    it knows of them; then it is to be used at once, and thrown away."""
 
-    __slots__ = ("_files", "_groups", "_node")
+    __slots__ = ("_files", "_groups", "_node", "_values")
 
     def __init__(
-        self, node: "WorkflowNode", files: Mapping[FileKey, FileState | None] | None = None
+        self,
+        node: "WorkflowNode",
+        files: Mapping[FileKey, FileState | None] | None = None,
+        values: Mapping[DataKey, str] | None = None,
     ) -> None:
         self._node = node
-        self._files: Mapping[FileKey, FileState | None] = {} if files is None else files
+        self._files: Mapping[FileKey, FileState | None] = files or {}
+        self._values: Mapping[DataKey, str] = values or {}
         self._groups: dict[int, Inputs] = {}
         """Of groups, by key, as long as nothing in them changes."""
 
@@ -87,9 +91,8 @@ class Digests:
         node = self._node
         newest = gate.made_at
         if gate.kind == "user_data":
-            data = node.data[DataKey(gate.subject)]
-            number = _number("user_data", data.data.name, data.sha256 or "")
-            newest = data.changed_at
+            number = self._value(DataKey(gate.subject))
+            newest = node.data[DataKey(gate.subject)].changed_at
         elif gate.kind == "file":
             number = self._file(FileKey(gate.subject))
         else:
@@ -101,14 +104,15 @@ class Digests:
         state = self.file(key)
         return _number("file", self._node.files[key].name, "" if state is None else state.sha256)
 
+    def _value(self, key: DataKey) -> int:
+        data = self._node.data[key]
+        return _number("user_data", data.data.name, self._values.get(key) or data.sha256 or "")
+
     def _product(self, node: "JobNode") -> str:
         job = node.job
         if not job.output_files and not job.output_user_data:
             return "" if node.trace is None else str(node.trace.attempt_key)
-        total = sum(map(self._file, job.output_files))
-        for key in job.output_user_data:
-            data = self._node.data[key]
-            total += _number("user_data", data.data.name, data.sha256 or "")
+        total = sum(map(self._file, job.output_files)) + sum(map(self._value, job.output_user_data))
         return str(total % _MODULUS)
 
 

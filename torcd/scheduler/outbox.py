@@ -157,7 +157,6 @@ class Outbox:
                 workflow_key=self._node.key,
                 data_key=data.data.key,
                 revision=data.revision,
-                run_id=self._node.run_id,
                 changed_at=data.changed_at,
                 at=self._at,
             )

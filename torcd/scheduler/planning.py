@@ -13,7 +13,9 @@ The first pass goes through the jobs in their order, each after all it waits for
 data is cleared that a job reads which will run; who makes it will run too, which may clear more. A
 job only ever moves up, from up to date to may run to will run, so this comes to an end, and each
 job is looked at a few times at most. What several wait for together is a group, and marked once for
-all.
+all. Ephemeral data that no job makes and the spec gives a value has that one again for whoever
+runs, so it is judged as if it had it already; without one it keeps what it has, since nobody would
+store it again.
 
 Of a restart of some jobs, the others are out of the question but for those that come after them. A
 job that waits for one that ended badly and is not to run again stays what it is.
@@ -68,7 +70,13 @@ class _Planner:
     ) -> None:
         self._node = node
         self._selection = selection
-        self._digests = Digests(node, files)
+        self._first_values = {
+            key: data.initial_sha256
+            for key, data in node.data.items()
+            if data.initial_sha256 is not None and not self._makers(key)
+        }
+        """Of ephemeral data that only the spec gives a value: whoever runs reads that one again."""
+        self._digests = Digests(node, files, self._first_values)
         self._verdicts: dict[JobKey, Verdict] = {}
         self._moving: dict[int, JobNode] = {}
         """Gates, and groups, of which a producer will run or may: one of these."""
@@ -84,6 +92,7 @@ class _Planner:
         for key in graph.topological_order(workflow, graph.gates(workflow)):
             self._judge(jobs[key])
         to_clear = [] if self._selection.only else self._clear()
+        to_clear += self._read_by_who_runs()
         return Plan(
             verdicts={key: self._verdicts[key] for key in jobs},
             to_clear=tuple(to_clear),
@@ -207,6 +216,8 @@ class _Planner:
         node = self._node
         if gate.kind == "user_data":
             data = node.data[DataKey(gate.subject)]
+            if data.data.key in self._first_values and data.sha256 != data.initial_sha256:
+                return f'user_data "{data.data.name}" is ephemeral, and has its first value again'
             is_new = data.changed_at > since
             return f'user_data "{data.data.name}" has another value' if is_new else None
         if gate.kind == "file":
@@ -240,11 +251,10 @@ class _Planner:
                 data = self._node.data[DataKey(gate.subject)]
                 if not data.data.is_ephemeral:
                     continue
-                makers = [p for p in gate.producers if p.state.status is not JobStatus.DISABLED]
-                if any(self._stuck_before(maker) is not None for maker in makers):
+                makers = self._makers(data.data.key)
+                if not makers or any(self._stuck_before(maker) is not None for maker in makers):
                     continue  # nobody would store it again
-                if makers or data.initial_sha256 is not None:
-                    to_clear[data.data.key] = None
+                to_clear[data.data.key] = None
                 for maker in makers:
                     if self._verdicts[maker.job.key].outlook != "will_run":
                         self._verdicts[maker.job.key] = Verdict(
@@ -255,6 +265,21 @@ class _Planner:
                         to_see.append(maker)
                         to_see += self._move_all_after(maker)
         return list(to_clear)
+
+    def _read_by_who_runs(self) -> list[DataKey]:
+        """Of ephemeral data that only the spec gives a value."""
+        found = []
+        for key in self._first_values:
+            gate = self._node.data[key].gate
+            readers = () if gate is None else gate.all_consumers
+            if any(self._verdicts[one.job.key].outlook != "up_to_date" for one in readers):
+                found.append(key)
+        return found
+
+    def _makers(self, key: DataKey) -> list[JobNode]:
+        """The jobs that would store it again."""
+        makers = self._node.makers.get(key, ())
+        return [job for job in makers if job.state.status is not JobStatus.DISABLED]
 
     def _move_all_after(self, first: JobNode) -> list[JobNode]:
         """It will run, too, now: what does that mean for those after it? Returns those of them that

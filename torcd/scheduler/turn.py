@@ -277,13 +277,13 @@ class Turn:
     def clear(self, data_key: DataKey) -> None:
         """It has no value any more; or, if the spec gave it one, that one again."""
         data = self.node.data[data_key]
+        if data.sha256 == data.initial_sha256:
+            return
         self.node.digests.changed(data_key)
         if data.initial_sha256 is None:
             data.sha256 = None
             self.outbox.add(ClearValue(workflow_key=self.node.key, data_key=data_key))
             self.outbox.tell_cleared(data_key)
-            return
-        if data.sha256 == data.initial_sha256:
             return
         data.revision += 1
         data.sha256 = data.initial_sha256

@@ -336,7 +336,7 @@ def _initial(connection: sqlite3.Connection, key: DataKey) -> str:
         " FROM user_data d JOIN revision r ON r.key = d.newest WHERE d.key = ?"
         " UNION ALL SELECT r.previous, r.run_id, r.sha256"
         " FROM chain c JOIN revision r ON r.key = c.previous)"
-        " SELECT sha256 FROM chain WHERE run_id = 0",
+        " SELECT sha256 FROM chain WHERE run_id = 0 LIMIT 1",
         (key,),
     ).fetchone()
     return str(sha256.hex())

@@ -259,9 +259,9 @@ def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain
         " UNION ALL SELECT r.key, r.previous, r.run_id"
         " FROM chain c JOIN revision r ON r.key = c.previous)"
         " INSERT INTO revision (data_key, revision, previous, run_id, stored_at, sha256, value)"
-        " SELECT ?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), ?3, ?4, r.sha256, r.value"
-        " FROM revision r WHERE r.key = (SELECT key FROM chain WHERE run_id = 0)",
-        (saved.data_key, saved.revision, saved.run_id, saved.at),
+        " SELECT ?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), 0, ?3, r.sha256, r.value"
+        " FROM revision r WHERE r.key = (SELECT min(key) FROM chain WHERE run_id = 0)",
+        (saved.data_key, saved.revision, saved.at),
     )
     return cursor.lastrowid
 
