@@ -67,6 +67,8 @@ class Again:
         self.begun: set[AttemptKey] = set()
         self.disturbed: set[AttemptKey] = set()
         """Something that they read has changed since they were chosen."""
+        self.file_changed: set[AttemptKey] = set()
+        """Of these: a file that no job makes has."""
         self.chosen: list[JobKey] = []
         """In this run."""
         self.is_forced: set[JobKey] = set()
@@ -103,8 +105,16 @@ class Again:
         data_keys = [DataKey(2 + n_jobs + n_files + n) for n in range(n_data)]
         makers = {key: pick(n_jobs + 1) - 1 for key in (*file_keys, *data_keys)}
 
+        lists: list[tuple[int, ...]] = []
+
         def read(n: int, keys: list[int]) -> tuple[int, ...]:
-            return tuple(key for key in keys if makers[key] < n and not pick(3))
+            """Often what another job reads, so that there are groups."""
+            known = [one for one in lists if one and all(key in keys for key in one)]
+            known = [one for one in known if all(makers[key] < n for key in one)]
+            if known and pick(2):
+                return known[pick(len(known))]
+            lists.append(tuple(key for key in keys if makers[key] < n and not pick(2)))
+            return lists[-1]
 
         jobs = tuple(
             Job(
@@ -125,7 +135,7 @@ class Again:
                 key=key,
                 name=f"d{key}",
                 data=msgspec.Raw(b"0") if makers[key] < 0 or not pick(4) else None,
-                is_ephemeral=not pick(3),
+                is_ephemeral=not pick(2),
                 available="on_store" if not pick(3) else "on_completion",
             )
             for key in data_keys
@@ -137,7 +147,7 @@ class Again:
             files=tuple(File(key=key, name=f"f{key}", path=f"/f{key}") for key in file_keys),
             user_data=data,
         )
-        return grouped(workflow, lambda members: sum(members) % 2 == 0)
+        return grouped(workflow, lambda members: sum(members) % 3 > 0)
 
     @property
     def node(self) -> WorkflowNode:
@@ -313,8 +323,12 @@ class Again:
     def look_for_disturbed(self) -> None:
         """Call after anything may have changed under what runs."""
         for attempt, (key, seen) in self.under_way.items():
-            if self._seen(self.job(key)) != seen:
+            now = self._seen(self.job(key))
+            changed = {thing for thing in seen if now[thing] != seen[thing]}
+            if changed:
                 self.disturbed.add(attempt)
+            if any(kind == "file" and self.maker(int(name)) is None for kind, name in changed):
+                self.file_changed.add(attempt)
 
     def step(self) -> bool:
         """One attempt goes on. False: none is under way."""
@@ -394,7 +408,7 @@ class Again:
             outputs = e.Outputs(
                 values=tuple((key, parsed(f'"{made}"')) for key in stored),
                 files=tuple((key, self.state(key)) for key in looked_at),
-                inputs_changed=attempt in self.disturbed,
+                inputs_changed=attempt in self.file_changed,
             )
         bad = any(self.status(key) in ENDED_BADLY for key in self.before(job))
         is_known = attempt not in self.disturbed and not bad

@@ -46,8 +46,8 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
 
 
 class Digests:
-    """Of one workflow. `files` and `values` (their SHA-256) are what is to be taken in place of what
-    it knows of them; then it is to be used at once, and thrown away."""
+    """Of one workflow. `files` and `values` (their SHA-256) are what is to be taken in place of
+    what it knows of them; then it is to be used at once, and thrown away."""
 
     __slots__ = ("_files", "_groups", "_node", "_values")
 

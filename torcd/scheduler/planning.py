@@ -83,6 +83,8 @@ class _Planner:
         self._stuck: dict[int, JobNode] = {}
         """Those of which one ended badly, and is not to run."""
         self._held_back: dict[JobKey, JobKey] = {}
+        self._missing_of: dict[int, GateNode | None] = {}
+        """By what is waited for: the first of it that no job makes and that is not there."""
         self._suspects: dict[int, list[GateNode]] = {}
         """By group: the members that have changed."""
 
@@ -174,6 +176,9 @@ class _Planner:
             what = self._changed(job, trace.attempt_key, given=True)
             return Verdict("will_run", what or "what it reads, and no job makes, has changed")
         if cause is not None:
+            missing = self._missing(job)
+            if missing is not None:
+                return Verdict("will_run", f"{missing}, which it reads, is not there")
             is_sure = self._verdicts[cause.job.key].outlook == "will_run"
             how = "will run again" if is_sure else "may run again"
             return Verdict("may_run", f'"{cause.job.name}", which comes before it, {how}')
@@ -192,6 +197,24 @@ class _Planner:
             if data.sha256 is None:
                 return f'user_data "{data.data.name}", which it stored, has no value any more'
         return None
+
+    def _missing(self, job: JobNode) -> str | None:
+        """What it reads, no job makes, and is not there. When it comes, nobody knows what is in it:
+        so nothing can be compared then."""
+        for awaited in job.awaits:
+            if awaited.subject not in self._missing_of:
+                members = awaited.members or (awaited,)
+                found = (g for g in members if g.is_input and self._is_missing(g))
+                self._missing_of[awaited.subject] = next(found, None)
+            gate = self._missing_of[awaited.subject]
+            if gate is not None:
+                return wording.subject(self._node, gate)
+        return None
+
+    def _is_missing(self, gate: GateNode) -> bool:
+        if gate.kind == "file":
+            return self._digests.file(FileKey(gate.subject)) is None
+        return self._node.data[DataKey(gate.subject)].sha256 is None
 
     # Why
 

@@ -257,7 +257,6 @@ class Turn:
         """An input that nobody makes has appeared."""
         if gate.missing:
             self._lower(gate)
-            self._spread()
 
     def looked_at(self, files: Iterable[tuple[FileKey, FileState | None]]) -> None:
         """This is what is known of these files now."""

@@ -72,6 +72,7 @@ def workflow(
     *,
     first_key: int = 1,
     on_store: str = "",
+    ephemeral: str = "",
     initial: str = "",
     sort: JobsSortMethod = "none",
     actions: Sequence[ActionSpec] = (),
@@ -111,6 +112,7 @@ def workflow(
                 key=DataKey(keys[n]),
                 name=n,
                 data=msgspec.Raw(b"0") if n in initial.split() else None,
+                is_ephemeral=n in ephemeral.split(),
                 available="on_store" if n in on_store.split() else "on_completion",
             )
             for n in data

@@ -54,7 +54,10 @@ def _explain(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> tuple[st
         case Blocked():
             gates = _gates(job)
             closed = sum(1 for gate in gates if gate.missing)
-            return f"it waits for {closed} of {len(gates)} things", _unblock(node, job)
+            summary = f"it waits for {closed} of {len(gates)} things"
+            if job.may_skip:
+                summary += ", and need not run if what it reads turns out to be as it was"
+            return summary, _unblock(node, job)
         case Ready():
             return _explain_ready(scheduler, node, job)
         case Pending() | Running() if state.stop is not None:
@@ -67,6 +70,11 @@ def _explain(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> tuple[st
             return "it is running", None
         case Disabled():
             return "somebody disabled it", f"torcctl enable {job.job.name}"
+        case Ended(status=JobStatus.COMPLETED) if job.run_id != node.run_id:
+            return (
+                f"it completed in run {job.run_id}, and in run {node.run_id} it is up to date",
+                None,
+            )
         case Ended(status=JobStatus.COMPLETED):
             return "it completed", None
         case Ended():

@@ -64,7 +64,7 @@ class Describer:
             message=message,
             stopping=node.is_stopping,
             attempt_id=node.attempt_id or None,
-            run_id=self._node.run_id,
+            run_id=node.run_id,
             started_at=maybe_rfc3339(started_at),
             ended_at=maybe_rfc3339(ended_at),
             command=job.command if isinstance(job.command, str) else list(job.command),
