@@ -58,6 +58,8 @@ class Again:
         self.pick = pick
         self.now = 1_000_000
         self.disk: dict[FileKey, str] = {}
+        self.known: dict[FileKey, str | None] = {}
+        """What was in files when somebody looked last."""
         self.values: dict[DataKey, str] = {}
         self.failing: set[JobKey] = set()
         self.moods: dict[JobKey, int] = {}
@@ -196,9 +198,7 @@ class Again:
         """Of ephemeral data that only the spec gives a value."""
         found = {}
         for data in self.workflow.user_data:
-            maker = self.maker(data.key)
-            is_live = maker is not None and self.status(maker.key) is not JobStatus.DISABLED
-            if data.is_ephemeral and data.data is not None and not is_live:
+            if data.is_ephemeral and data.data is not None and self.maker(data.key) is None:
                 found[data.key] = bytes(data.data).decode()
         return found
 
@@ -411,12 +411,20 @@ class Again:
                 inputs_changed=attempt in self.file_changed,
             )
         bad = any(self.status(key) in ENDED_BADLY for key in self.before(job))
-        is_known = attempt not in self.disturbed and not bad
+        is_known = attempt not in self.disturbed and not bad and not self._waits_again(job)
         if not fails:
             number = self.memories[job.key].number + 1 if job.key in self.memories else 1
-            self.memories[job.key] = Memory(
-                self.snapshot(job, given=True), self.snapshot(job, given=False), is_known, number
-            )
+            self.known |= {key: self.disk.get(key) for key in looked_at}
+            edited = {key: self.disk.get(key) for key in self.known}
+            # A file that was edited by hand, and then read by a job that was retried or enabled:
+            # nobody has looked at it, and the next restart has the job run again.
+            self.disk |= {key: text for key, text in self.known.items() if text is not None}
+            made = self.snapshot(job, given=False)
+            for key, text in edited.items():
+                self.disk.pop(key, None)
+                if text is not None:
+                    self.disk[key] = text
+            self.memories[job.key] = Memory(self.snapshot(job, given=True), made, is_known, number)
             self.is_forced.discard(job.key)
         assert del_under_way[0] == job.key
         self.tell(
@@ -433,6 +441,19 @@ class Again:
         if not fails:
             assert self.status(job.key) is JobStatus.COMPLETED
         self.disturbed.discard(attempt)
+
+    def _waits_again(self, job: Job) -> bool:
+        """Something that it waits for was put back after it had been chosen."""
+        early = {d.key for d in self.workflow.user_data if d.available == "on_store"}
+        before = set(self.workflow.depends_on(job))
+        for subject in (*self.workflow.input_files(job), *self.workflow.input_user_data(job)):
+            maker = self.maker(subject)
+            if maker is not None and subject not in early:
+                before.add(maker.key)
+        return any(
+            self.status(key) not in (*ENDED_BADLY, JobStatus.COMPLETED, JobStatus.DISABLED)
+            for key in before
+        )
 
     def crash(self) -> None:
         """The daemon dies between two events, and the next one loads what is on disk."""
@@ -489,6 +510,7 @@ class Again:
             assert commands is None or not will_run
             assert self.node.run_id == run_id
             return False
+        self.known = {file.key: self.disk.get(file.key) for file in self.workflow.files}
         assert self.node.run_id == run_id + 1
         assert will_run
         return True

@@ -113,6 +113,9 @@ class Store:
                     assert record.run_id == row.run_id + 1, "a run was left out"
                     assert record.status is WorkflowStatus.RUNNING
                     assert not row.archived, "it runs, and is out of sight"
+                elif row.status in WORKFLOW_OVER and record.status is WorkflowStatus.RUNNING:
+                    assert not row.archived, "it runs, and is out of sight"
+                    assert record.run_id == row.run_id
                 elif row.status in WORKFLOW_OVER:
                     archived = msgspec.structs.replace(row, archived=not row.archived, at=record.at)
                     assert record == archived, "it lives on"
@@ -128,8 +131,11 @@ class Store:
                 before = self.job_rows[key]
                 is_restarted = before is not None and record.run_id > before.run_id
                 if before is not None and before.status in ENDED and not is_restarted:
-                    ways = (before.status, record.status)
-                    assert ways == (JobStatus.DISABLED, JobStatus.BLOCKED), ways
+                    is_put_back = before.status is not JobStatus.COMPLETED
+                    is_over = self.workflow_rows[record.workflow_key].status in WORKFLOW_OVER
+                    if not (is_over and record.status is JobStatus.DISABLED):
+                        assert is_put_back, before.status
+                        assert record.status is JobStatus.BLOCKED, record.status
                 assert record.workflow_key in self.workflows
                 self.job_rows[key] = record
             case AddAttempt(attempt_key=key):

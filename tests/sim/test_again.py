@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from torcd.model import JobStatus, WorkflowKey
+from torcd.model import ENDED_BADLY, JobStatus, WorkflowKey
 from torcd.scheduler import events as e
 
 from .again import Again
@@ -62,8 +62,23 @@ def disables_or_enables(world: Again, pick: Pick) -> None:
     jobs = world.workflow.jobs
     key = jobs[pick(len(jobs))].key
     kind = e.EnableRequested if world.status(key) is JobStatus.DISABLED else e.DisableRequested
+    world.is_forced.add(key)  # when it is enabled
     absent = frozenset(f.key for f in world.workflow.files if f.key not in world.disk)
     world.tell(kind(workflow_key=WorkflowKey(1), jobs=(key,), absent_files=absent, at=world.tick()))
+
+
+def retries(world: Again, pick: Pick) -> None:
+    bad = [j.key for j in world.workflow.jobs if world.status(j.key) in ENDED_BADLY]
+    if bad:
+        jobs = tuple({bad[pick(len(bad))] for _ in range(1 + pick(2))})
+        absent = frozenset(f.key for f in world.workflow.files if f.key not in world.disk)
+        forced = set(bad) - world.is_forced
+        world.is_forced |= forced
+        event = e.RetryRequested(
+            workflow_key=WorkflowKey(1), jobs=jobs, absent_files=absent, at=world.tick()
+        )
+        if world.tell(event) is None:
+            world.is_forced -= forced
 
 
 def kills_the_daemon(world: Again, pick: Pick) -> None:
@@ -91,6 +106,7 @@ WHILE_IT_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
     disables_or_enables,
     kills_the_daemon,
     restarts_all,
+    retries,
 )
 
 BETWEEN_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
@@ -103,6 +119,9 @@ BETWEEN_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
     makes_a_job_do_something_else,
     kills_the_daemon,
     restarts_some,
+    retries,
+    retries,
+    disables_or_enables,
 )
 
 

@@ -246,6 +246,11 @@ class AsyncClient:
         these. Returns when that is on disk; `dry_run`: what would run, and why."""
         return await self.call(self._requests.restart(jobs, only, dry_run, workflow_key))
 
+    async def retry(self, jobs: Sequence[str], *, workflow_key: str | None = None) -> m.Changed:
+        """Run jobs again that ended badly (by name, key or pattern), in the same run, with what was
+        canceled because of them."""
+        return await self.call(self._requests.retry(jobs, workflow_key))
+
     # How it is done
 
     async def _wait(self, workflow_key: str | None) -> m.WorkflowInfo:

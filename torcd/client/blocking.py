@@ -263,6 +263,11 @@ class Client:
         these. Returns when that is on disk; `dry_run`: what would run, and why."""
         return self.call(self._requests.restart(jobs, only, dry_run, workflow_key))
 
+    def retry(self, jobs: Sequence[str], *, workflow_key: str | None = None) -> m.Changed:
+        """Run jobs again that ended badly (by name, key or pattern), in the same run, with what was
+        canceled because of them."""
+        return self.call(self._requests.retry(jobs, workflow_key))
+
     # How it is done
 
     def _call(self, parameters: Request[Reply], timeout: float | None) -> Reply:

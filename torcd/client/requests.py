@@ -136,6 +136,9 @@ class Requests:
             dry_run=dry_run or None,
         )
 
+    def retry(self, jobs: Sequence[str], workflow_key: str | None) -> m.Retry:
+        return m.Retry(jobs=_list(jobs) or [], workflow_key=_or_own(workflow_key))
+
     def _token_unless(self, workflow_key: str | None) -> str | None:
         return self._token if workflow_key is None else None
 

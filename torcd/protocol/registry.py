@@ -69,6 +69,7 @@ MANAGER = Interface(
         Method(m.Pause, m.WorkflowReply),
         Method(m.Resume, m.WorkflowReply),
         Method(m.Restart, m.Restarted),
+        Method(m.Retry, m.Changed),
         Method(m.Disable, m.Changed),
         Method(m.Enable, m.Changed),
         Method(m.Archive, m.WorkflowReply),

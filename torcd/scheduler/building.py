@@ -222,7 +222,8 @@ def _add_consumers(node: WorkflowNode, gate: graph.Gate, gate_node: GateNode) ->
 
 
 def as_loaded(node: WorkflowNode, at: Timestamp) -> WorkflowLoaded:
-    """What would be loaded of a workflow that is over: for building it anew, changed."""
+    """What would be loaded of a workflow that is over, but for its actions: for building it anew,
+    changed."""
     return WorkflowLoaded(
         workflow=node.workflow,
         status=node.status,
@@ -244,7 +245,11 @@ def as_loaded(node: WorkflowNode, at: Timestamp) -> WorkflowLoaded:
             if data.revision
         },
         file_states=node.file_states,
-        stored_in_run={},
+        stored_in_run={
+            key: frozenset((data.gate and data.gate.opens_early) or ())
+            for key, data in node.data.items()
+            if data.is_stored_in_run
+        },
         absent_files=frozenset(),
         archived=node.archived,
         at=at,

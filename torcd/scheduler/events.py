@@ -267,6 +267,17 @@ class RestartRequested(msgspec.Struct, frozen=True, kw_only=True):
     at: Timestamp
 
 
+class RetryRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """Run jobs that ended badly once more, in the same run, with what was canceled because of
+    them."""
+
+    workflow_key: WorkflowKey
+    jobs: tuple[JobKey, ...]
+    absent_files: frozenset[FileKey]
+    """Of the workflow's files: those that are not there."""
+    at: Timestamp
+
+
 class TimePassed(msgspec.Struct, frozen=True):
     """The moment asked for with `WakeAt` has come."""
 
@@ -298,6 +309,7 @@ Event = (
     | ArchiveRequested
     | DeleteRequested
     | RestartRequested
+    | RetryRequested
     | TimePassed
     | DrainRequested
 )

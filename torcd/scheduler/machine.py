@@ -6,17 +6,17 @@ the same events decide the same. A request that cannot be granted raises a UserE
 anything has changed.
 
 Behind it: `arriving` (workflows come), `reporting` (attempts go), `requesting` (people and jobs
-ask) and `restarting` (a new run, of what `planning` finds out of date) check an event and say what
-it means; `turn` has the rules by which that spreads through a workflow; `choosing` says who is
-next, by the account that `sharing` keeps, and `line` in which workflow; `limits` stops what has run
-for long enough, and `freezing` has what runs stand still; `outbox` puts what was decided into
-commands.
+ask), `restarting` (a new run, of what `planning` finds out of date) and `retrying` (once more in
+the same run) check an event and say what it means; `turn` has the rules by which that spreads
+through a workflow; `choosing` says who is next, by the account that `sharing` keeps, and `line` in
+which workflow; `limits` stops what has run for long enough, and `freezing` has what runs stand
+still; `outbox` puts what was decided into commands.
 """
 
 from collections.abc import Iterable, Mapping
 
 from torcd.model import AttemptKey, Capacity, WorkflowKey
-from torcd.scheduler import arriving, limits, line, reporting, requesting, restarting
+from torcd.scheduler import arriving, limits, line, reporting, requesting, restarting, retrying
 from torcd.scheduler import events as e
 from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.commands import Command
@@ -92,6 +92,8 @@ class Scheduler:
                 return requesting.delete(memory, event)
             case e.RestartRequested():
                 return restarting.restart(memory, event)
+            case e.RetryRequested():
+                return retrying.retry(memory, event)
             case e.DrainRequested():
                 return requesting.drain(memory, event)
             case e.SubmitRequested():

@@ -73,7 +73,7 @@ class _Planner:
         self._first_values = {
             key: data.initial_sha256
             for key, data in node.data.items()
-            if data.initial_sha256 is not None and not self._makers(key)
+            if data.initial_sha256 is not None and key not in node.makers
         }
         """Of ephemeral data that only the spec gives a value: whoever runs reads that one again."""
         self._digests = Digests(node, files, self._first_values)

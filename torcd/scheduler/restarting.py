@@ -102,6 +102,7 @@ def _begin_run(
             started_at=event.at,
             ended_at=None,
             jobs=tuple(jobs),
+            stored_in_run={},
             absent_files=absent,
         ),
         memory.ledger.capacity,

@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from heapq import heappush
 
 from torcd.model import (
+    ENDED_BADLY,
     AttemptKey,
     DataKey,
     FileKey,
@@ -127,9 +128,10 @@ class Turn:
         assert ended.started_at is not None
         assert ended.ended_at is not None
         inputs = self.node.digests.inputs(job)
-        # What ended badly may have left anything behind, and what came late was not there yet.
+        # What ended badly may have left anything behind, and what comes late was not there yet.
         is_known = not (
             inputs_changed
+            or job.waits
             or inputs.newest > attempt_key
             or any(gate.spoiled for gate in job.awaits)
         )
@@ -224,6 +226,34 @@ class Turn:
                 for consumer in gate.all_consumers:
                     self._cancel(consumer, missing)
         self._spread()
+
+    def retry(self, jobs: list[JobNode], absent_files: frozenset[FileKey]) -> None:
+        """They ended badly, and run once more. Consumers that have not started wait for them
+        again; those whose attempt is written down already go on."""
+        gates: dict[int, GateNode] = {}
+        for job in jobs:
+            self._enter(job, BLOCKED)
+            for gate in job.feeds:
+                gates[gate.subject] = gate
+                if not gate.has_stored(job):
+                    self._raise(gate)
+        self._judge_anew(gates)
+        for job in jobs:
+            self.outbox.save_job(job)
+        self.cancel_what_is_never_ready(absent_files)
+        for job in jobs:
+            if isinstance(job.state, Blocked) and not job.waits:
+                self._make_ready(job)
+        self._spread()
+
+    def _judge_anew(self, gates: dict[int, GateNode]) -> None:
+        """Whether they are spoiled; a producer may have been put back."""
+        groups: dict[int, GateNode] = {}
+        for gate in gates.values():
+            gate.spoiled = any(p.state.status in ENDED_BADLY for p in gate.producers)
+            groups.update((group.subject, group) for group in gate.groups)
+        for group in groups.values():
+            group.spoiled = any(member.spoiled for member in group.members)
 
     def store(
         self,

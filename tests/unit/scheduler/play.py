@@ -183,6 +183,16 @@ class Play:
             for key, verdict in plan.verdicts.items()
         }
 
+    def retry(self, names: str, *, absent: str = "") -> list[Command]:
+        return self.tell(
+            e.RetryRequested(
+                workflow_key=self.workflow.key,
+                jobs=self._keys(names),
+                absent_files=frozenset(self._keys(absent)),
+                at=self.now,
+            )
+        )
+
     def _restart_event(
         self, names: str | None, only: bool, files: Mapping[str, str | None] | None
     ) -> e.RestartRequested:
