@@ -244,6 +244,10 @@ class FailureRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """How many attempts there are after the first."""
     backoff_seconds: float = 0.0
     """Before the first retry; doubled before each one after it."""
+    max_backoff_seconds: float | None = None
+    """It is never longer; None: an hour, or `backoff_seconds` where that is longer."""
+    jitter: float = 0.0
+    """By which part of it it may be shorter or longer, 0 to 1."""
 
 
 class FailureHandler(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -275,6 +279,9 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actions: tuple[Action, ...] = ()
     failure_handlers: tuple[FailureHandler, ...] = ()
     jobs_sort_method: JobsSortMethod = "none"
+    max_retries: int | None = None
+    """How many retries there may be in a run, of all jobs together; None: as many as their handlers
+    say."""
     without_effect: dict[str, msgspec.Raw] = {}
     """Fields of the spec that are for clusters, kept as JSON."""
 

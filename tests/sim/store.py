@@ -142,8 +142,8 @@ class Store:
                 assert key == self.next_attempt_key, "attempts are numbered without gaps"
                 self.next_attempt_key += 1
                 mine = [a for a in self.attempts.values() if a.job_key == record.job_key]
-                in_run = [a for a in mine if a.run_id == record.run_id]
-                assert record.attempt_id == len(in_run) + 1
+                in_run = [a for a in mine if a.run_id == record.run_id and not a.is_recovery]
+                assert record.attempt_id == len(in_run) + (not record.is_recovery)
                 assert record.run_id == self.workflow_rows[record.workflow_key].run_id
                 assert all(a.attempt_key in self.attempt_ends for a in mine), "two at once"
                 self.attempts[key] = record
@@ -289,8 +289,8 @@ class Store:
 
     def _load_jobs(self, workflow: Workflow) -> tuple[LoadedJob, ...]:
         attempts: dict[JobKey, AddAttempt] = {}
+        run_id = self.workflow_rows[workflow.key].run_id
         for attempt in self.attempts.values():
-            run_id = self.workflow_rows[workflow.key].run_id
             if attempt.workflow_key == workflow.key and attempt.run_id == run_id:
                 attempts[attempt.job_key] = attempt
         return tuple(self._load_job(job.key, attempts.get(job.key)) for job in workflow.jobs)
@@ -326,6 +326,8 @@ class Store:
                 ended_at=row.ended_at,
                 run_id=row.run_id,
                 trace=row.trace,
+                recovery=row.recovery,
+                is_retry_under_way=newest is not None and newest.attempt_id != row.attempt_id,
                 may_skip=row.may_skip,
             )
         if newest is None:

@@ -239,6 +239,7 @@ def picture(scheduler: Scheduler, absent: set[FileKey]) -> dict[WorkflowKey, Any
                     job.waits,
                     job.trace,
                     job.may_skip,
+                    job.has_script_to_run,
                     job.frozen_microseconds
                     if job.state.status in (JobStatus.PENDING, JobStatus.RUNNING)
                     else 0,

@@ -18,6 +18,8 @@ from torcd.model import AttemptKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
 
+Start = c.StartAttempt | c.StartRecovery | c.StartCommand
+
 
 class Actor:
     """`lost` and `not_started` are told of attempts that the executor has never heard of: why,
@@ -69,7 +71,7 @@ class Actor:
         self._start(actions)
         for action in actions:
             match action:
-                case c.StartAttempt() | c.StartCommand():
+                case c.StartAttempt() | c.StartRecovery() | c.StartCommand():
                     pass
                 case c.StopAttempt():
                     if not self._was_not_ordered(action.attempt_key):
@@ -103,12 +105,12 @@ class Actor:
     def _start(self, actions: Iterable[c.Action]) -> None:
         """Before all else: what is started and stopped in one batch must be known when it is
         stopped."""
-        starts = [a for a in actions if isinstance(a, c.StartAttempt | c.StartCommand)]
+        starts = [a for a in actions if isinstance(a, Start)]
         orders = [order for start in starts if (order := self._order(start)) is not None]
         if orders:
             self._executor.start(orders)
 
-    def _order(self, start: c.StartAttempt | c.StartCommand) -> base.AttemptOrder | None:
+    def _order(self, start: Start) -> base.AttemptOrder | None:
         """The order for it; None when it is not to be given, or not yet."""
         key = start.attempt_key
         problem = self._shelf.foreign_attempts.pop(key, None)
@@ -119,6 +121,8 @@ class Actor:
         try:
             if isinstance(start, c.StartCommand):
                 order = self._launcher.command_order(start, workflow)
+            elif isinstance(start, c.StartRecovery):
+                order = self._launcher.recovery_order(start, workflow)
             else:
                 order = self._launcher.order(start, workflow)
         except OSError as error:

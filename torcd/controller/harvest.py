@@ -85,7 +85,7 @@ class Harvester:
     def take(self, event: AttemptExited) -> None:
         """Its outputs are not known yet."""
         found = self._scheduler.active_attempt(event.attempt_key)
-        if event.return_code != 0 or found is None:
+        if event.return_code != 0 or found is None or found[1].has_script_to_run:
             self._harvested(event)
             return
         node, job = found

@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable
 
 from torcd import errors
 from torcd.model import FileKey, JobStatus, WorkflowStatus
-from torcd.scheduler import acting, wording
+from torcd.scheduler import acting, recovering, wording
 from torcd.scheduler.building import AS_SUBMITTED, build
 from torcd.scheduler.commands import Command, CreateWorkflow, WatchFile
 from torcd.scheduler.events import FileAppeared, LoadedValue, SubmitRequested, WorkflowLoaded
@@ -80,6 +80,7 @@ def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
         for job, saved in zip(node.jobs.values(), event.jobs, strict=True):
             if isinstance(job.state, Pending):
                 turn.repeat(job, job.state, saved.gpus)
+    recovering.repeat(memory, node)
     if node.actions is not None:
         acting.repeat(memory, node, turn.outbox, node.actions)
     watch_files(turn)

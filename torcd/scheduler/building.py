@@ -76,6 +76,10 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
         job_node.run_id = loaded.run_id if saved.run_id is None else saved.run_id
         job_node.trace = saved.trace
         job_node.may_skip = saved.may_skip
+        job_node.recovery = saved.recovery
+        if job_node.run_id == node.run_id:
+            waits_for_retry = saved.recovery is not None and not saved.is_retry_under_way
+            node.retries += max(saved.attempt_id - 1, 0) + waits_for_retry
         job_node.frozen_microseconds = saved.frozen_microseconds
         job_node.state = _state(saved)
 
@@ -89,7 +93,8 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
 
     for job_node in node.jobs.values():
         job_node.waits = sum(1 for gate in job_node.awaits if gate.missing)
-        if job_node.state is BLOCKED and not job_node.waits and not node.is_over:
+        is_free = not job_node.waits and not job_node.rests(loaded.at)
+        if job_node.state is BLOCKED and is_free and not node.is_over:
             job_node.state = READY
             job_node.queue.heap.append((job_node.rank, job_node.position, job_node))
         node.counts[job_node.state.status] += 1

@@ -24,6 +24,7 @@ from torcd.model import (
     WorkflowStatus,
 )
 from torcd.scheduler.sharing import Share
+from torcd.scheduler.state import Recovery
 from torcd.value import Value
 
 # To be written down
@@ -75,6 +76,9 @@ class SaveJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at: Timestamp
     trace: Trace | None = None
     """What it saw when it completed last. Of it, the attempt and the digests are to be kept."""
+    recovery: Recovery | None = None
+    """Why and when another attempt is to be made; it ended badly, though its status says nothing
+    of that."""
     may_skip: bool = False
     """It need not run if its inputs turn out to be as they were."""
 
@@ -90,6 +94,8 @@ class AddAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt_id: int
     gpus: tuple[int, ...] = ()
     """Those it holds until it is over."""
+    is_recovery: bool = False
+    """It is that of a recovery script, run because of the attempt of that number."""
 
 
 class AddCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -190,6 +196,21 @@ class StartAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which ones."""
 
 
+class StartRecovery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The same for a recovery script, because of an attempt that ended badly."""
+
+    attempt_key: AttemptKey
+    workflow_key: WorkflowKey
+    job: Job
+    run_id: int
+    attempt_id: int
+    """Of that one, as are `reason` and `return_code`."""
+    max_parallel_jobs: int
+    script: str
+    reason: Reason
+    return_code: int | None
+
+
 class StartCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The same for a command of an action; `action` and `command` are positions, from 1."""
 
@@ -257,6 +278,7 @@ Record = (
 )
 Action = (
     StartAttempt
+    | StartRecovery
     | StartCommand
     | RevokeAttempt
     | StopAttempt

@@ -21,6 +21,7 @@ from torcd.model import (
     WorkflowKey,
     WorkflowStatus,
 )
+from torcd.scheduler.state import Recovery
 from torcd.value import Value
 
 
@@ -58,6 +59,9 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     run_id: int | None = None
     """The run of its newest attempt; None: that of the workflow."""
     trace: Trace | None = None
+    recovery: Recovery | None = None
+    is_retry_under_way: bool = False
+    """Of one that recovers: its next attempt is written down, after which it is no more of use."""
     may_skip: bool = False
     """It need not run if its inputs turn out to be as they were."""
 

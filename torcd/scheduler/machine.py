@@ -9,8 +9,8 @@ Behind it: `arriving` (workflows come), `reporting` (attempts go), `requesting` 
 ask), `restarting` (a new run, of what `planning` finds out of date) and `retrying` (once more in
 the same run) check an event and say what it means; `turn` has the rules by which that spreads
 through a workflow; `choosing` says who is next, by the account that `sharing` keeps, and `line` in
-which workflow; `limits` stops what has run for long enough, and `freezing` has what runs stand
-still; `outbox` puts what was decided into commands.
+which workflow; `limits` stops what has run for long enough, `recovering` has failure handlers do
+their work, and `freezing` has what runs stand still; `outbox` puts what was decided into commands.
 """
 
 from collections.abc import Iterable, Mapping
@@ -48,7 +48,7 @@ class Scheduler:
         commands = self._decide(memory, event)
         if memory.line.is_due:
             commands += line.serve(memory, event.at)
-        if memory.deadlines or memory.wake_at is not None:
+        if memory.deadlines or memory.rests or memory.wake_at is not None:
             commands += limits.next_wake(memory)
         return commands
 

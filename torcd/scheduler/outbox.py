@@ -26,13 +26,16 @@ from torcd.scheduler.commands import (
     SaveValue,
     SaveWorkflow,
     StartAttempt,
+    StartRecovery,
     StopAttempt,
 )
 from torcd.scheduler.state import (
+    Blocked,
     DataNode,
     Ended,
     JobNode,
     Pending,
+    Ready,
     Running,
     State,
     Stop,
@@ -62,10 +65,28 @@ class Outbox:
                 run_id=self._node.run_id,
                 attempt_id=job.attempt_id,
                 gpus=gpus,
+                is_recovery=job.has_script_to_run,
             )
         )
 
     def start_attempt(self, job: JobNode, attempt_key: AttemptKey, gpus: tuple[int, ...]) -> None:
+        """That of the job, or of its recovery script."""
+        recovery = job.recovery
+        if recovery is not None and recovery.script is not None:
+            self.add(
+                StartRecovery(
+                    attempt_key=attempt_key,
+                    workflow_key=self._node.key,
+                    job=job.job,
+                    run_id=self._node.run_id,
+                    attempt_id=job.attempt_id,
+                    max_parallel_jobs=self._node.max_parallel_jobs,
+                    script=recovery.script,
+                    reason=recovery.reason,
+                    return_code=recovery.return_code,
+                )
+            )
+            return
         self.add(
             StartAttempt(
                 attempt_key=attempt_key,
@@ -208,7 +229,7 @@ class Outbox:
 
     def _save_job(self, job: JobNode) -> None:
         state = job.state
-        reason, message, return_code = _why(state)
+        reason, message, return_code = _why_of(job)
         self.add(
             SaveJob(
                 workflow_key=self._node.key,
@@ -224,12 +245,15 @@ class Outbox:
                 ended_at=state.ended_at if isinstance(state, Ended) else None,
                 at=self._at,
                 trace=job.trace,
+                recovery=job.recovery,
                 may_skip=job.may_skip,
             )
         )
 
     def tell_job(self, job: JobNode, note: str | None = None) -> None:
-        reason, message, return_code = _why(job.state)
+        reason, message, return_code = _why_of(job)
+        if job.has_script_to_run and isinstance(job.state, Pending | Running):
+            message = message or "its recovery script"
         self._tell(
             "job_changed",
             job_key=job.job.key,
@@ -303,6 +327,13 @@ class Outbox:
             )
         )
         self.next_happening += 1
+
+
+def _why_of(job: JobNode) -> tuple[Reason | None, str | None, int | None]:
+    """Of one that is to recover, why it has to."""
+    if job.recovery is not None and isinstance(job.state, Blocked | Ready):
+        return job.recovery.reason, job.recovery.message, job.recovery.return_code
+    return _why(job.state)
 
 
 def _why(state: State) -> tuple[Reason | None, str | None, int | None]:

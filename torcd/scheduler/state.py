@@ -96,6 +96,20 @@ class Running(msgspec.Struct, frozen=True, gc=False):
     stop: Stop | None = None
 
 
+class Recovery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An attempt ended badly, and another one is to be made. Until that begins, the job keeps this;
+    it is blocked (it rests), ready, or its recovery script is pending or running."""
+
+    until: Timestamp
+    """Before that it rests."""
+    script: str | None
+    """To be run to its end before; None: there is none, or it has been."""
+    reason: Reason
+    message: str
+    return_code: int | None
+    """Those of the attempt that ended badly."""
+
+
 class Ended(msgspec.Struct, frozen=True, gc=False):
     status: JobStatus
     reason: Reason | None
@@ -197,6 +211,7 @@ class JobNode:
         "position",
         "queue",
         "rank",
+        "recovery",
         "run_id",
         "state",
         "trace",
@@ -218,6 +233,7 @@ class JobNode:
         """Of its newest attempt in that run; 0 without any."""
         self.trace: Trace | None = None
         """What it saw when it completed last, if it ever did."""
+        self.recovery: Recovery | None = None
         self.may_skip = False
         """It need not run if its inputs turn out to be as they were."""
         self.frozen_microseconds = 0
@@ -225,6 +241,15 @@ class JobNode:
         self.awaits: list[GateNode] = []
         self.feeds: list[GateNode] = []
         """The gates of which it is a producer."""
+
+    @property
+    def has_script_to_run(self) -> bool:
+        """Its next attempt, or the one under way, is that of a recovery script."""
+        return self.recovery is not None and self.recovery.script is not None
+
+    def rests(self, at: Timestamp) -> bool:
+        """It is too early for its next attempt."""
+        return self.recovery is not None and not self.has_script_to_run and at < self.recovery.until
 
     @property
     def is_stopping(self) -> bool:
@@ -280,6 +305,7 @@ class WorkflowNode:
         "max_parallel_jobs",
         "mean_microseconds",
         "ready",
+        "retries",
         "run_id",
         "started_at",
         "status",
@@ -300,6 +326,8 @@ class WorkflowNode:
         self.frozen_since: Timestamp | None = None
         """Since when what runs of it stands still; None: it does not. It is paused then."""
         self.run_id = 1
+        self.retries = 0
+        """In this run, of all jobs: attempts after a first one, made or to be made."""
         self.started_at: Timestamp | None = None
         self.ended_at: Timestamp | None = None
         self.jobs: dict[JobKey, JobNode] = {}

@@ -22,6 +22,8 @@ from collections import deque
 from collections.abc import Iterable
 from heapq import heappush
 
+import msgspec
+
 from torcd.model import (
     ENDED_BADLY,
     AttemptKey,
@@ -42,6 +44,7 @@ from torcd.scheduler.commands import (
     SaveFile,
 )
 from torcd.scheduler.digests import definition, packed
+from torcd.scheduler.events import AttemptExited, AttemptLost, AttemptNotStarted
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.outbox import Outbox
 from torcd.scheduler.state import (
@@ -55,6 +58,7 @@ from torcd.scheduler.state import (
     JobNode,
     Pending,
     Ready,
+    Recovery,
     Running,
     State,
     Stop,
@@ -113,10 +117,14 @@ class Turn:
         cpu_seconds: float | None = None,
         peak_memory_bytes: int | None = None,
         inputs_changed: bool = False,
+        recovery: Recovery | None = None,
     ) -> None:
-        """The attempt is over, and the job with it: spread it."""
+        """The attempt is over, and the job with it: spread it; but for one that is to recover."""
         self.memory.release(attempt_key)
         self.outbox.save_attempt(attempt_key, ended, cpu_seconds, peak_memory_bytes)
+        if recovery is not None:
+            self._recover(job, recovery)
+            return
         if ended.status is JobStatus.COMPLETED:
             self._leave_trace(job, attempt_key, ended, inputs_changed=inputs_changed)
         self._conclude(job, ended)
@@ -150,11 +158,79 @@ class Turn:
             gate.made_at = job.trace.made_at
         self.node.digests.changed(job.job.key)
 
+    def _recover(self, job: JobNode, recovery: Recovery) -> None:
+        job.recovery = recovery
+        self.node.retries += 1
+        self._go_on_recovering(job)
+
+    def _go_on_recovering(self, job: JobNode) -> None:
+        """Run its script, rest, or be ready; whatever it is, it is written down."""
+        self._enter(job, BLOCKED)
+        self.outbox.save_job(job)
+        if job.rests(self.at):
+            assert job.recovery is not None
+            heappush(self.memory.rests, (job.recovery.until, self.node.key, job.job.key))
+        elif not job.waits:
+            self._make_ready(job)
+            self._spread()
+
+    def script_ended_well(
+        self, job: JobNode, event: AttemptExited | AttemptLost | AttemptNotStarted
+    ) -> None:
+        """Now the job may be run again, when it has rested."""
+        assert job.recovery is not None
+        self._close_script(job, event, JobStatus.COMPLETED, None, None)
+        job.recovery = msgspec.structs.replace(job.recovery, script=None)
+        self._go_on_recovering(job)
+
+    def finish_script(
+        self,
+        job: JobNode,
+        event: AttemptExited | AttemptLost | AttemptNotStarted,
+        ended: Ended,
+    ) -> None:
+        """The script ended badly, and the job does so with it."""
+        assert ended.reason is not None
+        self._close_script(job, event, ended.status, ended.reason, ended.message)
+        self._conclude(job, ended)
+        self._spread()
+
+    def _close_script(
+        self,
+        job: JobNode,
+        event: AttemptExited | AttemptLost | AttemptNotStarted,
+        status: JobStatus,
+        reason: Reason | None,
+        message: str | None,
+    ) -> None:
+        state = job.state
+        started_at = state.started_at if isinstance(state, Running) else None
+        exited = event if isinstance(event, AttemptExited) else None
+        return_code = None if exited is None else exited.return_code
+        self.memory.release(event.attempt_key)
+        self.outbox.save_attempt(
+            event.attempt_key,
+            Ended(status, reason, message, return_code, started_at or event.at, event.at),
+            None if exited is None else exited.cpu_seconds,
+            None if exited is None else exited.peak_memory_bytes,
+        )
+
+    def has_rested(self, job: JobNode) -> None:
+        """Its backoff is over."""
+        assert job.recovery is not None
+        # The clock may be put back meanwhile: it does not begin to rest again.
+        job.recovery = msgspec.structs.replace(job.recovery, until=Timestamp(0))
+        if not job.waits:
+            self._make_ready(job)
+            self._spread()
+
     def take_back(self, job: JobNode, attempt_key: AttemptKey, stop: Stop | None) -> None:
         """The attempt did not start, and it is as if it had never been."""
         self.memory.release(attempt_key)
         self.outbox.add(RemoveAttempt(attempt_key))
-        job.attempt_id -= 1
+        if not job.has_script_to_run:
+            self.node.retries -= job.attempt_id > 1 and job.recovery is None
+            job.attempt_id -= 1
         if stop is not None:
             self._conclude(job, self._canceled(stop))
             self._spread()
@@ -421,9 +497,12 @@ class Turn:
         attempt_key = AttemptKey(self.memory.next_attempt_key)
         self.memory.next_attempt_key += 1
         self.memory.attempts[attempt_key] = (self.node, job)
-        if job.run_id != self.node.run_id:
-            job.run_id, job.attempt_id = self.node.run_id, 0
-        job.attempt_id += 1
+        if not job.has_script_to_run:
+            if job.run_id != self.node.run_id:
+                job.run_id, job.attempt_id = self.node.run_id, 0
+            job.attempt_id += 1
+            # Of one that recovers, it was counted when it was decided.
+            self.node.retries += job.attempt_id > 1 and job.recovery is None
         job.frozen_microseconds = 0
         share = job.queue.share
         gpus = () if share is None else self.memory.ledger.take(attempt_key, share)
@@ -433,6 +512,10 @@ class Turn:
         self.outbox.start_attempt(job, attempt_key, gpus)
 
     def _conclude(self, job: JobNode, state: Ended | Disabled) -> None:
+        if job.recovery is not None:
+            is_made = isinstance(job.state, Pending | Running) and not job.has_script_to_run
+            self.node.retries -= not is_made
+            job.recovery = None
         self._enter(job, state)
         job.may_skip = job.may_skip and isinstance(state, Disabled)
         self.outbox.save_job(job)
@@ -442,6 +525,8 @@ class Turn:
         return Ended(stop.status, stop.reason, stop.message, None, None, self.at)
 
     def _make_ready(self, job: JobNode) -> None:
+        if job.rests(self.at):
+            return
         trace = job.trace
         if job.may_skip and trace is not None and self._is_as_it_was(job, trace):
             self._skip(job, trace)

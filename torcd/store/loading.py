@@ -25,6 +25,7 @@ from torcd.model import (
 )
 from torcd.scheduler.building import AS_SUBMITTED
 from torcd.scheduler.events import LoadedCommand, LoadedJob, LoadedValue, WorkflowLoaded
+from torcd.scheduler.state import Recovery
 from torcd.store.rows import LoadedWorkflow
 
 _decode_job = msgspec.json.Decoder(Job).decode
@@ -70,13 +71,24 @@ def load_within(
     boot_ids: dict[AttemptKey, str] = {}
     if status not in WORKFLOW_OVER:
         # Attempts tell more of a job than its own row, which is not written when one starts.
-        for attempt_key, job_key, attempt_id, ended, boot_id, gpus, frozen in connection.execute(
-            "SELECT a.key, job_key, attempt_id, ended_at, boot_id, gpus, frozen_microseconds"
+        for (
+            attempt_key,
+            job_key,
+            attempt_id,
+            ended,
+            boot_id,
+            gpus,
+            frozen,
+            is_recovery,
+        ) in connection.execute(
+            "SELECT a.key, job_key, attempt_id, ended_at, boot_id, gpus, frozen_microseconds,"
+            " is_recovery"
             " FROM attempt a JOIN boot b ON b.key = a.boot_key"
             " WHERE workflow_key = ? AND run_id = ? AND job_key IS NOT NULL ORDER BY a.key",
             (key, run_id),
         ):
-            newest[job_key] = attempt_id
+            if not is_recovery:
+                newest[job_key] = attempt_id
             if ended is None:
                 held = () if gpus is None else _decode_gpus(gpus)
                 active[job_key] = attempt_key, held, frozen
@@ -156,10 +168,13 @@ def _jobs(
         start,
         end,
         may_skip,
+        retry_at,
+        script,
         *trace,
     ) in connection.execute(
         "SELECT j.definition, s.status, s.stopping, s.reason, s.message, s.return_code,"
         " s.run_id, s.attempt_id, s.started_at, s.ended_at, s.may_skip,"
+        " s.retry_at, s.recovery_script,"
         " s.trace_attempt, t.run_id, t.attempt_id, t.started_at, t.ended_at,"
         " s.trace_definition, s.trace_given, s.trace_made, s.trace_made_at"
         " FROM job j LEFT JOIN job_state s ON s.job_key = j.key"
@@ -173,6 +188,7 @@ def _jobs(
             states.append(AS_SUBMITTED)
             continue
         attempt_key, gpus, frozen = active.get(job.key, (None, (), 0))
+        is_retry_under_way = newest.get(job.key) not in (None, attempt_id)
         if job.key in newest:
             run, attempt_id = run_id, newest[job.key]
         states.append(
@@ -190,10 +206,27 @@ def _jobs(
                 frozen_microseconds=frozen,
                 run_id=run,
                 trace=_trace(*trace),
+                recovery=_recovery(retry_at, script, reason, message, code),
+                is_retry_under_way=is_retry_under_way,
                 may_skip=bool(may_skip),
             )
         )
     return tuple(jobs), tuple(states)
+
+
+def _recovery(
+    until: Timestamp | None,
+    script: str | None,
+    reason: str | None,
+    message: str | None,
+    return_code: int | None,
+) -> Recovery | None:
+    word = _REASONS[reason]
+    if until is None or word is None:
+        return None
+    return Recovery(
+        until=until, script=script, reason=word, message=message or "", return_code=return_code
+    )
 
 
 def _trace(

@@ -141,11 +141,11 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
         boot_key = _boot_key(connection, boot_id)
         connection.executemany(
             "INSERT INTO attempt (key, workflow_key, job_key, action, attempt_id, run_id,"
-            " boot_key, gpus, status, reason, message, return_code, started_at, ended_at,"
-            " cpu_seconds, peak_memory_bytes)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " boot_key, gpus, is_recovery, status, reason, message, return_code, started_at,"
+            " ended_at, cpu_seconds, peak_memory_bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (key, a.workflow_key, *_owner(a), a.run_id, boot_key, _gpus(a))
+                (key, a.workflow_key, *_owner(a), a.run_id, boot_key, _gpus(a), _is_recovery(a))
                 + (_outcome(batch.saved[key]) if key in batch.saved else _NO_OUTCOME)
                 for key, a in batch.added.items()
             ],
@@ -170,6 +170,10 @@ def _owner(added: AddAttempt | AddCommand) -> tuple[int | None, int | None, int]
 
 def _gpus(added: AddAttempt | AddCommand) -> str | None:
     return _encode(added.gpus).decode() if isinstance(added, AddAttempt) and added.gpus else None
+
+
+def _is_recovery(added: AddAttempt | AddCommand) -> bool:
+    return isinstance(added, AddAttempt) and added.is_recovery
 
 
 def _boot_key(connection: sqlite3.Connection, boot_id: str) -> int:
@@ -282,9 +286,9 @@ def _write_files(connection: sqlite3.Connection, files: Iterable[SaveFile]) -> N
 def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
     connection.executemany(
         "INSERT OR REPLACE INTO job_state (job_key, status, stopping, reason, message,"
-        " return_code, run_id, attempt_id, started_at, ended_at, may_skip, trace_attempt,"
-        " trace_definition, trace_given, trace_made, trace_made_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " return_code, run_id, attempt_id, started_at, ended_at, may_skip, retry_at,"
+        " recovery_script, trace_attempt, trace_definition, trace_given, trace_made, trace_made_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 key,
@@ -298,6 +302,8 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
                 job.started_at,
                 job.ended_at,
                 job.may_skip,
+                job.recovery and job.recovery.until,
+                job.recovery and job.recovery.script,
                 *_trace(job.trace),
             )
             for key, job in batch.jobs.items()

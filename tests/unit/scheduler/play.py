@@ -20,6 +20,7 @@ from torcd.errors import UserError
 from torcd.model import (
     AttemptKey,
     Capacity,
+    FailureRule,
     FileKey,
     FileState,
     Happening,
@@ -38,6 +39,7 @@ from torcd.scheduler.commands import (
     RevokeAttempt,
     SaveJob,
     StartAttempt,
+    StartRecovery,
     StopAttempt,
     ThawAttempt,
 )
@@ -75,6 +77,8 @@ class Play:
         sort: JobsSortMethod = "none",
         actions: Sequence[ActionSpec] = (),
         groups: bool = False,
+        handlers: Mapping[str, Sequence[FailureRule]] | None = None,
+        max_retries: int | None = None,
         **jobs: JobSpec,
     ) -> None:
         self.scheduler = beside.scheduler if beside else Scheduler(capacity=capacity)
@@ -86,6 +90,8 @@ class Play:
             initial=initial,
             actions=actions,
             sort=sort,
+            handlers=handlers,
+            max_retries=max_retries,
         )
         if groups:
             self.workflow = grouped(self.workflow)
@@ -260,6 +266,11 @@ class Play:
             )
         )
 
+    def passes(self, seconds: float) -> list[Command]:
+        """So much time, and the daemon is woken."""
+        self._time += round(seconds * 1_000_000)
+        return self.tell(e.TimePassed(Timestamp(self._time)))
+
     def pause(self) -> list[Command]:
         return self.tell(e.PauseRequested(self.workflow.key, self.now))
 
@@ -318,7 +329,7 @@ class Play:
         state = self.job(name).state
         if isinstance(state, Pending | Running):
             return state.attempt_key
-        started = [c for c in self.history if isinstance(c, StartAttempt)]
+        started = [c for c in self.history if isinstance(c, StartAttempt | StartRecovery)]
         return next(c.attempt_key for c in reversed(started) if c.job.name == name)
 
     def saved(self, name: str) -> SaveJob:

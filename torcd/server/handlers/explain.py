@@ -3,6 +3,7 @@
 from torcd import waiting
 from torcd.model import ENDED_BADLY, DataKey, FileKey, JobStatus, WorkflowStatus
 from torcd.protocol import manager as m
+from torcd.protocol.times import rfc3339
 from torcd.scheduler import Scheduler
 from torcd.scheduler.state import (
     Blocked,
@@ -51,6 +52,11 @@ def _gates(job: JobNode) -> list[GateNode]:
 def _explain(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> tuple[str, str | None]:
     state = job.state
     match state:
+        case Pending() | Running() if job.has_script_to_run and state.stop is None:
+            return f"its recovery script is run, because {_failure(job)}", None
+        case Blocked() if job.recovery is not None and not job.waits:
+            at = rfc3339(job.recovery.until)
+            return f"it is tried again at {at}, because {_failure(job)}", None
         case Blocked():
             gates = _gates(job)
             closed = sum(1 for gate in gates if gate.missing)
@@ -80,6 +86,11 @@ def _explain(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> tuple[st
         case Ended():
             remedy = f"torcctl logs {job.job.name}" if state.started_at is not None else None
             return _ended(state), remedy
+
+
+def _failure(job: JobNode) -> str:
+    message = "" if job.recovery is None else job.recovery.message
+    return f"its attempt {job.attempt_id} ended badly: {message}"
 
 
 def _ended(state: Ended) -> str:

@@ -24,3 +24,13 @@ ALTER TABLE user_data ADD COLUMN cleared INTEGER NOT NULL DEFAULT 0;
 
 -- The next attempt's key when it last became another value.
 ALTER TABLE user_data ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
+
+-- Another attempt is to be made of a job that ended badly, not before that time. `reason`, `message`
+-- and `return_code` are those of its bad end. NULL: no.
+ALTER TABLE job_state ADD COLUMN retry_at INTEGER;
+
+-- To be run before it; NULL: there is none, or it has been.
+ALTER TABLE job_state ADD COLUMN recovery_script TEXT;
+
+-- It is that of a recovery script, run because of the attempt of that number.
+ALTER TABLE attempt ADD COLUMN is_recovery INTEGER NOT NULL DEFAULT 0;
