@@ -17,6 +17,8 @@ from torcd.model import (
     ENDED_BADLY,
     AttemptKey,
     DataKey,
+    FailureHandler,
+    FailureRule,
     File,
     FileKey,
     FileState,
@@ -30,7 +32,7 @@ from torcd.model import (
 )
 from torcd.scheduler import Scheduler, planning
 from torcd.scheduler import events as e
-from torcd.scheduler.commands import AddAttempt, Command
+from torcd.scheduler.commands import AddAttempt, Command, WakeAt
 from torcd.scheduler.invariants import violations
 from torcd.scheduler.state import Ended, JobNode, Pending, Running, WorkflowNode
 
@@ -62,6 +64,11 @@ class Again:
         """What was in files when somebody looked last."""
         self.values: dict[DataKey, str] = {}
         self.failing: set[JobKey] = set()
+        self.failing_scripts: set[JobKey] = set()
+        self.timer: Timestamp | None = None
+        """When the daemon is to be woken."""
+        self.scripts: set[AttemptKey] = set()
+        """Attempts that are those of recovery scripts."""
         self.moods: dict[JobKey, int] = {}
         """What a job makes also depends on this."""
         self.memories: dict[JobKey, Memory] = {}
@@ -129,8 +136,15 @@ class Again:
                 output_files=tuple(f for f in file_keys if makers[f] == n),
                 output_user_data=tuple(d for d in data_keys if makers[d] == n),
                 cancel_on_blocking_job_failure=bool(pick(5)),
+                failure_handler="h" if not pick(3) else None,
             )
             for n, key in enumerate(job_keys)
+        )
+        rule = FailureRule(
+            exit_codes=(1,),
+            recovery_script="mend" if pick(2) else None,
+            max_retries=1 + pick(2),
+            backoff_seconds=(0.0, 0.002, 0.02)[pick(3)],
         )
         data = tuple(
             UserData(
@@ -148,6 +162,8 @@ class Again:
             jobs=jobs,
             files=tuple(File(key=key, name=f"f{key}", path=f"/f{key}") for key in file_keys),
             user_data=data,
+            failure_handlers=(FailureHandler(name="h", rules=(rule,)),),
+            max_retries=None if pick(3) else pick(3),
         )
         return grouped(workflow, lambda members: sum(members) % 3 > 0)
 
@@ -299,7 +315,12 @@ class Again:
         assert violations(self.scheduler) == []
         self.store.commit(commands)
         for command in commands:
-            if isinstance(command, AddAttempt):
+            if isinstance(command, WakeAt):
+                self.timer = command.at
+            if isinstance(command, AddAttempt) and command.is_recovery:
+                self.scripts.add(command.attempt_key)
+                self.under_way[command.attempt_key] = command.job_key, {}
+            elif isinstance(command, AddAttempt):
                 job = self.job(command.job_key)
                 self.chosen.append(job.key)
                 self.under_way[command.attempt_key] = job.key, self._seen(job)
@@ -333,7 +354,7 @@ class Again:
     def step(self) -> bool:
         """One attempt goes on. False: none is under way."""
         if not self.under_way:
-            return False
+            return self._time_passes()
         attempts = sorted(self.under_way)
         attempt = attempts[self.pick(len(attempts))]
         key, _ = self.under_way[attempt]
@@ -345,11 +366,40 @@ class Again:
                 return True
             self.begun.add(attempt)
             self.tell(e.AttemptStarted(attempt, self.tick()))
-            self._store_early(attempt, self.job(key))
+            if attempt not in self.scripts:
+                self._store_early(attempt, self.job(key))
             return True
         assert isinstance(state, Running)
-        self._end(attempt, self.node.jobs[key])
+        if attempt in self.scripts:
+            self._end_script(attempt, self.job(key))
+        else:
+            self._end(attempt, self.node.jobs[key])
         return True
+
+    def _time_passes(self) -> bool:
+        """Until somebody has rested."""
+        if self.timer is None:
+            return False
+        self.now, self.timer = max(self.now, self.timer), None
+        self.tell(e.TimePassed(Timestamp(self.now)))
+        return True
+
+    def _end_script(self, attempt: AttemptKey, job: Job) -> None:
+        del self.under_way[attempt]
+        state = self.node.jobs[job.key].state
+        assert isinstance(state, Running)
+        fails = job.key in self.failing_scripts or state.stop is not None
+        self.tell(
+            e.AttemptExited(
+                attempt_key=attempt,
+                return_code=1 if fails else 0,
+                cpu_seconds=None,
+                peak_memory_bytes=None,
+                outputs=e.Outputs(),
+                at=self.tick(),
+            )
+        )
+        assert (self.status(job.key) in ENDED_BADLY) == fails
 
     def _store_early(self, attempt: AttemptKey, job: Job) -> None:
         for data in self.workflow.user_data:
@@ -412,7 +462,9 @@ class Again:
             )
         bad = any(self.status(key) in ENDED_BADLY for key in self.before(job))
         is_known = attempt not in self.disturbed and not bad and not self._waits_again(job)
-        if not fails:
+        if fails:
+            self.is_forced.add(job.key)  # perhaps it is tried again
+        else:
             number = self.memories[job.key].number + 1 if job.key in self.memories else 1
             self.known |= {key: self.disk.get(key) for key in looked_at}
             edited = {key: self.disk.get(key) for key in self.known}
@@ -457,21 +509,27 @@ class Again:
 
     def crash(self) -> None:
         """The daemon dies between two events, and the next one loads what is on disk."""
+        if self.timer is not None and self.timer <= self.now:
+            self._time_passes()
         before = watching.picture(self.scheduler, set())
+        self.timer = None
         self.scheduler = Scheduler(
             next_key=self.store.next_key,
             next_attempt_key=self.store.next_attempt_key,
             next_happening=self.store.next_happening,
             is_loading=True,
         )
-        loaded = self.store.load(WorkflowKey(1), frozenset(), self.tick())
-        self.store.commit(self.scheduler.handle(loaded))
+        loaded = self.store.load(WorkflowKey(1), frozenset(), Timestamp(self.now))
+        commands = self.scheduler.handle(loaded)
+        self.store.commit(commands)
+        for command in commands:
+            if isinstance(command, WakeAt):
+                self.timer = command.at
         after = watching.picture(self.scheduler, set())
         assert before == after
         for attempt in sorted(self.begun & self.under_way.keys()):
             self.tell(e.AttemptStarted(attempt, self.tick()))
-        commands = self.tell(e.LoadingEnded(self.tick()))
-        assert commands == []
+        assert self.tell(e.LoadingEnded(self.tick())) == []
         assert violations(self.scheduler) == []
 
     # What people do

@@ -44,6 +44,12 @@ def breaks_or_repairs_a_job(world: Again, pick: Pick) -> None:
 
 def repairs_all(world: Again, pick: Pick) -> None:
     world.failing.clear()
+    world.failing_scripts.clear()
+
+
+def breaks_a_script(world: Again, pick: Pick) -> None:
+    jobs = world.workflow.jobs
+    world.failing_scripts.add(jobs[pick(len(jobs))].key)
 
 
 def makes_a_job_do_something_else(world: Again, pick: Pick) -> None:
@@ -101,6 +107,7 @@ WHILE_IT_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
     edits_a_file,
     stores_a_value,
     breaks_or_repairs_a_job,
+    breaks_a_script,
     repairs_all,
     cancels,
     disables_or_enables,
@@ -115,6 +122,7 @@ BETWEEN_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
     deletes_an_output,
     stores_a_value,
     breaks_or_repairs_a_job,
+    breaks_a_script,
     repairs_all,
     makes_a_job_do_something_else,
     kills_the_daemon,
