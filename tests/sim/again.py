@@ -86,6 +86,8 @@ class Again:
         self.reads_nothing = {job.key for job in self.workflow.jobs if not pick(4)}
         """What they make does not depend on what they read."""
         self.store = Store()
+        self.log: list[list[Command]] = []
+        """What was decided, event by event."""
         self.scheduler = Scheduler()
         initial = {d.key: parsed(bytes(d.data).decode()) for d in self.workflow.user_data if d.data}
         for key, one in initial.items():
@@ -314,6 +316,7 @@ class Again:
             return None
         assert violations(self.scheduler) == []
         self.store.commit(commands)
+        self.log.append(commands)
         for command in commands:
             if isinstance(command, WakeAt):
                 self.timer = command.at
@@ -522,6 +525,7 @@ class Again:
         loaded = self.store.load(WorkflowKey(1), frozenset(), Timestamp(self.now))
         commands = self.scheduler.handle(loaded)
         self.store.commit(commands)
+        self.log.append(commands)
         for command in commands:
             if isinstance(command, WakeAt):
                 self.timer = command.at

@@ -327,7 +327,9 @@ class Store:
                 run_id=row.run_id,
                 trace=row.trace,
                 recovery=row.recovery,
-                is_retry_under_way=newest is not None and newest.attempt_id != row.attempt_id,
+                is_retry_under_way=row.recovery is not None
+                and newest is not None
+                and newest.attempt_id != row.attempt_id,
                 may_skip=row.may_skip,
             )
         if newest is None:

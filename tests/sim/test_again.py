@@ -133,7 +133,7 @@ BETWEEN_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
 )
 
 
-def history(pick: Pick, runs: int) -> None:
+def history(pick: Pick, runs: int) -> Again:
     world = Again(pick)
     for _ in range(runs):
         is_meddled_with = not pick(2)
@@ -144,6 +144,7 @@ def history(pick: Pick, runs: int) -> None:
         if world.restart(e.Selection()):
             run_to_the_end(world, pick, is_meddled_with=False)
             world.check_the_end()
+    return world
 
 
 def run_to_the_end(world: Again, pick: Pick, is_meddled_with: bool) -> None:

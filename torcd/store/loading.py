@@ -188,7 +188,7 @@ def _jobs(
             states.append(AS_SUBMITTED)
             continue
         attempt_key, gpus, frozen = active.get(job.key, (None, (), 0))
-        is_retry_under_way = newest.get(job.key) not in (None, attempt_id)
+        is_retry_under_way = retry_at is not None and newest.get(job.key) != attempt_id
         if job.key in newest:
             run, attempt_id = run_id, newest[job.key]
         states.append(
