@@ -314,6 +314,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 HappeningKind = Literal[
     "workflow_submitted",
+    "workflow_edited",
     "workflow_changed",
     "workflow_deleted",
     "job_changed",

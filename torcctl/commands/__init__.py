@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "resume": "Start the jobs of a paused workflow again.",
         "restart": "Run a workflow again, but only what has to.",
         "retry": "Run jobs once more that ended badly, in the same run.",
+        "apply": "Take an edited spec into a workflow.",
         "disable": "Take jobs out that have not started.",
         "enable": "Put disabled jobs back.",
         "archive": "Put a workflow that is over out of sight.",

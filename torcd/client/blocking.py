@@ -268,6 +268,19 @@ class Client:
         canceled because of them."""
         return self.call(self._requests.retry(jobs, workflow_key))
 
+    def apply(
+        self,
+        workflow: msgspec.Struct | Mapping[str, Any] | bytes,
+        *,
+        directory: str | None = None,
+        dry_run: bool = False,
+        workflow_key: str | None = None,
+    ) -> m.Applied:
+        """Take an edited spec into a workflow: the difference, what runs because of it, and why.
+        Returns when that is on disk; `dry_run`: what would be done. `workflow` and `directory` as
+        in `submit`. Raises WrongState where something that runs would be changed."""
+        return self.call(self._requests.apply(workflow, directory, dry_run, workflow_key))
+
     # How it is done
 
     def _call(self, parameters: Request[Reply], timeout: float | None) -> Reply:

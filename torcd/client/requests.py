@@ -139,6 +139,20 @@ class Requests:
     def retry(self, jobs: Sequence[str], workflow_key: str | None) -> m.Retry:
         return m.Retry(jobs=_list(jobs) or [], workflow_key=_or_own(workflow_key))
 
+    def apply(
+        self,
+        workflow: msgspec.Struct | Mapping[str, Any] | bytes,
+        directory: str | None,
+        dry_run: bool,
+        workflow_key: str | None,
+    ) -> m.Apply:
+        return m.Apply(
+            workflow=_spec(workflow),
+            directory=os.path.abspath(directory or ""),
+            dry_run=dry_run or None,
+            workflow_key=_or_own(workflow_key),
+        )
+
     def _token_unless(self, workflow_key: str | None) -> str | None:
         return self._token if workflow_key is None else None
 

@@ -68,6 +68,8 @@ class Actor:
         for record in records:
             if isinstance(record, c.CreateWorkflow):
                 self._shelf.share_environment(record.workflow)
+            elif isinstance(record, c.EditWorkflow):
+                self._shelf.share_another_environment(record.workflow)
         self._start(actions)
         for action in actions:
             match action:

@@ -41,7 +41,14 @@ class Gatherer:
     async def states(self, node: WorkflowNode, tell: Tell | None = None) -> States:
         """Of the files that its jobs read and make; None: it is not there. `tell` is called in the
         event loop. Whoever is cancelled is not waited for: the thread stops soon by itself."""
-        round_ = _Round(node.workflow, dict(node.file_states), tell)
+        return await self.states_of(node.workflow, dict(node.file_states), tell)
+
+    async def states_of(
+        self, workflow: Workflow, known: dict[FileKey, FileState], tell: Tell | None = None
+    ) -> States:
+        """The same of a workflow as it may become; `known`: of its files, as they were when
+        somebody looked last."""
+        round_ = _Round(workflow, known, tell)
         try:
             return await to_thread.run_sync(
                 round_.run, limiter=self._limiter, abandon_on_cancel=True

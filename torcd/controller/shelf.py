@@ -145,6 +145,12 @@ class Shelf:
             shared_environment(workflow, inherited, self._socket),
         )
 
+    def share_another_environment(self, workflow: Workflow) -> None:
+        """The same for one that has another spec; what was ordered before keeps what it had."""
+        if workflow.key in self.environments:
+            self._executor.remove_environment(environment_name(workflow.key))
+            self.share_environment(workflow)
+
     def is_over(self, key: WorkflowKey) -> None:
         """A workflow is: its jobs need nothing any more."""
         if key not in self._reviving:

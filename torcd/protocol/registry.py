@@ -70,6 +70,7 @@ MANAGER = Interface(
         Method(m.Resume, m.WorkflowReply),
         Method(m.Restart, m.Restarted),
         Method(m.Retry, m.Changed),
+        Method(m.Apply, m.Applied),
         Method(m.Disable, m.Changed),
         Method(m.Enable, m.Changed),
         Method(m.Archive, m.WorkflowReply),

@@ -25,13 +25,13 @@ from torcd.scheduler.state import (
     DISABLED,
     READY,
     DataNode,
-    Disabled,
     Ended,
     GateNode,
     JobNode,
     Pending,
     Queue,
     Rank,
+    Running,
     State,
     Stop,
     WorkflowNode,
@@ -195,7 +195,8 @@ def _add_gate(
     if gate.kind == "user_data":
         data.gate = gate_node
         if gate_node.opens_early is not None:
-            for key in stored_in_run.get(data.data.key, frozenset()):
+            # Who stored it may have been removed since, or make it no more.
+            for key in stored_in_run.get(data.data.key, frozenset()).intersection(gate.producers):
                 producer = node.jobs[key]
                 gate_node.opens_early.add(key)
                 if not isinstance(producer.state, Ended) and producer.state is not DISABLED:
@@ -227,8 +228,8 @@ def _add_consumers(node: WorkflowNode, gate: graph.Gate, gate_node: GateNode) ->
 
 
 def as_loaded(node: WorkflowNode, at: Timestamp) -> WorkflowLoaded:
-    """What would be loaded of a workflow that is over, but for its actions: for building it anew,
-    changed."""
+    """What would be loaded of a workflow, but for its actions: for building it anew, changed. What
+    runs is pending in it, as it is when it is loaded."""
     return WorkflowLoaded(
         workflow=node.workflow,
         status=node.status,
@@ -257,26 +258,30 @@ def as_loaded(node: WorkflowNode, at: Timestamp) -> WorkflowLoaded:
         },
         absent_files=frozenset(),
         archived=node.archived,
+        frozen_since=node.frozen_since,
         at=at,
     )
 
 
 def _as_loaded(job: JobNode) -> LoadedJob:
     state = job.state
-    assert isinstance(state, Ended | Disabled)
     ended = Ended(state.status, None, None, None, None, None)
+    attempt_key, stop = None, None
     if isinstance(state, Ended):
         ended = state
+    elif isinstance(state, Pending | Running):
+        attempt_key, stop = state.attempt_key, state.stop
     return LoadedJob(
         status=state.status,
-        stopping=False,
-        reason=ended.reason,
-        message=ended.message,
+        stopping=stop is not None,
+        reason=ended.reason if stop is None else stop.reason,
+        message=ended.message if stop is None else stop.message,
         return_code=ended.return_code,
         attempt_id=job.attempt_id,
-        attempt_key=None,
+        attempt_key=attempt_key,
         started_at=ended.started_at,
         ended_at=ended.ended_at,
+        frozen_microseconds=job.frozen_microseconds,
         run_id=job.run_id,
         trace=job.trace,
         may_skip=job.may_skip,

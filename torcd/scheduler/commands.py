@@ -1,8 +1,8 @@
 """What the scheduler wants done: first what must be on disk, then what is to happen.
 
-The controller commits all `Save…`, `Create…`, `Add…`, `Clear…` and `Remove…` commands of a batch
-before it carries out any of the others. Both in the order in which they are given: an attempt may
-be started and stopped in one batch, and a number taken back and given again.
+The controller commits all `Save…`, `Create…`, `Edit…`, `Add…`, `Clear…` and `Remove…` commands of
+a batch before it carries out any of the others. Both in the order in which they are given: an
+attempt may be started and stopped in one batch, and a number taken back and given again.
 """
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from torcd.model import (
     AttemptKey,
     DataKey,
+    File,
     FileKey,
     FileState,
     Happening,
@@ -19,6 +20,7 @@ from torcd.model import (
     Reason,
     Timestamp,
     Trace,
+    UserData,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
@@ -36,6 +38,23 @@ class CreateWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     workflow: Workflow
     max_parallel_jobs: int
     wait_for_inputs: bool
+    next_key: int
+    """Where the counter of keys stands now."""
+    at: Timestamp
+
+
+class EditWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """It has another spec. What is removed is kept, out of sight, with all that became of it."""
+
+    workflow: Workflow
+    """As it is now. Of its jobs, files and user_data only those below are to be written."""
+    jobs: tuple[Job, ...]
+    """New ones, and those of which anything has changed."""
+    files: tuple[File, ...]
+    user_data: tuple[UserData, ...]
+    removed_jobs: tuple[JobKey, ...]
+    removed_files: tuple[FileKey, ...]
+    removed_user_data: tuple[DataKey, ...]
     next_key: int
     """Where the counter of keys stands now."""
     at: Timestamp
@@ -263,6 +282,7 @@ class WatchFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 Record = (
     CreateWorkflow
+    | EditWorkflow
     | SaveWorkflow
     | RemoveWorkflow
     | SaveJob

@@ -282,6 +282,21 @@ class RetryRequested(msgspec.Struct, frozen=True, kw_only=True):
     at: Timestamp
 
 
+class EditRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """Another spec for a workflow there is. What is in both has the same key; what is new has keys
+    from `Scheduler.next_key` on."""
+
+    workflow_key: WorkflowKey
+    workflow: Workflow
+    values_before: dict[DataKey, str]
+    """The SHA-256 of the values that its spec gives, as it is."""
+    values: dict[DataKey, Value]
+    """The parsed `data` of the user_data that have some in the new one."""
+    files: dict[FileKey, FileState | None]
+    """Of the new one: its files as they are now; None: it is not there."""
+    at: Timestamp
+
+
 class TimePassed(msgspec.Struct, frozen=True):
     """The moment asked for with `WakeAt` has come."""
 
@@ -314,6 +329,7 @@ Event = (
     | DeleteRequested
     | RestartRequested
     | RetryRequested
+    | EditRequested
     | TimePassed
     | DrainRequested
 )

@@ -31,7 +31,9 @@ def violations(scheduler: Scheduler) -> list[str]:
     for key, node in scheduler.workflows.items():
         if key != node.key:
             found.append(f"workflow {node.key}: is held as {key}")
-        if key + node.workflow.size > scheduler.next_key:
+        w = node.workflow
+        last = (w.jobs[-1:], w.files[-1:], w.user_data[-1:], w.groups[-1:])
+        if max(key, *(item.key for section in last for item in section)) >= scheduler.next_key:
             found.append(f"workflow {key}: its keys would be given again")
         found += (f"workflow {key}: {problem}" for problem in _workflow(node, is_draining))
         for job in node.jobs.values():

@@ -6,17 +6,27 @@ the same events decide the same. A request that cannot be granted raises a UserE
 anything has changed.
 
 Behind it: `arriving` (workflows come), `reporting` (attempts go), `requesting` (people and jobs
-ask), `restarting` (a new run, of what `planning` finds out of date) and `retrying` (once more in
-the same run) check an event and say what it means; `turn` has the rules by which that spreads
-through a workflow; `choosing` says who is next, by the account that `sharing` keeps, and `line` in
-which workflow; `limits` stops what has run for long enough, `recovering` has failure handlers do
-their work, and `freezing` has what runs stand still; `outbox` puts what was decided into commands.
+ask), `restarting` (a new run, of what `planning` finds out of date), `retrying` (once more in
+the same run) and `editing` (another spec) check an event and say what it means; `turn` has the
+rules by which that spreads through a workflow; `choosing` says who is next, by the account that
+`sharing` keeps, and `line` in which workflow; `limits` stops what has run for long enough,
+`recovering` has failure handlers do their work, and `freezing` has what runs stand still; `outbox`
+puts what was decided into commands.
 """
 
 from collections.abc import Iterable, Mapping
 
 from torcd.model import AttemptKey, Capacity, WorkflowKey
-from torcd.scheduler import arriving, limits, line, reporting, requesting, restarting, retrying
+from torcd.scheduler import (
+    arriving,
+    editing,
+    limits,
+    line,
+    reporting,
+    requesting,
+    restarting,
+    retrying,
+)
 from torcd.scheduler import events as e
 from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.commands import Command
@@ -94,6 +104,8 @@ class Scheduler:
                 return restarting.restart(memory, event)
             case e.RetryRequested():
                 return retrying.retry(memory, event)
+            case e.EditRequested():
+                return editing.edit(memory, event)
             case e.DrainRequested():
                 return requesting.drain(memory, event)
             case e.SubmitRequested():
@@ -108,6 +120,12 @@ class Scheduler:
                 return arriving.file_appeared(memory, event)
 
     # What can be asked
+
+    def outlook(self, event: e.EditRequested) -> editing.Edit:
+        """What an edit would come to. Raises what `handle` would."""
+        memory = self._memory
+        node = memory.workflow(event.workflow_key)
+        return editing.check(node, event, memory.ledger.capacity, memory.next_attempt_key)
 
     @property
     def next_key(self) -> int:

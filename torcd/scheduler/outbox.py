@@ -149,6 +149,10 @@ class Outbox:
         """The value that the spec gives: revision 1, stored by nobody in no run."""
         self._save_value(data_key, 1, value, 0, None)
 
+    def save_given_value(self, data: DataNode, value: Value) -> None:
+        """The value that another spec gives: the newest revision, stored by nobody in no run."""
+        self._save_value(data.data.key, data.revision, value, 0, None, changed_at=data.changed_at)
+
     def _save_value(
         self,
         data_key: DataKey,
@@ -282,6 +286,9 @@ class Outbox:
             )
         )
         self._tell("workflow_changed", status=node.status.value, stopping=node.stopping)
+
+    def tell_edited(self, message: str) -> None:
+        self._tell("workflow_edited", status=self._node.status.value, message=message)
 
     def remove_workflow(self) -> None:
         self.add(RemoveWorkflow(workflow_key=self._node.key, at=self._at))

@@ -156,7 +156,8 @@ class _Planner:
 
     def _verdict(self, job: JobNode, cause: JobNode | None) -> Verdict:
         state, trace = job.state, job.trace
-        assert isinstance(state, Ended)
+        if not isinstance(state, Ended):
+            return Verdict("will_run", "it is new")
         if state.status is not JobStatus.COMPLETED:
             return Verdict("will_run", _bad_end(state))
         if trace is None:

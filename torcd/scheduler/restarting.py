@@ -6,10 +6,12 @@ loaded like that. So a job is ready after a restart for the same reasons as ever
 event, and one transaction. When nothing would run, nothing changes.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from torcd import errors
-from torcd.model import DataKey, FileKey, JobStatus, WorkflowStatus
+from torcd.model import DataKey, FileKey, FileState, JobStatus, Timestamp, WorkflowStatus
 from torcd.scheduler import planning, wording
 from torcd.scheduler.arriving import refuse_missing_inputs, watch_files
 from torcd.scheduler.building import AS_SUBMITTED, as_loaded, build
@@ -29,16 +31,9 @@ def restart(memory: Memory, event: RestartRequested) -> list[Command]:
     absent = frozenset(key for key, state in event.files.items() if state is None)
     if not node.wait_for_inputs:
         refuse_missing_inputs(node, [node.jobs[key] for key in runs], absent)
-    _begin_run(memory, node, event, plan, absent)
+    begin_run(memory, node, plan, absent, event.at)
     turn = Turn(memory, node, event.at)
-    turn.outbox.save_workflow()
-    turn.looked_at(event.files.items())
-    for data_key in plan.to_clear:
-        turn.clear(data_key)
-    for key in runs:
-        turn.outbox.save_job(node.jobs[key], plan.verdicts[key].reason)
-    turn.cancel_what_is_never_ready(absent)
-    watch_files(turn)
+    run_again(turn, plan, event.files, absent)
     return turn.end()
 
 
@@ -74,15 +69,15 @@ def require_over(node: WorkflowNode) -> None:
         )
 
 
-def _begin_run(
+def begin_run(
     memory: Memory,
     node: WorkflowNode,
-    event: RestartRequested,
     plan: planning.Plan,
     absent: frozenset[FileKey],
+    at: Timestamp,
 ) -> None:
     """The workflow becomes one of a new run in which nothing has happened yet."""
-    was = as_loaded(node, event.at)
+    was = as_loaded(node, at)
     jobs = []
     for key, saved in zip(node.jobs, was.jobs, strict=True):
         outlook = plan.verdicts[key].outlook
@@ -99,7 +94,7 @@ def _begin_run(
             was,
             status=WorkflowStatus.RUNNING,
             run_id=node.run_id + 1,
-            started_at=event.at,
+            started_at=at,
             ended_at=None,
             jobs=tuple(jobs),
             stored_in_run={},
@@ -108,6 +103,24 @@ def _begin_run(
         memory.ledger.capacity,
     )
     node.become(fresh)
+
+
+def run_again(
+    turn: Turn,
+    plan: planning.Plan,
+    files: Mapping[FileKey, FileState | None],
+    absent: frozenset[FileKey],
+) -> None:
+    """The first turn of that run."""
+    node = turn.node
+    turn.outbox.save_workflow()
+    turn.looked_at(files.items())
+    for data_key in plan.to_clear:
+        turn.clear(data_key)
+    for key in plan.runs:
+        turn.outbox.save_job(node.jobs[key], plan.verdicts[key].reason)
+    turn.cancel_what_is_never_ready(absent)
+    watch_files(turn)
 
 
 def _refuse_what_nobody_makes_again(

@@ -303,6 +303,24 @@ class Turn:
                     self._cancel(consumer, missing)
         self._spread()
 
+    def take_up(self, absent_files: frozenset[FileKey]) -> None:
+        """After the workflow was built anew in the middle of a run: cancel those that can never
+        run, and see whether one that has become ready need not."""
+        for gate in self.node.gates.values():
+            if not gate.spoiled:
+                continue
+            stop = Stop(Reason.DEPENDENCY, wording.because_spoiled(self.node, gate))
+            for consumer in gate.all_consumers:
+                is_waiting = isinstance(consumer.state, Blocked | Ready)
+                if is_waiting and consumer.job.cancel_on_blocking_job_failure:
+                    self._cancel(consumer, stop)
+        self._spread()
+        self.cancel_what_is_never_ready(absent_files)
+        for job in self.node.jobs.values():
+            if isinstance(job.state, Ready) and job.may_skip:
+                self._make_ready(job)
+        self._spread()
+
     def retry(self, jobs: list[JobNode], absent_files: frozenset[FileKey]) -> None:
         """They ended badly, and run once more. Consumers that have not started wait for them
         again; those whose attempt is written down already go on."""

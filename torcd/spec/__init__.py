@@ -28,6 +28,7 @@ from torcd.spec.policies import (
     ResourceRequirementsSpec,
 )
 from torcd.spec.problems import Problem, invalid, most_important, problems
+from torcd.spec.rekeying import Known
 from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec, WorkflowSpec
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "FailureRuleSpec",
     "FileSpec",
     "JobSpec",
+    "Known",
     "Mapped",
     "Problem",
     "ResourceRequirementsSpec",
@@ -87,8 +89,10 @@ def expand(
     default_name: str,
     first_key: int = 0,
     max_jobs: int = _expansion.MAX_JOBS,
+    known: Known | None = None,
 ) -> model.Workflow:
-    """The workflow of a spec, with keys from `first_key` on: itself, jobs, files, user_data.
+    """The workflow of a spec, with keys from `first_key` on: itself, jobs, files, user_data; or,
+    as an edit of a workflow that is known, with that one's keys and new ones for what is new.
 
     `directory` is absolute: where relative paths are taken from. Raises InvalidSpec with all
     problems.
@@ -100,6 +104,7 @@ def expand(
             default_name=default_name,
             first_key=first_key,
             max_jobs=max_jobs,
+            known=known,
         )
     ).workflow
 

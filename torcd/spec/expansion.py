@@ -23,6 +23,7 @@ from torcd.spec.placeholders import Placeholder
 from torcd.spec.policy_expansion import Policies
 from torcd.spec.problems import Finding, Path, Severity, quoted
 from torcd.spec.regexes import Match, Regexes
+from torcd.spec.rekeying import Known, keys_of, names_of, rekeyed
 from torcd.spec.schema import Entry, FileSpec, JobSpec, Reference, UserDataSpec, WorkflowSpec
 from torcd.spec.schemas import Schemas
 from torcd.spec.templates import Budget
@@ -49,8 +50,10 @@ def expansion(
     default_name: str,
     first_key: int = 0,
     max_jobs: int = MAX_JOBS,
+    known: Known | None = None,
 ) -> Expansion:
-    """Expand, and tell everything that is wrong with the spec."""
+    """Expand, and tell everything that is wrong with the spec. As an edit of a workflow that is
+    known, it has that one's keys."""
     unrolled = _Unrolled(spec)
     too_many = [
         Finding((section,), f"the workflow has {count} {section}, and may have {most}")
@@ -65,10 +68,12 @@ def expansion(
         empty = model.Workflow(key=model.WorkflowKey(first_key), name=default_name, jobs=())
         return Expansion(empty, [*unrolled.findings, *too_many])
     with Schemas() as schemas:
-        expander = _Expander(spec, unrolled, directory, default_name, first_key, schemas)
+        expander = _Expander(spec, unrolled, directory, default_name, first_key, schemas, known)
         workflow = expander.workflow()
     findings = [f for f in expander.findings if not unrolled.explains(f)]
     in_circles = cycles.findings(workflow, unrolled.jobs.origins, expander.matches)
+    if known is not None and not expander.repeats_names:
+        workflow = rekeyed(workflow, known, expander.keys)
     return Expansion(workflow, [*unrolled.findings, *findings, *in_circles], expander.matches)
 
 
@@ -120,6 +125,7 @@ class _Expander:
         default_name: str,
         first_key: int,
         schemas: Schemas,
+        known: Known | None,
     ) -> None:
         self.findings: list[Finding] = []
         self._schemas = schemas
@@ -147,7 +153,20 @@ class _Expander:
         self._policies = Policies(spec)
         self._first_group = first_data + user_data.count
         self.matches: tuple[Match, ...] = ()
-        self._replacements.update((key, str(key)) for key in self._user_data.keys.values())
+        self.keys: dict[int, int] = {}
+        """Of an edit: from the keys that are counted here to those that it is to have."""
+        if known is not None:
+            names = (self._jobs.keys, self._files.keys, self._user_data.keys)
+            self.keys = keys_of(known, zip(names, names_of(known.workflow), strict=True))
+        self._replacements.update(
+            (key, str(self.keys.get(key, key))) for key in self._user_data.keys.values()
+        )
+
+    @property
+    def repeats_names(self) -> bool:
+        """Which is among the findings."""
+        namespaces = (self._jobs, self._files, self._user_data)
+        return any(len(space.keys) < len(space.names) for space in namespaces)
 
     def workflow(self) -> model.Workflow:
         spec, unrolled = self._spec, self._unrolled

@@ -14,6 +14,7 @@ from torcd.scheduler.commands import (
     AddCommand,
     ClearValue,
     CreateWorkflow,
+    EditWorkflow,
     Record,
     RemoveAttempt,
     RemoveWorkflow,
@@ -32,6 +33,7 @@ class Batch:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.created: list[CreateWorkflow] = []
+        self.edited: list[EditWorkflow] = []
         self.removed: set[AttemptKey] = set()
         """Not only of attempts added here."""
         self.added: dict[AttemptKey, AddAttempt | AddCommand] = {}
@@ -76,4 +78,7 @@ class Batch:
                     self.removed.add(record.attempt_key)
             case CreateWorkflow():
                 self.created.append(record)
+                self.next_key = max(self.next_key, record.next_key)
+            case EditWorkflow():
+                self.edited.append(record)
                 self.next_key = max(self.next_key, record.next_key)

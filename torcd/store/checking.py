@@ -334,7 +334,8 @@ def _workflows(connection: sqlite3.Connection) -> _Found:
     ):
         counted = connection.execute(
             "SELECT coalesce(s.status, 'blocked'), count(*) FROM job j"
-            " LEFT JOIN job_state s ON s.job_key = j.key WHERE j.workflow_key = ? GROUP BY 1",
+            " LEFT JOIN job_state s ON s.job_key = j.key"
+            " WHERE j.workflow_key = ? AND j.removed_at IS NULL GROUP BY 1",
             (key,),
         )
         there_are = dict(counted.fetchall())

@@ -26,7 +26,7 @@ from torcd.model import (
 from torcd.scheduler.building import AS_SUBMITTED
 from torcd.scheduler.events import LoadedCommand, LoadedJob, LoadedValue, WorkflowLoaded
 from torcd.scheduler.state import Recovery
-from torcd.store.rows import LoadedWorkflow
+from torcd.store.rows import LoadedWorkflow, Removed
 
 _decode_job = msgspec.json.Decoder(Job).decode
 _decode_workflow = msgspec.json.Decoder(Workflow).decode
@@ -147,6 +147,29 @@ def environment(connection: sqlite3.Connection, key: WorkflowKey) -> dict[str, s
     return None if row is None else _decode_variables(row[0])
 
 
+def given_values(connection: sqlite3.Connection, key: WorkflowKey) -> dict[DataKey, str]:
+    """The SHA-256 of the values that the spec of a workflow gives, as it is now."""
+    keys = connection.execute(
+        "SELECT key FROM user_data WHERE workflow_key = ? AND removed_at IS NULL AND has_initial",
+        (key,),
+    ).fetchall()
+    return {data_key: _initial(connection, data_key) for (data_key,) in keys}
+
+
+def removed(connection: sqlite3.Connection, key: WorkflowKey) -> Removed:
+    """What another spec of the workflow has taken out."""
+    jobs = connection.execute(
+        "SELECT key, definition FROM job WHERE workflow_key = ? AND removed_at IS NOT NULL", (key,)
+    ).fetchall()
+    user_data = connection.execute(
+        "SELECT key, name FROM user_data WHERE workflow_key = ? AND removed_at IS NOT NULL", (key,)
+    ).fetchall()
+    return Removed(
+        jobs={job_key: _decode_job(definition) for job_key, definition in jobs},
+        user_data={data_key: name.partition("\0")[0] for data_key, name in user_data},
+    )
+
+
 def _jobs(
     connection: sqlite3.Connection,
     key: WorkflowKey,
@@ -179,7 +202,7 @@ def _jobs(
         " s.trace_definition, s.trace_given, s.trace_made, s.trace_made_at"
         " FROM job j LEFT JOIN job_state s ON s.job_key = j.key"
         " LEFT JOIN attempt t ON t.key = s.trace_attempt"
-        " WHERE j.workflow_key = ? ORDER BY j.key",
+        " WHERE j.workflow_key = ? AND j.removed_at IS NULL ORDER BY j.key",
         (key,),
     ):
         job = _decode_job(definition)
@@ -301,7 +324,9 @@ def _action_commands(
 
 def _files(connection: sqlite3.Connection, key: WorkflowKey) -> tuple[File, ...]:
     rows = connection.execute(
-        "SELECT key, name, path FROM file WHERE workflow_key = ? ORDER BY key", (key,)
+        "SELECT key, name, path FROM file WHERE workflow_key = ? AND removed_at IS NULL"
+        " ORDER BY key",
+        (key,),
     )
     return tuple(File(key=file_key, name=name, path=path) for file_key, name, path in rows)
 
@@ -309,7 +334,8 @@ def _files(connection: sqlite3.Connection, key: WorkflowKey) -> tuple[File, ...]
 def _file_states(connection: sqlite3.Connection, key: WorkflowKey) -> dict[FileKey, FileState]:
     rows = connection.execute(
         "SELECT file_key, size, mtime_ns, inode, sha256"
-        " FROM file f JOIN file_state ON file_key = f.key WHERE workflow_key = ?",
+        " FROM file f JOIN file_state ON file_key = f.key"
+        " WHERE workflow_key = ? AND removed_at IS NULL",
         (key,),
     )
     return {
@@ -338,7 +364,7 @@ def _user_data(
         "SELECT d.key, d.name, is_ephemeral, available, schema, has_initial, cleared, changed_at,"
         " revision, sha256"
         " FROM user_data d LEFT JOIN revision r ON r.key = d.newest"
-        " WHERE workflow_key = ? ORDER BY d.key",
+        " WHERE workflow_key = ? AND removed_at IS NULL ORDER BY d.key",
         (key,),
     ).fetchall():
         found.append(
@@ -381,14 +407,15 @@ def _stored_in_run(
     """Who stored what in this run; nobody, where only people did."""
     found: defaultdict[DataKey, set[JobKey]] = defaultdict(set)
     for data_key, job_key in connection.execute(
-        "WITH RECURSIVE chain (data_key, previous, attempt_key) AS ("
-        " SELECT r.data_key, r.previous, r.attempt_key"
+        # Among those of the run may be values that specs gave, which are of run 0.
+        "WITH RECURSIVE chain (data_key, previous, attempt_key, run_id) AS ("
+        " SELECT r.data_key, r.previous, r.attempt_key, r.run_id"
         " FROM user_data d JOIN revision r ON r.key = d.newest"
-        " WHERE d.workflow_key = ?1 AND r.run_id = ?2"
-        " UNION ALL SELECT r.data_key, r.previous, r.attempt_key"
-        " FROM chain c JOIN revision r ON r.key = c.previous WHERE r.run_id = ?2)"
+        " WHERE d.workflow_key = ?1 AND d.removed_at IS NULL AND r.run_id IN (0, ?2)"
+        " UNION ALL SELECT r.data_key, r.previous, r.attempt_key, r.run_id"
+        " FROM chain c JOIN revision r ON r.key = c.previous WHERE r.run_id IN (0, ?2))"
         " SELECT DISTINCT c.data_key, a.job_key"
-        " FROM chain c LEFT JOIN attempt a ON a.key = c.attempt_key",
+        " FROM chain c LEFT JOIN attempt a ON a.key = c.attempt_key WHERE c.run_id = ?2",
         (key, run_id),
     ):
         jobs = found[data_key]

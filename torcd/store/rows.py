@@ -5,6 +5,7 @@ import msgspec
 from torcd.model import (
     AttemptKey,
     DataKey,
+    Job,
     JobKey,
     JobStatus,
     Reason,
@@ -44,6 +45,14 @@ class LoadedWorkflow(msgspec.Struct, frozen=True):
     """What its jobs inherit."""
     boot_ids: dict[AttemptKey, str]
     """Of its active attempts: the boot of the machine in which they were ordered."""
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """What another spec of a workflow has taken out, and what became of which is kept."""
+
+    jobs: dict[JobKey, Job]
+    user_data: dict[DataKey, str]
+    """Their names."""
 
 
 class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from torcd.store.rows import (
     CommandRow,
     Counters,
     LoadedWorkflow,
+    Removed,
     RevisionRow,
     WorkflowRow,
 )
@@ -142,6 +143,14 @@ class Store:
     async def environment(self, key: WorkflowKey) -> dict[str, str] | None:
         """What the jobs of a workflow inherit; None when there is none of that key."""
         return await self._read(lambda connection: loading.environment(connection, key))
+
+    async def given_values(self, key: WorkflowKey) -> dict[DataKey, str]:
+        """The SHA-256 of the values that the spec of a workflow gives, as it is now."""
+        return await self._read(lambda connection: loading.given_values(connection, key))
+
+    async def removed(self, key: WorkflowKey) -> Removed:
+        """What another spec of a workflow has taken out."""
+        return await self._read(lambda connection: loading.removed(connection, key))
 
     async def deleted(self) -> list[WorkflowKey]:
         """Workflows that were deleted and of which something is left."""

@@ -10,7 +10,6 @@ from torcd.scheduler.commands import (
     AddAttempt,
     AddCommand,
     ClearValue,
-    CreateWorkflow,
     Record,
     SaveAttempt,
     SaveFile,
@@ -19,6 +18,7 @@ from torcd.scheduler.commands import (
     SaveWorkflow,
 )
 from torcd.store.batch import Batch
+from torcd.store.defining import create, edit
 from torcd.store.rows import Counters
 
 Environments = Mapping[WorkflowKey, Mapping[str, str]]
@@ -48,7 +48,9 @@ def write(
     connection.execute("BEGIN IMMEDIATE")
     try:
         for creation in batch.created:
-            _create(connection, creation, environments.get(creation.workflow.key, {}))
+            create(connection, creation, environments.get(creation.workflow.key, {}))
+        for change in batch.edited:
+            edit(connection, change)
         _write_attempts(connection, batch, boot_id)
         _write_values(connection, batch.values)
         _write_files(connection, batch.files.values())
@@ -78,58 +80,6 @@ def write(
             connection.execute("ROLLBACK")
         raise
     return Counters(*counters)
-
-
-def _create(
-    connection: sqlite3.Connection, creation: CreateWorkflow, environment: Mapping[str, str]
-) -> None:
-    w = creation.workflow
-    connection.execute(
-        "INSERT INTO workflow (key, name, description, user, directory, env, max_parallel_jobs,"
-        " wait_for_inputs, submitted_at, status, stopping, run_id, started_at, definition)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 0, 1, ?, ?)",
-        (
-            w.key,
-            w.name,
-            w.description,
-            w.user,
-            w.directory,
-            _encode(w.env).decode(),
-            creation.max_parallel_jobs,
-            creation.wait_for_inputs,
-            creation.at,
-            creation.at,
-            _encode(msgspec.structs.replace(w, jobs=(), files=(), user_data=())).decode(),
-        ),
-    )
-    connection.execute(
-        "INSERT INTO workflow_environment (workflow_key, variables) VALUES (?, ?)",
-        (w.key, _encode(environment).decode()),
-    )
-    connection.executemany(
-        "INSERT INTO job (key, workflow_key, name, definition) VALUES (?, ?, ?, ?)",
-        ((job.key, w.key, job.name, _encode(job).decode()) for job in w.jobs),
-    )
-    connection.executemany(
-        "INSERT INTO file (key, workflow_key, name, path) VALUES (?, ?, ?, ?)",
-        ((file.key, w.key, file.name, file.path) for file in w.files),
-    )
-    connection.executemany(
-        "INSERT INTO user_data (key, workflow_key, name, is_ephemeral, available, has_initial,"
-        " schema) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            (
-                d.key,
-                w.key,
-                d.name,
-                d.is_ephemeral,
-                d.available,
-                d.data is not None,
-                None if d.schema is None else bytes(d.schema).decode(),
-            )
-            for d in w.user_data
-        ),
-    )
 
 
 def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) -> None:
@@ -264,7 +214,7 @@ def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain
         " FROM chain c JOIN revision r ON r.key = c.previous)"
         " INSERT INTO revision (data_key, revision, previous, run_id, stored_at, sha256, value)"
         " SELECT ?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), 0, ?3, r.sha256, r.value"
-        " FROM revision r WHERE r.key = (SELECT min(key) FROM chain WHERE run_id = 0)",
+        " FROM revision r WHERE r.key = (SELECT max(key) FROM chain WHERE run_id = 0)",
         (saved.data_key, saved.revision, saved.at),
     )
     return cursor.lastrowid
@@ -341,6 +291,7 @@ def _count_jobs_of_those_over(connection: sqlite3.Connection, batch: Batch) -> N
     """Of workflows that are over and changed all the same, so that a list of workflows need not
     look at their jobs."""
     touched = {job.workflow_key for job in batch.jobs.values()}.union(batch.workflows)
+    touched.update(edited.workflow.key for edited in batch.edited)
     for key in touched:
         row = connection.execute("SELECT status FROM workflow WHERE key = ?", (key,)).fetchone()
         if row is None or WorkflowStatus(row[0]) not in WORKFLOW_OVER:
@@ -349,7 +300,7 @@ def _count_jobs_of_those_over(connection: sqlite3.Connection, batch: Batch) -> N
             connection.execute(
                 "SELECT coalesce(s.status, 'blocked') AS status, count(*)"
                 " FROM job j LEFT JOIN job_state s ON s.job_key = j.key"
-                " WHERE j.workflow_key = ? GROUP BY 1",
+                " WHERE j.workflow_key = ? AND j.removed_at IS NULL GROUP BY 1",
                 (key,),
             ).fetchall()
         )

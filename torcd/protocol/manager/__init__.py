@@ -18,6 +18,12 @@ from torcd.protocol.manager.daemon import (
     Reloaded,
     Stop,
 )
+from torcd.protocol.manager.edits import (
+    Applied,
+    Apply,
+    Change,
+    EditedJob,
+)
 from torcd.protocol.manager.events import (
     Event,
     EventReply,
@@ -83,13 +89,17 @@ __all__ = [
     "ActionCommand",
     "ActionInfo",
     "ActionsReply",
+    "Applied",
+    "Apply",
     "Archive",
     "Cancel",
+    "Change",
     "Changed",
     "DaemonStatus",
     "Delete",
     "Deleted",
     "Disable",
+    "EditedJob",
     "Enable",
     "Event",
     "EventReply",

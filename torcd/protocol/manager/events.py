@@ -8,7 +8,8 @@ from torcd.protocol.request import Request
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened, numbered without gaps. `kind` is one of `workflow_submitted`,
-    `workflow_changed`, `job_changed`, `value_stored`, `action_changed`."""
+    `workflow_edited`, `workflow_changed`, `workflow_deleted`, `job_changed`, `job_up_to_date`,
+    `value_stored`, `value_cleared`, `action_changed`."""
 
     number: int
     at: str

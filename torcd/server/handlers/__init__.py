@@ -9,6 +9,7 @@ from torcd.protocol import service as s
 from torcd.protocol import user_data as u
 from torcd.server.handlers import (
     actions,
+    apply,
     archive,
     cancel,
     collections,
@@ -51,6 +52,7 @@ HANDLERS: dict[type[msgspec.Struct], Callable[..., Awaitable[msgspec.Struct]]] =
     m.Resume: resume.resume,
     m.Restart: restart.restart,
     m.Retry: retry.retry,
+    m.Apply: apply.apply,
     m.Disable: disable.disable,
     m.Enable: enable.enable,
     m.Archive: archive.archive,

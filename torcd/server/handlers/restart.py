@@ -1,13 +1,11 @@
 """Run a workflow again, but only what has to."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
-import anyio
 import msgspec
 
 from torcd import errors
-from torcd.controller.gathering import Progress, Tell
+from torcd.controller.gathering import Progress
 from torcd.controller.looking import States
 from torcd.model import JobKey, JobStatus
 from torcd.protocol import manager as m
@@ -17,6 +15,7 @@ from torcd.scheduler.planning import Outlook, Plan
 from torcd.scheduler.state import Ended, JobNode, WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
+from torcd.server.telling import progress_of, telling
 
 
 async def restart(context: Context, parameters: m.Restart, call: Call) -> m.Restarted:
@@ -84,31 +83,8 @@ async def _files(context: Context, node: WorkflowNode, call: Call) -> States:
     gatherer = context.controller.gatherer
     if not call.more:
         return await gatherer.states(node)
-    async with _telling(node, call) as tell:
+    async with telling(call, lambda progress: _progress(node, progress)) as tell:
         return await gatherer.states(node, tell)
-
-
-@asynccontextmanager
-async def _telling(node: WorkflowNode, call: Call) -> AsyncIterator[Tell]:
-    """Sends how far it is, the newest whenever the client has taken the last."""
-    newest: list[Progress] = []
-    changed = anyio.Event()
-
-    def tell(progress: Progress) -> None:
-        newest[:] = [progress]
-        changed.set()
-
-    async def send() -> None:
-        nonlocal changed
-        while True:
-            await changed.wait()
-            changed = anyio.Event()
-            await call.send(_progress(node, newest[0]))
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(send)
-        yield tell
-        tasks.cancel_scope.cancel()
 
 
 def _progress(node: WorkflowNode, progress: Progress) -> m.Restarted:
@@ -118,12 +94,7 @@ def _progress(node: WorkflowNode, progress: Progress) -> m.Restarted:
         run_id=node.run_id,
         outlooks=_counted(()),
         items=[],
-        progress=m.ReadingFiles(
-            files=progress.files,
-            files_read=progress.read_files,
-            bytes=progress.size_bytes,
-            bytes_read=progress.read_bytes,
-        ),
+        progress=progress_of(progress),
     )
 
 

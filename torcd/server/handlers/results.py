@@ -1,10 +1,10 @@
 """Attempts and what became of them."""
 
 from torcd.controller.layout import Layout
-from torcd.model import JobKey, JobStatus, Timestamp
+from torcd.model import Job, JobKey, JobStatus, Timestamp, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339
-from torcd.scheduler.state import Running, WorkflowNode
+from torcd.scheduler.state import Running
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
 from torcd.store.rows import AttemptRow
@@ -28,27 +28,29 @@ async def list_results(context: Context, parameters: m.ListResults, call: Call) 
             if isinstance(job.state, Running)
         }
         rows = await context.controller.store.attempts(key, run_id=run_id, job_keys=jobs)
+        known = {job_key: job.job for job_key, job in node.jobs.items()}
+        if any(row.job_key not in known for row in rows):
+            known |= (await context.controller.store.removed(key)).jobs
         layout = Layout(context.state_dir)
-        results = [_result(node, layout, row, running.get(row.key)) for row in rows]
+        results = [
+            _result(key, known[row.job_key], layout, row, running.get(row.key)) for row in rows
+        ]
         return m.ResultsReply([result for result in results if result is not None])
 
 
 def _result(
-    node: WorkflowNode, layout: Layout, row: AttemptRow, running_since: Timestamp | None
+    key: WorkflowKey, job: Job, layout: Layout, row: AttemptRow, running_since: Timestamp | None
 ) -> m.Result | None:
     """None for an attempt that has not started."""
-    job = node.jobs[row.job_key]
     status, started_at = row.status, row.started_at
     if row.ended_at is None:
         if running_since is None:
             return None
         status, started_at = JobStatus.RUNNING, running_since
-    stdout, stderr = layout.log_paths(
-        node.key, row.job_key, row.run_id, row.attempt_id, job.job.stdio
-    )
+    stdout, stderr = layout.log_paths(key, row.job_key, row.run_id, row.attempt_id, job.stdio)
     return m.Result(
         job_key=str(row.job_key),
-        job_name=job.job.name,
+        job_name=job.name,
         run_id=row.run_id,
         attempt_id=row.attempt_id,
         status=status,

@@ -30,10 +30,7 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
             f"{limit} jobs at once cannot be: give a number from 1 to {MAX_PARALLEL_JOBS}",
             parameter="max_parallel_jobs",
         )
-    if not os.path.isabs(parameters.directory):
-        raise errors.InvalidParameter("the directory must be absolute", parameter="directory")
-    if "\0" in parameters.directory:
-        raise errors.InvalidParameter("the directory has a NUL in it", parameter="directory")
+    require_directory(parameters.directory)
     shortage = context.controller.shortage
     if shortage is not None:
         raise shortage  # before the work of expanding it
@@ -65,6 +62,14 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
         jobs=len(workflow.jobs),
         warnings=asking.warnings(workflow, context.controller.scheduler.capacity),
     )
+
+
+def require_directory(directory: str) -> None:
+    """Raises InvalidParameter for one that relative paths cannot be taken from."""
+    if not os.path.isabs(directory):
+        raise errors.InvalidParameter("the directory must be absolute", parameter="directory")
+    if "\0" in directory:
+        raise errors.InvalidParameter("the directory has a NUL in it", parameter="directory")
 
 
 def _expand(

@@ -1,0 +1,175 @@
+"""Another spec for a workflow there is."""
+
+from collections.abc import Callable
+
+import msgspec
+from anyio import to_thread
+
+from torcd import spec
+from torcd.controller.looking import States
+from torcd.controller.parsing import parse
+from torcd.controller.presence import absent
+from torcd.model import DataKey, FileKey, FileState, JobKey, JobStatus, Workflow
+from torcd.protocol import manager as m
+from torcd.scheduler.editing import Edit
+from torcd.scheduler.events import EditRequested
+from torcd.scheduler.retrying import require_able_to_go_on
+from torcd.scheduler.state import WorkflowNode
+from torcd.server import asking
+from torcd.server.calls import Call
+from torcd.server.context import Context
+from torcd.server.handlers.submit import require_directory
+from torcd.server.telling import progress_of, telling
+from torcd.value import Value
+
+Seen = dict[str, FileState | None]
+"""What is in files, by path; None: there is none."""
+
+
+async def apply(context: Context, parameters: m.Apply, call: Call) -> m.Applied:
+    require_directory(parameters.directory)
+    controller = context.controller
+    key = await context.workflow_key(parameters.workflow_key)
+    if controller.shortage is not None and not parameters.dry_run:
+        raise controller.shortage  # before the work of expanding it
+    async with controller.workflow(key) as node:
+        await controller.settled()
+        require_able_to_go_on(node)
+        seen: Seen | None = None
+        while True:
+            # As with a submission: keys are counted from where the last one ended. And nobody else
+            # edits the workflow meanwhile.
+            async with controller.submitting:
+                await controller.settled()
+                workflow, values = await to_thread.run_sync(_expander(context, parameters, node))
+                if seen is not None or not node.is_over:
+                    return await _carry_out(context, parameters, node, workflow, values, seen)
+            # Files may be large, and others want to submit.
+            seen = await _look(context, node, workflow, call)
+
+
+def _expander(
+    context: Context, parameters: m.Apply, node: WorkflowNode
+) -> Callable[[], tuple[Workflow, dict[DataKey, Value]]]:
+    """The long part: off the loop, so that others are served meanwhile."""
+    known = spec.Known(workflow=node.workflow, next_key=context.controller.scheduler.next_key)
+    most = context.controller.settings.max_value_bytes
+
+    def expand() -> tuple[Workflow, dict[DataKey, Value]]:
+        workflow = spec.expand(
+            spec.decode(parameters.workflow),
+            directory=parameters.directory,
+            default_name=known.workflow.name,
+            known=known,
+        )
+        if workflow.user is None:
+            workflow = msgspec.structs.replace(workflow, user=known.workflow.user)
+        values = {
+            data.key: parse(bytes(data.data), name=data.name, max_bytes=most)
+            for data in workflow.user_data
+            if data.data is not None
+        }
+        return workflow, values
+
+    return expand
+
+
+async def _look(context: Context, node: WorkflowNode, workflow: Workflow, call: Call) -> Seen:
+    """What is in the files of a workflow that is over, as the new spec has them."""
+    paths = {file.key: file.path for file in node.workflow.files}
+    known = {
+        file.key: state
+        for file in workflow.files
+        if (state := node.file_states.get(file.key)) is not None and paths[file.key] == file.path
+    }
+    gatherer = context.controller.gatherer
+    if call.more:
+        async with telling(call, lambda progress: _progress(node, progress_of(progress))) as tell:
+            states = await gatherer.states_of(workflow, known, tell)
+    else:
+        states = await gatherer.states_of(workflow, known)
+    return {file.path: states[file.key] for file in workflow.files if file.key in states}
+
+
+async def _carry_out(
+    context: Context,
+    parameters: m.Apply,
+    node: WorkflowNode,
+    workflow: Workflow,
+    values: dict[DataKey, Value],
+    seen: Seen | None,
+) -> m.Applied:
+    controller = context.controller
+    files: States
+    if seen is None:
+        files = await to_thread.run_sync(_absent, workflow)
+    else:
+        files = {file.key: seen[file.path] for file in workflow.files if file.path in seen}
+    event = EditRequested(
+        workflow_key=node.key,
+        workflow=workflow,
+        values_before=await controller.store.given_values(node.key),
+        values=values,
+        files=files,
+        at=controller.now(),
+    )
+    await controller.settled()
+    edit = controller.scheduler.outlook(event)
+    statuses = {job_key: job.state.status for job_key, job in node.jobs.items()}
+    is_applied = bool(edit.difference) and not parameters.dry_run
+    warnings = asking.warnings(workflow, controller.scheduler.capacity)
+    run_id = node.run_id + 1 if edit.runs and edit.difference else node.run_id
+    if is_applied:
+        async with controller.revived(node):
+            await controller.request(event)
+    return _answer(edit, statuses, warnings, run_id=run_id, applied=is_applied)
+
+
+def _absent(workflow: Workflow) -> States:
+    """Looks at the disk."""
+    keys: set[FileKey] = {file.key for file in workflow.files}
+    return dict.fromkeys(absent(workflow, keys))
+
+
+def _answer(
+    edit: Edit,
+    statuses: dict[JobKey, JobStatus],
+    warnings: list[str],
+    *,
+    run_id: int,
+    applied: bool,
+) -> m.Applied:
+    node = edit.node
+    return m.Applied(
+        workflow_key=str(node.key),
+        applied=applied,
+        restarted=edit.runs and bool(edit.difference),
+        run_id=run_id,
+        changes=[
+            m.Change(kind=one.kind, name=one.name, change=one.how, fields=list(one.fields))
+            for one in edit.difference.changes
+        ],
+        items=[
+            m.EditedJob(
+                key=str(key),
+                name=node.jobs[key].job.name,
+                status=statuses.get(key),
+                outlook=verdict.outlook,
+                reason=verdict.reason,
+            )
+            for key, verdict in (edit.verdicts.items() if edit.difference else ())
+        ],
+        warnings=warnings,
+    )
+
+
+def _progress(node: WorkflowNode, progress: m.ReadingFiles) -> m.Applied:
+    return m.Applied(
+        workflow_key=str(node.key),
+        applied=False,
+        restarted=False,
+        run_id=node.run_id,
+        changes=[],
+        items=[],
+        progress=progress,
+    )
