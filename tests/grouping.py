@@ -14,10 +14,14 @@ _LISTS: tuple[tuple[Kind, str], ...] = (
 
 
 def grouped(
-    workflow: Workflow, chosen: Callable[[tuple[int, ...]], bool] = lambda members: True
+    workflow: Workflow,
+    chosen: Callable[[tuple[int, ...]], bool] = lambda members: True,
+    first: int | None = None,
 ) -> Workflow:
-    """Each list of two or more that is chosen becomes a group; equal ones become one."""
-    first = workflow.key + workflow.size
+    """Each list of two or more that is chosen becomes a group; equal ones become one. `first`: the
+    key of the first one."""
+    if first is None:
+        first = workflow.key + workflow.size
     keys: dict[tuple[Kind, tuple[int, ...]], GroupKey] = {}
 
     def with_groups(job: Job) -> Job:

@@ -53,6 +53,8 @@ class Memory(msgspec.Struct):
     """Nothing of it changed while the job ran, and nothing of it had come badly."""
     number: int
     """Counts the attempts that completed."""
+    definition: object
+    """What it was."""
 
 
 class Again:
@@ -185,7 +187,11 @@ class Again:
         return made[0] if made else None
 
     def status(self, key: JobKey) -> JobStatus:
-        return self.node.jobs[key].state.status
+        found = self.node.jobs.get(key)
+        return JobStatus.BLOCKED if found is None else found.state.status
+
+    def definition(self, job: Job) -> object:
+        return job.command, set(job.output_files), set(job.output_user_data)
 
     def states(self) -> dict[FileKey, FileState | None]:
         return {file.key: self.state(file.key) for file in self.workflow.files}
@@ -246,6 +252,8 @@ class Again:
         if self.status(job.key) is not JobStatus.COMPLETED or memory is None:
             return True
         if not memory.is_known or self.has_lost_something(job):
+            return True
+        if memory.definition != self.definition(job):
             return True
         if memory.given != self.snapshot(job, given=True, at_restart=True):
             return True
@@ -334,6 +342,8 @@ class Again:
         """It would do something, going by what there is."""
         memory = self.memories.get(job.key)
         if job.key in self.is_forced or memory is None or not memory.is_known:
+            return True
+        if memory.definition != self.definition(job):
             return True
         if any(self.status(key) in ENDED_BADLY for key in self.before(job)):
             return True  # it may have left anything behind
@@ -479,7 +489,9 @@ class Again:
                 self.disk.pop(key, None)
                 if text is not None:
                     self.disk[key] = text
-            self.memories[job.key] = Memory(self.snapshot(job, given=True), made, is_known, number)
+            self.memories[job.key] = Memory(
+                self.snapshot(job, given=True), made, is_known, number, self.definition(job)
+            )
             self.is_forced.discard(job.key)
         assert del_under_way[0] == job.key
         self.tell(
@@ -552,16 +564,8 @@ class Again:
                 assert outlooks == self.outlooks()
                 assert to_clear == self.cleared(outlooks)
         will_run = {key for key, outlook in outlooks.items() if outlook == "will_run"}
-        forced_before, self.is_forced = self.is_forced, will_run
-        values_before = dict(self.values)
-        for key in to_clear:
-            data = self.node.data[key].data
-            initial = next(d.data for d in self.workflow.user_data if d.key == key)
-            self.values.pop(key, None)
-            if initial is not None:
-                self.values[key] = bytes(initial).decode()
-            assert data.is_ephemeral
-        self.chosen = []
+        forced_before, values_before = self.is_forced, dict(self.values)
+        self._is_to_begin(will_run, to_clear)
         commands = self.tell(
             e.RestartRequested(
                 workflow_key=WorkflowKey(1), selection=selection, files=files, at=self.tick()
@@ -572,10 +576,29 @@ class Again:
             assert commands is None or not will_run
             assert self.node.run_id == run_id
             return False
-        self.known = {file.key: self.disk.get(file.key) for file in self.workflow.files}
+        self._all_is_known()
         assert self.node.run_id == run_id + 1
         assert will_run
         return True
+
+    def begins_again(self, plan: planning.Plan) -> None:
+        """An edit begins a new run."""
+        will_run = {key for key, one in plan.verdicts.items() if one.outlook == "will_run"}
+        self._is_to_begin(will_run, set(plan.to_clear))
+        self._all_is_known()
+
+    def _all_is_known(self) -> None:
+        self.known = {file.key: self.disk.get(file.key) for file in self.workflow.files}
+
+    def _is_to_begin(self, will_run: set[JobKey], to_clear: set[DataKey]) -> None:
+        self.is_forced = will_run
+        for key in to_clear:
+            [data] = [one for one in self.workflow.user_data if one.key == key]
+            self.values.pop(key, None)
+            if data.data is not None:
+                self.values[key] = bytes(data.data).decode()
+            assert data.is_ephemeral
+        self.chosen = []
 
     def check_the_end(self) -> None:
         """A restart of all has come to its end, and nobody has meddled: what completed is as it

@@ -30,6 +30,7 @@ from torcd.scheduler.commands import (
     ClearValue,
     Command,
     CreateWorkflow,
+    EditWorkflow,
     Record,
     RemoveAttempt,
     RemoveWorkflow,
@@ -67,6 +68,8 @@ class Store:
         self.cleared: dict[DataKey, None] = {}
         """Of those that have revisions: those that have no value."""
         self.files: dict[FileKey, FileState] = {}
+        self.edited_at: Timestamp | None = None
+        """When a workflow was edited last."""
         self.told: dict[JobKey, str] = {}
         """The status in which each job was announced last."""
 
@@ -107,6 +110,8 @@ class Store:
                     at=record.at,
                 )
                 self.job_rows |= dict.fromkeys((job.key for job in workflow.jobs), None)
+            case EditWorkflow(workflow=workflow):
+                self._edit(record)
             case SaveWorkflow():
                 row = self.workflow_rows[record.workflow_key]
                 if row.status in WORKFLOW_OVER and record.run_id > row.run_id:
@@ -116,6 +121,9 @@ class Store:
                 elif row.status in WORKFLOW_OVER and record.status is WorkflowStatus.RUNNING:
                     assert not row.archived, "it runs, and is out of sight"
                     assert record.run_id == row.run_id
+                elif row.status in WORKFLOW_OVER and record.at == self.edited_at:
+                    judged_again = msgspec.structs.replace(row, status=record.status, at=record.at)
+                    assert record == judged_again
                 elif row.status in WORKFLOW_OVER:
                     archived = msgspec.structs.replace(row, archived=not row.archived, at=record.at)
                     assert record == archived, "it lives on"
@@ -186,9 +194,8 @@ class Store:
             case SaveInitialAgain(data_key=key):
                 revisions = self.values[key]
                 assert record.revision == len(revisions) + 1, "a revision was left out"
-                again = msgspec.structs.replace(
-                    revisions[0], revision=record.revision, at=record.at
-                )
+                given = [one for one in revisions if not one.run_id][-1]
+                again = msgspec.structs.replace(given, revision=record.revision, at=record.at)
                 self.values[key] = (*revisions, again)
                 self.changed_at[key] = record.changed_at
                 self.cleared.pop(key, None)
@@ -200,6 +207,36 @@ class Store:
             case SaveFile(file_key=key, state=state):
                 assert state is not None
                 self.files[key] = state
+
+    def _edit(self, record: EditWorkflow) -> None:
+        key = record.workflow.key
+        before = self.workflows[key].workflow
+        parts = (
+            (before.jobs, record.jobs, record.removed_jobs, record.workflow.jobs),
+            (before.files, record.files, record.removed_files, record.workflow.files),
+            (
+                before.user_data,
+                record.user_data,
+                record.removed_user_data,
+                record.workflow.user_data,
+            ),
+        )
+        for old, saved, removed, new in parts:
+            kept = {item.key: item for item in old if item.key not in removed}
+            assert len(kept) == len(old) - len(removed), "what is removed was not there"
+            fresh = [item.key for item in saved if item.key not in {one.key for one in old}]
+            assert all(self.next_key <= one < record.next_key for one in fresh), "a key is reused"
+            kept.update((item.key, item) for item in saved)
+            assert [kept[one] for one in sorted(kept)] == list(new), "something is not written"
+        for job_key in record.removed_jobs:
+            assert all(a.job_key != job_key for a in self.active_attempts().values()), "it runs"
+        self.next_key = record.next_key
+        self.edited_at = record.at
+        self.workflows[key] = msgspec.structs.replace(
+            self.workflows[key], workflow=record.workflow, next_key=record.next_key
+        )
+        fresh_jobs = [job.key for job in record.jobs if job.key not in self.job_rows]
+        self.job_rows |= dict.fromkeys(fresh_jobs, None)
 
     # What is in it
 
@@ -246,11 +283,12 @@ class Store:
 
     def _value(self, data: UserData) -> LoadedValue:
         revisions = self.values[data.key]
-        is_initial = data.is_ephemeral and not revisions[0].run_id
+        given = [one.value.sha256 for one in revisions if not one.run_id]
+        is_initial = data.is_ephemeral and data.data is not None
         return LoadedValue(
             revision=len(revisions),
             sha256=None if data.key in self.cleared else revisions[-1].value.sha256,
-            initial_sha256=revisions[0].value.sha256 if is_initial else None,
+            initial_sha256=given[-1] if is_initial else None,
             changed_at=self.changed_at[data.key],
         )
 

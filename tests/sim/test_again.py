@@ -11,6 +11,7 @@ from torcd.model import ENDED_BADLY, JobStatus, WorkflowKey
 from torcd.scheduler import events as e
 
 from .again import Again
+from .editing import applies_the_same, edits_the_spec
 from .workflows import Pick
 
 MAX_STEPS = 200
@@ -103,7 +104,7 @@ def restarts_all(world: Again, pick: Pick) -> None:
     world.restart(e.Selection())
 
 
-WHILE_IT_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
+WHILE_IT_RUNS: tuple[Callable[[Again, Pick], object], ...] = (
     edits_a_file,
     stores_a_value,
     breaks_or_repairs_a_job,
@@ -114,9 +115,12 @@ WHILE_IT_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
     kills_the_daemon,
     restarts_all,
     retries,
+    edits_the_spec,
+    edits_the_spec,
+    applies_the_same,
 )
 
-BETWEEN_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
+BETWEEN_RUNS: tuple[Callable[[Again, Pick], object], ...] = (
     edits_a_file,
     edits_a_file,
     deletes_an_output,
@@ -130,6 +134,10 @@ BETWEEN_RUNS: tuple[Callable[[Again, Pick], None], ...] = (
     retries,
     retries,
     disables_or_enables,
+    edits_the_spec,
+    edits_the_spec,
+    edits_the_spec,
+    applies_the_same,
 )
 
 
