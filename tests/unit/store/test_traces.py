@@ -89,6 +89,7 @@ async def test_an_initial_value_comes_back_as_a_revision_of_nobody(store: Store)
     data = UserData(key=DataKey(5), name="d", data=msgspec.Raw(b"{}"), is_ephemeral=True)
     await commit(store, create(user_data=(data,)), save_value(5, 1, b"{}", run_id=0))
     await commit(store, save_value(5, 2, b"7", run_id=1))
+    await commit(store, save_workflow(1, WorkflowStatus.RUNNING, run_id=2))
     for revision in (3, 4):
         again = SaveInitialAgain(
             workflow_key=W, data_key=DataKey(5), revision=revision, changed_at=9, at=Timestamp(7)

@@ -1,0 +1,461 @@
+"""Another spec for a workflow there is."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from torcd.errors import MissingInputs, WrongState
+from torcd.model import Happening, JobStatus, Workflow
+from torcd.scheduler import events as e
+from torcd.scheduler.commands import (
+    EditWorkflow,
+    SaveFile,
+    SaveJob,
+    SaveValue,
+    SaveWorkflow,
+    StartAttempt,
+)
+
+from .play import Play, refused
+from .specs import ActionSpec, JobSpec, job, parsed, workflow
+
+
+class Edits(Play):
+    """`edit` takes the whole new spec; names that are known keep their keys."""
+
+    def event(
+        self,
+        *,
+        initial: str = "",
+        values: dict[str, str] | None = None,
+        files: dict[str, str | None] | None = None,
+        commands: dict[str, str] | None = None,
+        paths: dict[str, str] | None = None,
+        **more: Any,
+    ) -> e.EditRequested:
+        fields = {name: more.pop(name) for name in _FIELDS if name in more}
+        fresh = workflow(more, first_key=self.scheduler.next_key, initial=initial, **fields)
+        after = self._rekeyed(fresh)
+        jobs = tuple(
+            replace(one, command=(commands or {}).get(one.name, one.command)) for one in after.jobs
+        )
+        moved = tuple(
+            replace(one, path=(paths or {}).get(one.name, one.path)) for one in after.files
+        )
+        after = replace(after, jobs=jobs, files=moved)
+        self.after = after
+        given = {d.key: parsed((values or {}).get(d.name, "0")) for d in after.user_data if d.data}
+        before = {d.key: parsed(self.given.get(d.name, "0")) for d in self.workflow.user_data}
+        keys = {file.name: file.key for file in after.files}
+        self.given_after = {d.name: (values or {}).get(d.name, "0") for d in after.user_data}
+        return e.EditRequested(
+            workflow_key=after.key,
+            workflow=after,
+            values_before={
+                d.key: before[d.key].sha256 for d in self.workflow.user_data if d.data is not None
+            },
+            values=given,
+            files={keys[n]: s for n, s in self._named_states(files or {}, keys).items()},
+            at=self.now,
+        )
+
+    given: dict[str, str] = {}
+
+    def edit(self, **more: Any) -> list[Any]:
+        commands = self.tell(self.event(**more))
+        self.workflow = self.after
+        self.given = self.given_after
+        items = (*self.after.jobs, *self.after.files, *self.after.user_data)
+        self.keys = {item.name: item.key for item in items}
+        return commands
+
+    def verdicts(self, **more: Any) -> dict[str, tuple[str, str]]:
+        found = self.scheduler.outlook(self.event(**more))
+        return {
+            found.node.jobs[key].job.name: (one.outlook, one.reason)
+            for key, one in found.verdicts.items()
+        }
+
+    def _named_states(self, files: dict[str, str | None], keys: dict[str, Any]) -> dict[str, Any]:
+        saved, self.keys = self.keys, {**self.keys, **keys}
+        try:
+            return {name: self._states({name: text})[keys[name]] for name, text in files.items()}
+        finally:
+            self.keys = saved
+
+    def _rekeyed(self, fresh: Workflow) -> Workflow:
+        of: dict[int, int] = {}
+        next_key = self.scheduler.next_key
+        for item in (*fresh.jobs, *fresh.files, *fresh.user_data):
+            if item.name in self.keys:
+                of[item.key] = self.keys[item.name]
+            else:
+                of[item.key] = next_key
+                next_key += 1
+
+        def keys(named: tuple[int, ...]) -> tuple[Any, ...]:
+            return tuple(of[key] for key in named)
+
+        jobs = [
+            replace(
+                one,
+                key=of[one.key],
+                depends_on=keys(one.depends_on),
+                input_files=keys(one.input_files),
+                output_files=keys(one.output_files),
+                input_user_data=keys(one.input_user_data),
+                output_user_data=keys(one.output_user_data),
+            )
+            for one in fresh.jobs
+        ]
+        return replace(
+            fresh,
+            key=self.workflow.key,
+            jobs=tuple(sorted(jobs, key=lambda one: one.key)),
+            files=tuple(
+                sorted((replace(f, key=of[f.key]) for f in fresh.files), key=lambda one: one.key)
+            ),
+            user_data=tuple(
+                sorted(
+                    (replace(d, key=of[d.key]) for d in fresh.user_data), key=lambda one: one.key
+                )
+            ),
+            actions=tuple(replace(one, jobs=keys(one.jobs)) for one in fresh.actions),
+        )
+
+
+_FIELDS = ("on_store", "ephemeral", "actions", "sort")
+
+
+def chain() -> tuple[Edits, dict[str, JobSpec]]:
+    """in -> a -> f -> b, c apart; all completed."""
+    jobs = {"a": job(reads="in", writes="f"), "b": job(reads="f"), "c": job()}
+    play = Edits(**jobs)
+    play.exits("a", files={"in": "1", "f": "made of 1"})
+    play.exits("b")
+    play.exits("c")
+    assert play.workflow_status == "completed"
+    return play, jobs
+
+
+def test_the_same_spec_changes_nothing():
+    play, jobs = chain()
+    play.changes_nothing(play.event(files={"in": "2"}, **jobs))
+
+
+def test_another_command_of_a_completed_job_runs_it_and_what_comes_after_and_nothing_else():
+    play, jobs = chain()
+    verdicts = play.verdicts(commands={"a": "false"}, **jobs)
+    assert verdicts == {
+        "a": ("will_run", "its command or what it is to make has changed"),
+        "b": ("may_run", '"a", which comes before it, will run again'),
+        "c": ("up_to_date", "nothing that it needs has changed"),
+    }
+    play.edit(commands={"a": "false"}, **jobs)
+    assert play.statuses == {"a": "pending", "b": "blocked", "c": "completed"}
+    assert play.node.run_id == 2
+    [started] = [c for c in play.last if isinstance(c, StartAttempt)]
+    assert started.job.command == "false"
+    [record] = [c for c in play.last if isinstance(c, EditWorkflow)]
+    assert [one.name for one in record.jobs] == ["a"]
+    assert (record.files, record.user_data, record.removed_jobs) == ((), (), ())
+    play.exits("a", files={"f": "made of 1"})
+    assert play.workflow_status == "completed"  # b need not run
+    assert play.job("b").run_id == 1
+    play.changes_nothing(play.event(commands={"a": "false"}, **jobs))
+    assert play.restart() == []
+
+
+def test_what_makes_nothing_run_again_is_changed_and_nothing_runs():
+    play, jobs = chain()
+    play.edit(**{**jobs, "a": job(reads="in", writes="f", priority=7)})
+    assert play.node.run_id == 1
+    assert play.workflow_status == "completed"
+    assert play.job("a").job.priority == 7
+    [record] = [c for c in play.last if isinstance(c, EditWorkflow)]
+    assert [one.priority for one in record.jobs] == [7]
+    [told] = [h for h in play.last if isinstance(h, Happening)]
+    assert (told.kind, told.message) == ("workflow_edited", "jobs: 1 changed")
+
+
+def test_with_an_edit_all_that_is_out_of_date_runs():
+    play, jobs = chain()
+    play.edit(files={"in": "2"}, d=job(), **jobs)
+    assert play.statuses == {"a": "pending", "b": "blocked", "c": "completed", "d": "pending"}
+
+
+def test_a_new_job_has_a_new_key_and_runs_in_a_new_run():
+    play, jobs = chain()
+    highest = play.scheduler.next_key
+    assert play.verdicts(d=job(after="b"), **jobs)["d"] == ("will_run", "it is new")
+    play.edit(d=job(after="b"), **jobs)
+    assert play.keys["d"] == highest
+    assert play.scheduler.next_key == highest + 1
+    assert play.statuses == {"a": "completed", "b": "completed", "c": "completed", "d": "pending"}
+
+
+def test_a_job_that_is_renamed_is_another_one():
+    play, jobs = chain()
+    old = play.keys["b"]
+    play.edit(a=jobs["a"], renamed=jobs["b"], c=jobs["c"])
+    assert play.keys["renamed"] != old
+    assert play.statuses["renamed"] == "pending"
+    [record] = [c for c in play.last if isinstance(c, EditWorkflow)]
+    assert record.removed_jobs == (old,)
+
+
+def test_a_workflow_that_failed_because_of_a_job_that_is_gone_has_completed():
+    play = Edits(a=job(), b=job())
+    play.exits("a", 1)
+    play.exits("b")
+    assert play.workflow_status == "failed"
+    play.edit(b=job())
+    assert play.workflow_status == "completed"
+    [saved] = [c for c in play.last if isinstance(c, SaveWorkflow)]
+    assert (saved.status.value, saved.run_id) == ("completed", 1)
+
+
+def test_what_nobody_makes_any_more_must_be_there():
+    play, jobs = chain()
+    with refused(MissingInputs, "f"):
+        play.edit(files={"f": None}, b=jobs["b"], c=job(priority=1))
+    play.edit(files={"f": "made of 1"}, b=jobs["b"], c=jobs["c"])
+    assert play.statuses == {"b": "pending", "c": "completed"}  # nobody makes it: other inputs
+
+
+def test_a_file_that_is_elsewhere_is_another_file():
+    play, jobs = chain()
+    play.edit(files={"in": "2", "f": "made of 1"}, paths={"in": "/other"}, **jobs)
+    assert [c.state and c.state.sha256 for c in play.last if isinstance(c, SaveFile)] == [None, "2"]
+    assert play.statuses["a"] == "pending"
+
+
+def test_an_initial_value_that_is_another_one_is_stored_and_read():
+    play = Edits(a=job(fetches="d"), b=job(), initial="d")
+    play.exits("a")
+    play.exits("b")
+    jobs = {"a": job(fetches="d"), "b": job()}
+    play.changes_nothing(play.event(initial="d", **jobs))
+    assert play.verdicts(initial="d", values={"d": "7"}, **jobs) == {
+        "a": ("will_run", 'user_data "d" has another value'),
+        "b": ("up_to_date", "nothing that it needs has changed"),
+    }
+    play.edit(initial="d", values={"d": "7"}, **jobs)
+    [saved] = [c for c in play.last if isinstance(c, SaveValue)]
+    assert (saved.revision, saved.run_id, saved.attempt_key) == (2, 0, None)
+    assert saved.value.text == b"7"
+    assert play.statuses == {"a": "pending", "b": "completed"}
+
+
+def test_an_initial_value_that_somebody_has_stored_already_is_a_revision_and_no_change():
+    play = Edits(a=job(fetches="d"), initial="d")
+    play.stores("d", "7")
+    play.exits("a")  # it may have read either
+    play.restart()
+    play.exits("a")
+    play.edit(initial="d", values={"d": "7"}, a=job(fetches="d"))
+    [saved] = [c for c in play.last if isinstance(c, SaveValue)]
+    assert saved.revision == 3
+    assert play.workflow_status == "completed"
+
+
+def test_a_value_that_is_taken_out_of_the_spec_stays():
+    play = Edits(a=job(fetches="d"), initial="d")
+    play.exits("a")
+    play.edit(a=job(fetches="d"))
+    assert play.node.data[play.keys["d"]].revision == 1
+    assert play.workflow_status == "completed"
+
+
+def test_an_archived_workflow_is_not_changed():
+    play, jobs = chain()
+    play.tell(e.ArchiveRequested(workflow_key=play.workflow.key, archived=True, at=play.now))
+    with refused(WrongState, "is archived"):
+        play.edit(d=job(), **jobs)
+
+
+# While it runs
+
+
+def test_a_workflow_that_runs_is_added_to_in_the_same_run():
+    play = Edits(a=job(writes="f"))
+    play.starts("a")
+    assert play.verdicts(a=job(writes="f"), b=job(reads="f"), c=job()) == {
+        "b": ("will_run", "it is new"),
+        "c": ("will_run", "it is new"),
+    }
+    play.edit(a=job(writes="f"), b=job(reads="f"), c=job())
+    assert play.statuses == {"a": "running", "b": "blocked", "c": "pending"}
+    assert play.started_now == ["c"]
+    play.exits("a")
+    assert play.statuses["b"] == "pending"
+    play.exits("b")
+    play.exits("c")
+    assert (play.workflow_status, play.node.run_id) == ("completed", 1)
+
+
+@pytest.mark.parametrize(
+    ("after", "match"),
+    [
+        ({"b": job()}, 'job "a" runs, and cannot be removed'),
+        ({"a": job(writes="f", priority=1)}, r'job "a" runs, and cannot be changed \(priority\)'),
+        ({"a": job(after="b"), "b": job()}, r"cannot be changed \(depends_on, output_files\)"),
+    ],
+)
+def test_what_runs_is_never_changed_under_it(after: dict[str, JobSpec], match: str):
+    play = Edits(a=job(writes="f"), b=job(), parallel=1)
+    play.starts("a")
+    with refused(WrongState, match):
+        play.edit(**{"c": job(), **after})
+
+
+def test_a_file_of_a_job_that_runs_is_not_changed():
+    play = Edits(a=job(reads="in"))
+    play.starts("a")
+    with refused(WrongState, 'job "a" runs, and uses file "in"'):
+        play.edit(a=job(reads="in"), paths={"in": "/other"})
+
+
+def test_what_is_about_to_start_is_not_changed_but_when_it_is_taken_back_by_a_pause():
+    play = Edits(a=job())
+    with refused(WrongState, "about to start.*torcctl pause"):
+        play.edit(a=job(), commands={"a": "false"})
+    play.pause()
+    play.does_not_start("a")
+    play.edit(a=job(), commands={"a": "false"})
+    play.resume()
+    [started] = [c for c in play.last if isinstance(c, StartAttempt)]
+    assert started.job.command == "false"
+
+
+def test_the_consumer_of_a_job_that_runs_is_removed():
+    play = Edits(a=job(writes="f"), b=job(reads="f"), c=job(after="b"))
+    play.starts("a")
+    play.edit(a=job(writes="f"))
+    assert play.statuses == {"a": "running"}
+    play.exits("a")
+    assert play.workflow_status == "completed"
+
+
+def test_when_the_last_that_was_left_is_removed_the_workflow_is_over():
+    play = Edits(a=job(), b=job(after="a"), wait=True, c=job(reads="in"), absent="in")
+    play.exits("a")
+    play.exits("b")
+    assert play.workflow_status == "running"
+    play.edit(a=job(), b=job(after="a"))
+    assert play.workflow_status == "completed"
+
+
+def test_one_that_has_not_started_runs_as_it_is_now():
+    play = Edits(a=job(), b=job(after="a"))
+    play.starts("a")
+    assert play.verdicts(a=job(), b=job(after="a"), commands={"b": "false"})["b"] == (
+        "will_run",
+        "it has not started, and runs as it is now",
+    )
+    play.edit(a=job(), b=job(after="a"), commands={"b": "false"})
+    play.exits("a")
+    [started] = [c for c in play.last if isinstance(c, StartAttempt)]
+    assert started.job.command == "false"
+
+
+def test_one_that_waits_for_nothing_any_more_starts():
+    play = Edits(a=job(), b=job(after="a"))
+    play.starts("a")
+    play.edit(a=job(), b=job())
+    assert play.statuses == {"a": "running", "b": "pending"}
+
+
+def test_one_that_has_completed_is_out_of_date_for_the_next_run():
+    play = Edits(a=job(), b=job())
+    play.exits("a")
+    play.starts("b")
+    outlook, reason = play.verdicts(a=job(), b=job(), commands={"a": "false"})["a"]
+    assert (outlook, "torcctl restart" in reason) == ("next_run", True)
+    play.edit(a=job(), b=job(), commands={"a": "false"})
+    assert play.statuses == {"a": "completed", "b": "running"}
+    play.exits("b")
+    assert play.outlooks()["a"][0] == "will_run"
+    assert play.outlooks()["b"][0] == "up_to_date"
+
+
+def test_a_failed_one_is_retried_as_it_is_now():
+    play = Edits(a=job(), b=job())
+    play.exits("a", 1)
+    play.starts("b")
+    assert "torcctl retry" in play.verdicts(a=job(), b=job(), commands={"a": "false"})["a"][1]
+    play.edit(a=job(), b=job(), commands={"a": "false"})
+    play.retry("a")
+    [started] = [c for c in play.last if isinstance(c, StartAttempt)]
+    assert started.job.command == "false"
+
+
+def test_a_new_job_after_one_that_failed_is_canceled_and_another_that_does_not_mind_runs():
+    play = Edits(a=job(), b=job())
+    play.exits("a", 1)
+    play.starts("b")
+    new = {"c": job(after="a"), "d": job(after="a", goes_on=True), "e": job(after="c")}
+    assert play.verdicts(a=job(), b=job(), **new)["c"][0] == "next_run"
+    play.edit(a=job(), b=job(), **new)
+    assert play.statuses == {
+        "a": "failed", "b": "running", "c": "canceled", "d": "pending", "e": "canceled",
+    }  # fmt: skip
+    assert play.why("c") == ("dependency", 'canceled because "a" ended badly')
+
+
+def test_one_that_would_have_been_spared_runs_when_it_is_another_one():
+    jobs = {"a": job(reads="in", writes="f"), "b": job(reads="f")}
+    play = Edits(**jobs)
+    play.exits("a", files={"in": "1", "f": "same"})
+    play.exits("b")
+    play.restart(files={"in": "2"})
+    play.starts("a")
+    play.edit(commands={"b": "false"}, **jobs)
+    [saved] = [c for c in play.last if isinstance(c, SaveJob)]
+    assert (saved.job_key, saved.may_skip) == (play.keys["b"], False)
+    play.exits("a", files={"f": "same"})
+    assert play.statuses["b"] == "pending"
+
+
+def test_a_value_that_is_given_lets_those_start_that_wait_for_it():
+    play = Edits(a=job(fetches="d"), b=job(), wait=True)
+    play.starts("b")
+    play.edit(a=job(fetches="d"), b=job(), initial="d")
+    assert play.statuses == {"a": "pending", "b": "running"}
+
+
+def test_one_that_is_gone_frees_nothing_that_others_hold_and_asks_for_nothing_any_more():
+    play = Edits(a=job(num_cpus=1), b=job(num_cpus=1), c=job(), parallel=1)
+    play.starts("a")
+    play.edit(a=job(num_cpus=1), c=job())
+    play.exits("a")
+    assert play.statuses == {"a": "completed", "c": "pending"}
+
+
+def test_an_action_that_has_begun_keeps_its_commands():
+    play = Edits(a=job(), actions=[ActionSpec("on_workflow_start")])
+    with refused(WrongState, "its action 1 has begun"):
+        play.edit(a=job(), b=job())
+    play.edit(a=job(), b=job(), actions=[ActionSpec("on_workflow_start")])
+    assert play.statuses == {"a": "ready", "b": "ready"}
+    assert play.node.actions.active is not None
+    assert play.node.actions.active is play.node.actions.nodes[0]
+
+
+def test_an_action_waits_for_the_jobs_that_are_new():
+    play = Edits(a=job(), b=job(), actions=[ActionSpec("on_jobs_complete", "a")])
+    play.edit(a=job(), b=job(), c=job(), actions=[ActionSpec("on_jobs_complete", "a c")])
+    play.exits("a")
+    assert play.node.actions.active is None
+    play.exits("c")
+    assert play.node.actions.active is not None
+
+
+def test_a_disabled_job_stays_disabled():
+    play = Edits(a=job(), b=job())
+    play.pause()
+    play.does_not_start("a")
+    play.disable("a")
+    play.edit(a=job(), b=job(), c=job())
+    assert play.job("a").state.status is JobStatus.DISABLED
