@@ -122,7 +122,8 @@ def test_what_is_broken_is_told(path: Path, change: str) -> None:
     with looking_at(path) as connection:
         if "file SET key" in change:
             connection.execute(
-                "INSERT INTO file (key, workflow_key, name, path) VALUES (77, (SELECT min(key) FROM workflow), 'f', '/f')"
+                "INSERT INTO file (key, workflow_key, name, path)"
+                " VALUES (77, (SELECT min(key) FROM workflow), 'f', '/f')"
             )
         connection.execute(change)
     assert BROKEN[change] in found(path)
