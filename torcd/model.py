@@ -5,8 +5,9 @@ words of the workflow spec, of the database's columns and of the wire, one word 
 
 Keys. Workflows, jobs, files, user_data and groups take their keys from one counter that never goes
 back, so a key is never used twice, whatever is deleted. A workflow takes a block of them: itself
-first, then its jobs, its files, its user_data and its groups. Attempts have keys from a counter of
-their own.
+first, then its jobs, its files, its user_data and its groups; what an edit adds takes more, in the
+same order. Jobs, files and user_data are in the order of their keys. Attempts have keys from a
+counter of their own.
 """
 
 import enum
@@ -208,7 +209,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: GroupKey
     kind: Kind
     members: tuple[int, ...]
-    """Keys of that kind, in the order of the spec; at least two."""
+    """Keys of that kind, in their order; at least two."""
 
 
 ActionTrigger = Literal[
@@ -287,7 +288,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def size(self) -> int:
-        """How many keys it takes."""
+        """How many keys it takes when it is submitted."""
         return 1 + len(self.jobs) + len(self.files) + len(self.user_data) + len(self.groups)
 
     def group(self, key: GroupKey) -> Group:

@@ -82,6 +82,7 @@ def _commits() -> None:
 
 COMMITS: dict[str, Callable[[c.Record], bool]] = {
     "submission": lambda r: isinstance(r, c.CreateWorkflow),
+    "edit": lambda r: isinstance(r, c.EditWorkflow),
     "intent": lambda r: isinstance(r, c.AddAttempt) and r.attempt_key > 2,
     "end": lambda r: isinstance(r, c.SaveAttempt) and r.ended_at is not None,
     "value": lambda r: isinstance(r, c.SaveValue) and r.value.text == b"5",

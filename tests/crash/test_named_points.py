@@ -177,6 +177,38 @@ def test_a_cancel_that_is_written_down_is_carried_out_whoever_dies(
     assert daemon.jobs(key)["held"].status is JobStatus.CANCELED
 
 
+@pytest.mark.parametrize("point", ["before_commit_of_edit", "after_commit_of_edit"])
+def test_an_edit_is_taken_whole_or_not_at_all(daemon: Daemon, tmp_path: Path, point: str) -> None:
+    """A workflow that is over, so that it also begins a new run or does not."""
+    kept = {"name": "kept", "command": "echo kept >> ran"}
+    gone = {"name": "gone", "command": "echo gone >> ran", "input_user_data": ["v"]}
+    before = {"name": "w", "jobs": [kept, gone], "user_data": [{"name": "v", "data": 1}]}
+    new = {"name": "new", "command": "echo new >> ran", "input_user_data": ["v"]}
+    after = {**before, "jobs": [kept, new], "user_data": [{"name": "v", "data": 2}]}
+    key = daemon.submit(before)
+    over(daemon, key)
+    (tmp_path / "ran").unlink()
+    Stumble(point, both=False).set(daemon.state_dir)
+    with contextlib.suppress(TorcError), impatient(daemon) as client:
+        client.apply(after, directory=str(tmp_path), workflow_key=key)
+    start_again(daemon)
+    info = over(daemon, key)
+    ran = (tmp_path / "ran").read_text() if (tmp_path / "ran").exists() else ""
+    with daemon.client() as client:
+        value = client.fetch("v", workflow_key=key)
+        is_old = not client.apply(
+            before, directory=str(tmp_path), workflow_key=key, dry_run=True
+        ).changes
+        is_new = not client.apply(
+            after, directory=str(tmp_path), workflow_key=key, dry_run=True
+        ).changes
+    assert (is_old, is_new) == ((True, False) if point.startswith("before") else (False, True))
+    assert (set(daemon.jobs(key)), value, info.run_id, ran) == (
+        ({"kept", "gone"}, 1, 1, "") if is_old else ({"kept", "new"}, 2, 2, "new\n")
+    )
+    check_database(daemon)
+
+
 def test_after_a_restart_of_the_machine_what_ran_is_lost_at_once_and_the_rest_goes_on(
     daemon: Daemon, tmp_path: Path
 ) -> None:
