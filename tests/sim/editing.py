@@ -64,7 +64,13 @@ def _apply(world: Again, new: Workflow) -> bool:
         for job in world.workflow.jobs
         if world.status(job.key) in (JobStatus.COMPLETED, JobStatus.FAILED)
     }
+    world.look_for_disturbed()
     world.workflow = new
+    for attempt, (key, seen) in world.under_way.items():
+        # What a job is to make is another thing now, and what is there of it is what it was.
+        now = world._seen(world.job(key))
+        as_it_is = {thing: now[thing] for thing in seen if thing[0] == "job"}
+        world.under_way[attempt] = key, {**seen, **as_it_is}
     changed = _given(new)
     for key, value in changed.items():
         if event.values_before.get(key) != value.sha256:

@@ -284,6 +284,8 @@ def _as_loaded(job: JobNode) -> LoadedJob:
         frozen_microseconds=job.frozen_microseconds,
         run_id=job.run_id,
         trace=job.trace,
+        recovery=job.recovery,
+        is_retry_under_way=attempt_key is not None and not job.has_script_to_run,
         may_skip=job.may_skip,
     )
 

@@ -81,6 +81,7 @@ def _of_workflow(old: Workflow, new: Workflow) -> Iterator[Change]:
             "actions",
             "failure_handlers",
             "jobs_sort_method",
+            "max_retries",
         )
         if getattr(old, name) != getattr(new, name)
     ]
