@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from torcd.errors import MissingInputs, WrongState
-from torcd.model import Happening, JobStatus, Workflow
+from torcd.model import FailureRule, Happening, JobStatus, Workflow
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
     EditWorkflow,
@@ -125,7 +125,7 @@ class Edits(Play):
         )
 
 
-_FIELDS = ("on_store", "ephemeral", "actions", "sort")
+_FIELDS = ("on_store", "ephemeral", "actions", "sort", "handlers")
 
 
 def chain() -> tuple[Edits, dict[str, JobSpec]]:
@@ -459,3 +459,38 @@ def test_a_disabled_job_stays_disabled():
     play.disable("a")
     play.edit(a=job(), b=job(), c=job())
     assert play.job("a").state.status is JobStatus.DISABLED
+
+
+def test_one_that_rests_goes_on_resting_and_runs_as_it_is_now():
+    rules = {"h": [FailureRule(match_all_exit_codes=True, backoff_seconds=60)]}
+    play = Edits(handlers=rules, a=job(handler="h"), b=job())
+    play.exits("a", 1)
+    assert play.status("a") == "blocked"
+    jobs = {"a": job(handler="h"), "b": job(), "c": job(after="a")}
+    play.edit(handlers=rules, commands={"a": "false"}, **jobs)
+    assert play.statuses == {"a": "blocked", "b": "pending", "c": "blocked"}
+    rest = play.job("a").recovery
+    assert rest is not None
+    play.tell(e.TimePassed(rest.until))
+    [started] = [c for c in play.last if isinstance(c, StartAttempt)]
+    assert (started.job.command, started.attempt_id) == ("false", 2)
+
+
+def test_one_that_rests_is_removed():
+    rules = {"h": [FailureRule(match_all_exit_codes=True, backoff_seconds=60)]}
+    play = Edits(handlers=rules, a=job(handler="h"), b=job())
+    play.exits("a", 1)
+    play.exits("b")
+    play.edit(handlers=rules, b=job())
+    assert play.workflow_status == "completed"
+
+
+def test_one_whose_recovery_script_runs_is_not_changed():
+    rules = {"h": [FailureRule(match_all_exit_codes=True, recovery_script="true")]}
+    play = Edits(handlers=rules, a=job(handler="h"))
+    play.exits("a", 1)
+    play.tell(e.AttemptStarted(play.job("a").state.attempt_key, play.now))
+    with refused(WrongState, 'job "a" runs, and cannot be changed'):
+        play.edit(handlers=rules, a=job(handler="h", priority=1))
+    play.edit(handlers=rules, a=job(handler="h"), b=job())
+    assert play.statuses == {"a": "running", "b": "pending"}
