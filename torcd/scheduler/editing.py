@@ -31,7 +31,7 @@ from torcd.model import (
     Workflow,
     WorkflowStatus,
 )
-from torcd.scheduler import planning, recovering, restarting, wording
+from torcd.scheduler import planning, restarting, wording
 from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.arriving import refuse_missing_inputs, watch_files
 from torcd.scheduler.building import AS_SUBMITTED, as_loaded, build
@@ -112,7 +112,6 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
         if data.revision > 1:
             turn.outbox.tell_value(data_key, data.revision, None)
     if found.plan is None:
-        recovering.repeat(memory, node)
         _go_on(turn, found, absent)
     elif found.plan.runs:
         restarting.run_again(turn, found.plan, event.files, absent)

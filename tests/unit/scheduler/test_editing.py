@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from torcd.errors import MissingInputs, WrongState
-from torcd.model import FailureRule, Happening, JobStatus, Workflow
+from torcd.model import Capacity, FailureRule, Happening, JobStatus, Workflow
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
     EditWorkflow,
@@ -494,3 +494,39 @@ def test_one_whose_recovery_script_runs_is_not_changed():
         play.edit(handlers=rules, a=job(handler="h", priority=1))
     play.edit(handlers=rules, a=job(handler="h"), b=job())
     assert play.statuses == {"a": "running", "b": "pending"}
+
+
+def test_a_value_is_given_under_a_job_that_reads_it_and_the_job_runs_again_the_next_time():
+    play = Edits(a=job(fetches="d"), initial="d")
+    play.starts("a")
+    play.edit(a=job(fetches="d"), initial="d", values={"d": "7"})
+    play.exits("a")
+    assert play.outlooks()["a"][0] == "will_run"
+
+
+def test_who_waits_in_line_with_a_job_that_is_gone_waits_no_more():
+    one = Capacity(cpus=1, memory_bytes=1 << 30, gpus=0)
+    first = Play(x=job(num_cpus=1), capacity=one)
+    play = Edits(beside=first, a=job(num_cpus=1), b=job())
+    assert play.statuses == {"a": "ready", "b": "pending"}
+    play.edit(b=job())
+    play.exits("b")
+    assert play.workflow_status == "completed"
+
+
+def test_a_command_of_an_action_that_runs_runs_on():
+    actions = [ActionSpec("on_workflow_start")]
+    play = Edits(a=job(), actions=actions)
+    play.tell(e.AttemptStarted(play.node.actions.active.state.attempt_key, play.now))
+    play.edit(a=job(), b=job(), actions=actions)
+    assert play.node.actions.active.state.status is JobStatus.RUNNING
+
+
+def test_how_long_attempts_take_is_still_known():
+    play = Edits(a=job(), b=job(after="a"))
+    play.starts("a")
+    play.exits("a")
+    before = play.node.mean_microseconds
+    assert before is not None
+    play.edit(a=job(), b=job(after="a"), c=job())
+    assert play.node.mean_microseconds == before
