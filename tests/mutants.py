@@ -37,7 +37,37 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     """Of these suites, tests with this in their name."""
 
 
+EDITING = ("tests/unit/scheduler/test_editing.py", *SIM)
+
 SCHEDULER = [
+    Mutant(
+        name="an edit changes what runs",
+        file="torcd/scheduler/edit_refusals.py",
+        old="        elif key in other:\n",
+        new="        elif False:\n",
+        suites=EDITING,
+    ),
+    Mutant(
+        name="an attempt is of the job as it was before an edit",
+        file="torcd/scheduler/editing.py",
+        old="            memory.attempts[job.state.attempt_key] = (node, job)\n",
+        new="            pass\n",
+        suites=EDITING,
+    ),
+    Mutant(
+        name="a job that is another one is spared when its inputs are the same",
+        file="torcd/scheduler/rebuilding.py",
+        old="(jobs[JobKey(key)], may_skip=False)",
+        new="(jobs[JobKey(key)])",
+        suites=EDITING,
+    ),
+    Mutant(
+        name="what comes after a failure is added, and waits for ever",
+        file="torcd/scheduler/editing.py",
+        old="    turn.take_up(absent)\n",
+        new="",
+        suites=EDITING,
+    ),
     Mutant(
         name="a group is not spoiled with its member",
         file="torcd/scheduler/turn.py",

@@ -109,6 +109,8 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
 def _actions(node: WorkflowNode, begun: tuple[LoadedCommand, ...]) -> Actions:
     actions = Actions(node.workflow)
     for command in begun:
+        if command.action > len(actions.nodes):
+            continue  # an edit has taken the action out, when the run was over
         action = actions.nodes[command.action - 1]
         action.command = command.command
         action.state = _action_state(command)

@@ -19,9 +19,7 @@ from typing import Literal
 
 import msgspec
 
-from torcd import errors
 from torcd.model import (
-    AttemptKey,
     Capacity,
     DataKey,
     FileKey,
@@ -32,18 +30,21 @@ from torcd.model import (
     WorkflowStatus,
 )
 from torcd.scheduler import planning, restarting, wording
-from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.arriving import refuse_missing_inputs, watch_files
-from torcd.scheduler.building import AS_SUBMITTED, as_loaded, build
 from torcd.scheduler.commands import Command, EditWorkflow, SaveFile
 from torcd.scheduler.comparing import RERUN_FIELDS, Difference, difference
-from torcd.scheduler.events import EditRequested, LoadedCommand, LoadedValue, Selection
+from torcd.scheduler.edit_refusals import (
+    refuse_changes_of_what_began,
+    refuse_changes_under_what_runs,
+    with_new_needs,
+)
+from torcd.scheduler.events import EditRequested, Selection
 from torcd.scheduler.memory import Memory
+from torcd.scheduler.rebuilding import absent_of, built_anew, given
 from torcd.scheduler.retrying import require_able_to_go_on
 from torcd.scheduler.state import (
     Blocked,
     Ended,
-    JobNode,
     Pending,
     Ready,
     Running,
@@ -66,9 +67,9 @@ class Edit(msgspec.Struct, frozen=True):
     difference: Difference
     verdicts: dict[JobKey, Verdict]
     """Of a workflow that is over: of all its jobs. Of another one: of the new and the changed
-    ones."""
+    ones. Without a difference there are none."""
     node: WorkflowNode
-    """The workflow, built anew."""
+    """The workflow, built anew; without a difference, as it is."""
     plan: planning.Plan | None
     """What is to run, of one that is over."""
 
@@ -97,7 +98,7 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
         memory.action_attempts[active.state.attempt_key] = (node, active)
     if not node.asking:
         memory.line.leave(node)
-    absent = _absent(event)
+    absent = absent_of(event)
     if found.plan is not None and found.plan.runs:
         restarting.begin_run(memory, node, found.plan, absent, event.at)
     turn = Turn(memory, node, event.at)
@@ -106,7 +107,7 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
     for key in states_before:
         if key in node.files and key not in node.file_states:
             turn.outbox.add(SaveFile(workflow_key=node.key, file_key=key, state=None))
-    for data_key in _given(event, found.difference):
+    for data_key in given(event, found.difference):
         data = node.data[data_key]
         turn.outbox.save_given_value(data, event.values[data_key])
         if data.revision > 1:
@@ -135,11 +136,13 @@ def check(
         event.values_before,
         {key: value.sha256 for key, value in event.values.items()},
     )
+    if not changes:
+        return Edit(changes, {}, node, None)
     if not node.is_over:
-        _refuse_changes_under_what_runs(node, event, changes)
-        _refuse_changes_of_what_began(node, event)
-    anew = _built_anew(node, event, changes, capacity, next_attempt_key)
-    absent = _absent(event)
+        refuse_changes_under_what_runs(node, event, changes)
+        refuse_changes_of_what_began(node, event)
+    anew = built_anew(node, event, changes, capacity, next_attempt_key)
+    absent = absent_of(event)
     if node.is_over:
         plan = planning.plan(anew, Selection(), event.files)
         if not anew.wait_for_inputs:
@@ -147,7 +150,7 @@ def check(
         verdicts = {key: Verdict(one.outlook, one.reason) for key, one in plan.verdicts.items()}
         return Edit(changes, verdicts, anew, plan)
     if not anew.wait_for_inputs:
-        refuse_missing_inputs(anew, _with_new_needs(node, anew, changes), absent)
+        refuse_missing_inputs(anew, with_new_needs(node, anew, changes), absent)
     return Edit(changes, dict(_of_one_that_goes_on(anew, changes)), anew, None)
 
 
@@ -165,197 +168,6 @@ def said(changes: Difference) -> str:
     if changes.of("workflow", "changed"):
         parts.append("the workflow itself")
     return "; ".join(parts)
-
-
-# What is refused
-
-
-def _refuse_changes_under_what_runs(
-    node: WorkflowNode, event: EditRequested, changes: Difference
-) -> None:
-    gone, other = changes.of("job", "removed"), changes.of("job", "changed")
-    things = {
-        key: change
-        for kind in ("file", "user_data")
-        for key, change in changes.of(kind, "changed").items()
-        if change.fields != ("data",)
-    }
-    problems = []
-    has_pending = False
-    for key, job in node.jobs.items():
-        if not isinstance(job.state, Pending | Running):
-            continue
-        how = "runs" if isinstance(job.state, Running) else "is about to start"
-        problem = None
-        if key in gone:
-            problem = "cannot be removed"
-        elif key in other:
-            problem = f"cannot be changed ({', '.join(other[key].fields)})"
-        elif things:
-            named = {
-                *node.workflow.input_files(job.job),
-                *job.job.output_files,
-                *node.workflow.input_user_data(job.job),
-                *job.job.output_user_data,
-            }
-            changed = [change for thing, change in things.items() if thing in named]
-            if changed:
-                problem = f'uses {changed[0].kind} "{changed[0].name}", which cannot be changed'
-        if problem is not None:
-            has_pending |= isinstance(job.state, Pending)
-            problems.append(f'job "{job.job.name}" {how}, and {problem}')
-    if not problems:
-        return
-    text = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" * (len(problems) > 3))
-    hint = (
-        ". What has not started is taken back by torcctl pause; then apply again, and resume"
-        if has_pending
-        else ". Wait for its end, or cancel it (torcctl cancel JOB)"
-    )
-    raise errors.WrongState(
-        f"workflow {node.key} is not changed: {text}{hint}", status=node.status.value
-    )
-
-
-def _refuse_changes_of_what_began(node: WorkflowNode, event: EditRequested) -> None:
-    """Actions are known by their position."""
-    if node.actions is None:
-        return
-    after = event.workflow.actions
-    for action in node.actions.nodes:
-        if not action.has_begun:
-            continue
-        same = action.number <= len(after) and (
-            (after[action.number - 1].trigger, after[action.number - 1].commands)
-            == (action.action.trigger, action.action.commands)
-        )
-        if not same:
-            raise errors.WrongState(
-                f"workflow {node.key} is not changed: its action {action.number} has begun in this "
-                "run, and keeps its place and its commands until the run is over",
-                status=node.status.value,
-            )
-    if node.actions.at_the_end:
-        raise errors.WrongState(
-            f"workflow {node.key} is at its end already: its on_workflow_complete commands have "
-            "begun. Wait for them (torcctl wait)",
-            status=node.status.value,
-        )
-
-
-def _with_new_needs(node: WorkflowNode, anew: WorkflowNode, changes: Difference) -> list[JobNode]:
-    """The jobs that have yet to start and may need what nobody makes because of the edit."""
-    touched = {*changes.of("job", "added"), *changes.of("job", "changed")}
-    lost = {
-        key
-        for key, gate in anew.gates.items()
-        if gate.is_input and key in node.gates and not node.gates[key].is_input
-    }
-    found = []
-    for key, job in anew.jobs.items():
-        if not isinstance(job.state, Blocked | Ready):
-            continue
-        if key in touched or any(
-            gate.subject in lost or any(member.subject in lost for member in gate.members)
-            for gate in (job.awaits if lost else ())
-        ):
-            found.append(job)
-    return found
-
-
-# Built anew
-
-
-def _built_anew(
-    node: WorkflowNode,
-    event: EditRequested,
-    changes: Difference,
-    capacity: Capacity,
-    next_attempt_key: int,
-) -> WorkflowNode:
-    was = as_loaded(node, event.at)
-    saved = dict(zip(node.jobs, was.jobs, strict=True))
-    jobs = {job.key: saved.get(job.key, AS_SUBMITTED) for job in event.workflow.jobs}
-    for key, change in changes.of("job", "changed").items():
-        if not RERUN_FIELDS.isdisjoint(change.fields):
-            jobs[JobKey(key)] = msgspec.structs.replace(jobs[JobKey(key)], may_skip=False)
-    given = set(_given(event, changes))
-    values: dict[DataKey, LoadedValue] = {}
-    for data in event.workflow.user_data:
-        key, value = data.key, was.values.get(data.key)
-        if key in given:
-            value = _stored(value, event.values[key].sha256, next_attempt_key)
-        if value is not None:
-            has_initial = data.is_ephemeral and key in event.values
-            initial = event.values[key].sha256 if has_initial else None
-            values[key] = msgspec.structs.replace(value, initial_sha256=initial)
-    moved = changes.of("file", "changed")
-    files = {file.key for file in event.workflow.files if file.key not in moved}
-    anew = build(
-        msgspec.structs.replace(
-            was,
-            workflow=event.workflow,
-            jobs=tuple(jobs.values()),
-            action_commands=() if node.actions is None else tuple(_begun(node.actions)),
-            values=values,
-            file_states={key: one for key, one in was.file_states.items() if key in files},
-            stored_in_run={key: one for key, one in was.stored_in_run.items() if key in values},
-            absent_files=_absent(event),
-        ),
-        capacity,
-    )
-    anew.mean_microseconds = node.mean_microseconds
-    for job_key, job in anew.jobs.items():
-        before = node.jobs.get(job_key)
-        if before is not None and isinstance(before.state, Running):
-            # Built, it is pending: of what is loaded, nobody knows whether it runs.
-            anew.counts[job.state.status] -= 1
-            anew.counts[before.state.status] += 1
-            job.state = before.state
-    if anew.actions is not None and node.actions is not None:
-        for new, old in zip(anew.actions.nodes, node.actions.nodes, strict=False):
-            if old.has_begun:
-                new.state = old.state
-    return anew
-
-
-def _stored(value: LoadedValue | None, sha256: str, next_attempt_key: int) -> LoadedValue:
-    """The value that the spec gives now is the newest."""
-    if value is None:
-        return LoadedValue(revision=1, sha256=sha256, changed_at=0)
-    is_other = value.sha256 != sha256
-    return LoadedValue(
-        revision=value.revision + 1,
-        sha256=sha256,
-        changed_at=next_attempt_key if is_other else value.changed_at,
-    )
-
-
-def _begun(actions: Actions) -> Iterator[LoadedCommand]:
-    for action in actions.nodes:
-        if action.has_begun:
-            yield _command(action)
-
-
-def _command(action: ActionNode) -> LoadedCommand:
-    state = action.state
-    key, stop, ended = AttemptKey(0), None, None
-    if isinstance(state, Pending | Running):
-        key, stop = state.attempt_key, state.stop
-    elif isinstance(state, Ended):
-        ended = state
-    return LoadedCommand(
-        attempt_key=key,
-        action=action.number,
-        command=action.command,
-        status=state.status,
-        reason=stop.reason if stop else ended.reason if ended else None,
-        message=stop.message if stop else ended.message if ended else None,
-        return_code=ended.return_code if ended else None,
-        started_at=ended.started_at if ended else None,
-        ended_at=ended.ended_at if ended else None,
-        frozen_microseconds=action.frozen_microseconds,
-    )
 
 
 # What is done
@@ -431,14 +243,3 @@ def _keys(workflow: Workflow) -> set[int]:
     """All that it has."""
     sections = (workflow.jobs, workflow.files, workflow.user_data, workflow.groups)
     return {workflow.key, *(item.key for section in sections for item in section)}
-
-
-def _given(event: EditRequested, changes: Difference) -> list[DataKey]:
-    """The user_data that the new spec gives another value."""
-    new = changes.of("user_data", "added")
-    changed = {k for k, c in changes.of("user_data", "changed").items() if "data" in c.fields}
-    return [key for key in event.values if key in new or key in changed]
-
-
-def _absent(event: EditRequested) -> frozenset[FileKey]:
-    return frozenset(key for key, state in event.files.items() if state is None)

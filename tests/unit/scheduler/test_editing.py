@@ -530,3 +530,36 @@ def test_how_long_attempts_take_is_still_known():
     assert before is not None
     play.edit(a=job(), b=job(after="a"), c=job())
     assert play.node.mean_microseconds == before
+
+
+def test_an_action_that_a_workflow_is_given_when_it_is_over_waits_for_the_next_run():
+    play = Edits(a=job())
+    play.exits("a")
+    end = [ActionSpec("on_workflow_complete"), ActionSpec("on_jobs_complete", "a")]
+    play.edit(a=job(), actions=end)
+    assert play.workflow_status == "completed"
+    play.edit(a=job(), b=job(), actions=end)
+    assert play.node.run_id == 2
+    play.exits("b")
+    assert play.node.actions.active is not None
+
+
+def test_an_action_that_has_been_done_is_taken_out_when_the_workflow_is_over():
+    both = [ActionSpec("on_workflow_start"), ActionSpec("on_workflow_start", "", 2)]
+    play = Edits(a=job(), actions=both)
+    for _ in range(3):
+        play.tell(
+            e.AttemptExited(
+                attempt_key=play.node.actions.active.state.attempt_key,
+                return_code=0,
+                cpu_seconds=None,
+                peak_memory_bytes=None,
+                outputs=e.Outputs(),
+                at=play.now,
+            )
+        )
+    play.exits("a")
+    assert play.workflow_status == "completed"
+    play.edit(a=job(), actions=both[:1])
+    play.edit(a=job())
+    assert play.workflow_status == "completed"

@@ -118,7 +118,7 @@ async def _carry_out(
     statuses = {job_key: job.state.status for job_key, job in node.jobs.items()}
     is_applied = bool(edit.difference) and not parameters.dry_run
     warnings = asking.warnings(workflow, controller.scheduler.capacity)
-    run_id = node.run_id + 1 if edit.runs and edit.difference else node.run_id
+    run_id = node.run_id + 1 if edit.runs else node.run_id
     if is_applied:
         async with controller.revived(node):
             await controller.request(event)
@@ -143,7 +143,7 @@ def _answer(
     return m.Applied(
         workflow_key=str(node.key),
         applied=applied,
-        restarted=edit.runs and bool(edit.difference),
+        restarted=edit.runs,
         run_id=run_id,
         changes=[
             m.Change(kind=one.kind, name=one.name, change=one.how, fields=list(one.fields))
@@ -157,7 +157,7 @@ def _answer(
                 outlook=verdict.outlook,
                 reason=verdict.reason,
             )
-            for key, verdict in (edit.verdicts.items() if edit.difference else ())
+            for key, verdict in edit.verdicts.items()
         ],
         warnings=warnings,
     )
