@@ -314,3 +314,26 @@ def test_a_spec_that_is_wrong_or_needs_what_is_not_there_changes_nothing(
         )
     assert not applied(daemon, key, spec).changes
     assert set(daemon.jobs(key)) == {"root", "left", "right", "end"}
+
+
+def test_a_file_that_is_waited_for_is_looked_for_where_it_is_now(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    def spec(path: str) -> dict[str, Any]:
+        return {
+            "jobs": [
+                {"name": "reader", "command": "echo reader >> ran", "input_files": ["in"]},
+            ],
+            "files": [{"name": "in", "path": path}],
+        }
+
+    key = daemon.submit(spec("old.txt"), "--wait-for-inputs")
+    assert changes(applied(daemon, key, spec("new.txt"))) == [("changed", "file", "in")]
+    (tmp_path / "old.txt").write_text("")
+    # The directory is watched: what appears in it is seen in order.
+    sentinel = daemon.submit(spec("sentinel.txt"), "--wait-for-inputs")
+    (tmp_path / "sentinel.txt").write_text("")
+    assert over(daemon, sentinel).status is WorkflowStatus.COMPLETED
+    assert daemon.jobs(key)["reader"].status is JobStatus.BLOCKED
+    (tmp_path / "new.txt").write_text("")
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED

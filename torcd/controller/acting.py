@@ -70,6 +70,8 @@ class Actor:
                 self._shelf.share_environment(record.workflow)
             elif isinstance(record, c.EditWorkflow):
                 self._shelf.share_another_environment(record.workflow)
+                # Its files may be elsewhere now. Those it waits for are among the actions.
+                self._watcher.forget(record.workflow.key)
         self._start(actions)
         for action in actions:
             match action:
