@@ -20,8 +20,7 @@ from anyio.abc import TaskStatus
 
 from torcd import __version__, errors
 from torcd.config import Config, capacity
-from torcd.controller import Controller
-from torcd.controller.core import Settings
+from torcd.controller import Controller, Settings
 from torcd.executors.local import LocalExecutor
 from torcd.executors.local.delegation import place
 from torcd.executors.local.launching import read_boot_id

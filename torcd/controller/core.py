@@ -17,19 +17,18 @@ cut could take back.
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
 import anyio
 import anyio.lowlevel
-import msgspec
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from torcd import disk, errors
-from torcd.controller import tokens
+from torcd.controller import chronicle, tokens
 from torcd.controller.acting import Actor
 from torcd.controller.batch import Batch, Request, event_of
 from torcd.controller.harvest import Harvester
@@ -39,6 +38,7 @@ from torcd.controller.layout import Layout
 from torcd.controller.log_bounds import LogBounds
 from torcd.controller.preparing import Preparer
 from torcd.controller.room import room
+from torcd.controller.settings import Settings
 from torcd.controller.shelf import Shelf
 from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
@@ -47,9 +47,6 @@ from torcd.feed import Feed
 from torcd.model import (
     AttemptKey,
     FileKey,
-    Happening,
-    JobKey,
-    JobStatus,
     Timestamp,
     UserData,
     WorkflowKey,
@@ -66,24 +63,6 @@ from torcd.value import Value
 
 MAX_BATCH = 2_000
 """Events decided before a commit: bounds how long a request waits behind others' work."""
-
-
-_ENDED_BADLY = frozenset({JobStatus.FAILED.value, JobStatus.TERMINATED.value})
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the controller needs to know of the configuration."""
-
-    socket: str
-    state_dir: str
-    shell: str
-    max_value_bytes: int
-    termination_grace_seconds: float
-    retention_days: float = 0.0
-    """Of workflows that are over; 0: they are kept."""
-    max_log_bytes: int = 0
-    """Of a log of a job; 0: it may grow as it likes."""
-    boot_id: str
 
 
 class Controller:
@@ -234,7 +213,7 @@ class Controller:
         over = [end.attempt_key for end in batch.over]
         self._actor.act(batch.records, batch.actions, over)
         self.feed.publish(batch.happenings)
-        self._log_workflows(batch.happenings)
+        chronicle.write(self._log, batch.happenings, self.scheduler)
 
     async def _commit(self, batch: Batch) -> bool:
         """False: there was no room, and nothing of the batch has ever been."""
@@ -343,34 +322,6 @@ class Controller:
             case _:
                 item.error = self.shortage
         item.done.set()
-
-    def _log_workflows(self, happenings: Iterable[Happening]) -> None:
-        """Of jobs there may be thousands a second, and only those that end badly are told; the
-        events have them all."""
-        for happening in happenings:
-            if happening.status in _ENDED_BADLY and happening.job_key is not None:
-                self._log_bad_end(happening, happening.job_key)
-            if happening.job_key is None and happening.data_key is None:
-                facts = {} if happening.action is None else {"action": happening.action}
-                self._log.info(
-                    happening.kind,
-                    workflow=str(happening.workflow_key),
-                    status=happening.status,
-                    **facts,
-                )
-
-    def _log_bad_end(self, happening: Happening, key: JobKey) -> None:
-        node = self.scheduler.workflows.get(happening.workflow_key)
-        job = None if node is None else node.jobs.get(key)
-        self._log.warning(
-            "job_failed",
-            workflow=str(happening.workflow_key),
-            job=str(key) if job is None else job.job.name,
-            attempt=happening.attempt_id,
-            status=happening.status,
-            reason=None if happening.reason is None else happening.reason.value,
-            return_code=happening.return_code,
-        )
 
     # In
 

@@ -10,8 +10,7 @@ import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
-from torcd.controller import Controller
-from torcd.controller.core import Settings
+from torcd.controller import Controller, Settings
 from torcd.executors.base import AttemptOrder, Report
 from torcd.feed import Feed
 from torcd.model import AttemptKey
