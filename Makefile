@@ -34,7 +34,7 @@ check: $(READY) ## what to run before a commit: under a minute
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	@$(BIN)/python -m pytest -n 2 tests/unit tests/sim
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit tests/sim
 
 torture: $(READY) ## campaigns of faults at full length: for the night
 	@$(BIN)/python -m pytest -s --torture tests/crash
@@ -56,6 +56,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= splitter calls answers values reports orders journals outputs methods
 fuzz: $(READY) ## look for bytes that hurt, for FUZZ_SECONDS on each of FUZZ_TARGETS
 	@$(PIP) --group fuzz --only-binary=:all: || echo "atheris is not to be had: at random, then" >&2
+	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=random -m hypothesis
 	@for target in $(FUZZ_TARGETS); do \
 	  $(BIN)/python -m tests.wire.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 
