@@ -161,3 +161,13 @@ def test_a_command_imports_only_what_it_needs(daemon: CannedDaemon) -> None:
     loaded = set(done.stdout.split())
     assert "torcctl.commands.status" in loaded
     assert not loaded & {"rich", "asyncio", "torcd.spec", "torcctl.commands.run", "subprocess"}
+
+
+def test_help_needs_none_of_what_speaks_to_the_daemon() -> None:
+    program = "import sys\nfrom torcctl import entry\nentry.run(['--help'])\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "torcctl.main" in loaded
+    assert not loaded & {"msgspec", "socket", "torcd.client", "torcctl.commands.status"}
