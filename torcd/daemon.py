@@ -55,6 +55,7 @@ async def serve(
                 log=log,
                 leave_children=config.leave_children,
                 cgroups=place(config.cgroups),
+                ordered_before=store.active_attempts,
             )
             counters = store.counters()
             scheduler = Scheduler(

@@ -16,7 +16,7 @@ import msgspec
 from anyio import to_thread
 
 from torcd.errors import StoreError
-from torcd.model import DataKey, Happening, JobKey, Timestamp, WorkflowKey
+from torcd.model import AttemptKey, DataKey, Happening, JobKey, Timestamp, WorkflowKey
 from torcd.scheduler.commands import Record
 from torcd.store import loading, reading, sweeping, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
@@ -133,6 +133,10 @@ class Store:
     async def unfinished(self) -> list[WorkflowKey]:
         """Workflows that are running or paused, oldest first."""
         return await self._read(reading.unfinished)
+
+    async def active_attempts(self) -> list[AttemptKey]:
+        """Those that have not ended, oldest first: jobs' and actions'."""
+        return await self._read(reading.active_attempts)
 
     async def load(self, key: WorkflowKey) -> LoadedWorkflow | None:
         """All that is known of a workflow, now; None when there is none of that key."""

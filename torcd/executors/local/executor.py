@@ -20,7 +20,7 @@ and have reaped none of it. This is what `heir` tells the next warden, which giv
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -73,14 +73,18 @@ class LocalExecutor:
         leave_children: bool = False,
         boot_id: str | None = None,
         cgroups: str = "",
+        ordered_before: Callable[[], Awaitable[Iterable[AttemptKey]]] | None = None,
     ) -> None:
-        """`leave_children`: a process that an attempt leaves behind when it ends well is let live.
+        """`ordered_before`: the attempts that earlier executors may have been given and whose ends
+        are not on disk; asked for when no warden left a journal.
+        `leave_children`: a process that an attempt leaves behind when it ends well is let live.
         `cgroups`: the directory in which attempts get cgroups of their own; empty: they don't.
         `boot_id`: for tests."""
         self._directory = state_dir.absolute() / "attempts"
         self._log = log
         self._leave_children = leave_children
         self._cgroups = cgroups
+        self._ordered_before = ordered_before
         self._boot_id = boot_id if boot_id is not None else launching.read_boot_id()
         self._state_id = 0
         self._report: Callable[[list[Report]], None] = lambda reports: None
@@ -88,6 +92,7 @@ class LocalExecutor:
         self._child: int | None = None
         """The pid of the warden if we started it, until it is reaped."""
         self._heir = False
+        self._has_had_warden = False
         self._worked = False
         """Whether this warden has reported anything new."""
         self._held_up: str | None = None
@@ -229,6 +234,8 @@ class LocalExecutor:
         connection = launching.connect(self._directory)
         if connection is None:
             await self._bury()
+            if launching.is_forgotten(self._directory):
+                await self._remember()
             self._child, connection = launching.launch(
                 self._directory,
                 self._boot_id,
@@ -257,10 +264,23 @@ class LocalExecutor:
         hello = link.hello
         assert hello is not None
         self._heir = hello.pid == self._child
+        self._has_had_warden = True
         self._log.info(
             "warden_ready", pid=hello.pid, started_here=self._heir, cgroups=hello.cgroups
         )
         return link
+
+    async def _remember(self) -> None:
+        """Nobody can tell which attempts were claimed: the journal is gone. All of them were."""
+        claims: dict[int, int | None] = {}
+        if self._has_had_warden:
+            claims = {key: order.lane for key, order in self._orders.items()}
+        elif self._ordered_before is not None:
+            claims = dict.fromkeys(await self._ordered_before())
+        if claims:
+            self._log.error("the journal of the warden is gone", attempts=len(claims))
+            launching.remember(self._directory, self._boot_id, self._state_id, claims)
+            self._heir = False  # one that has ended may have been reaped
 
     def _warden_of(self, link: Link) -> int:
         assert link.hello is not None

@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from torcd.disk import is_no_room
@@ -75,6 +76,23 @@ def warden_lives(directory: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def is_forgotten(directory: Path) -> bool:
+    """Whether there is no journal of an earlier warden, or none that was begun."""
+    try:
+        with (directory / "warden.journal").open("rb") as file:
+            return not file.readline().endswith(b"\n")
+    except FileNotFoundError:
+        return True
+
+
+def remember(
+    directory: Path, boot_id: str, state_id: int, claims: Mapping[int, int | None]
+) -> None:
+    """Leave a journal to the next warden by which all of these were claimed, each in its lane if
+    that is known. Raises OSError."""
+    Journal(str(directory), boot_id, state_id).begin_anew(claims)
 
 
 def launch(

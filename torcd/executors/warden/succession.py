@@ -1,6 +1,7 @@
 """Take over what earlier wardens left: read their journal, and see what is still there."""
 
 import os
+import sys
 import time
 
 from torcd.executors.warden import cgroups, ledger, processes
@@ -8,6 +9,9 @@ from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.journal import Entry, Past
 from torcd.executors.warden.ledger import ENDING, OVER, RUNNING, Attempt
+
+_UNSEEN = "it ended while neither the daemon nor its warden was there"
+_GONE = "the warden's journal was removed: nobody can tell whether it has run, or how it ended"
 
 
 def take_over(
@@ -21,6 +25,8 @@ def take_over(
             attempts.inherit(_of_another_boot(key, entry), None)
         return
     cleaner.strangers = {past.warden_pid}
+    if past.is_anew:
+        cleaner.strangers = _that_may_be_wardens()
     marked = processes.markers_possible()
     in_cgroups = cgroups.of_attempts(past.cgroups) if past.cgroups else {}
     by_marker = cleaner.leaders_by_key() if past.entries else {}
@@ -35,7 +41,7 @@ def take_over(
             if not (pid and _adopt(attempt, pid, marked)):
                 if heir and not entry.pid:
                     continue
-                problem = "it ended while neither the daemon nor its warden was there"
+                problem = _GONE if past.is_anew else _UNSEEN
                 attempt.final = ledger.lost(key, problem, _now())
         attempts.inherit(attempt, entry.lane)
 
@@ -47,6 +53,17 @@ def clear_cgroups(directories: set[str], attempts: Attempts, leave_children: boo
         for path in cgroups.of_attempts(directory).values():
             if path not in in_use and not cgroups.remove(path) and not leave_children:
                 cgroups.kill(path)  # the next warden removes it
+
+
+def _that_may_be_wardens() -> set[int]:
+    """Where no journal tells who they were: what runs our program, and what is over. The daemon's
+    children are not among those; it has buried its warden."""
+    return {
+        process.pid
+        for process in processes.all_processes().values()
+        if processes.runs(process.pid, sys.argv[0])
+        or (process.over and process.parent != os.getppid())
+    }
 
 
 def _of_another_boot(key: int, entry: Entry) -> Attempt:
