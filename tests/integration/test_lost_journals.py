@@ -89,11 +89,15 @@ def test_without_all_the_files_of_attempts_nothing_runs_twice(
     gate.open()
 
 
+@pytest.mark.parametrize("what", ["journal", "directory"])
 def test_a_daemon_that_lives_knows_what_its_warden_had_without_the_journal(
-    daemon: Daemon, tmp_path: Path
+    daemon: Daemon, tmp_path: Path, what: str
 ) -> None:
     gate, key, warden = running_job(daemon, tmp_path)
-    (daemon.state_dir / "attempts" / "warden.journal").unlink()
+    if what == "directory":
+        shutil.rmtree(daemon.state_dir / "attempts")
+    else:
+        (daemon.state_dir / "attempts" / "warden.journal").unlink()
     kill(warden)
     gate.open()
     over(daemon, key)

@@ -148,7 +148,10 @@ class LocalExecutor:
                     link = await self._reach_warden()
                 except OSError as error:
                     if not disk.is_no_room(error):
-                        raise
+                        raise ExecutorError(
+                            f"cannot reach or start the warden of {self._directory}: {error}; "
+                            "mend that and start torcd again: the jobs run on"
+                        ) from error
                     link = None
                 if link is not None:
                     self._say_everything(link)
@@ -231,6 +234,7 @@ class LocalExecutor:
     async def _reach_warden(self) -> Link | None:
         """A link to a warden that has told all it knows; None: it went away before it had."""
         self._worked = False
+        launching.prepare(self._directory, self._state_id)  # it may have been taken away
         connection = launching.connect(self._directory)
         if connection is None:
             await self._bury()

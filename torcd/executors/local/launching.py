@@ -25,9 +25,10 @@ def read_boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def prepare(directory: Path) -> int:
+def prepare(directory: Path, known: int | None = None) -> int:
     """Make the directory, for its owner alone, and return the state id that is kept in it: a random
-    number, so that markers of attempts of another state directory are told apart."""
+    number, so that markers of attempts of another state directory are told apart. `known`: the one
+    to keep in it, if there is none."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     file = directory / "state_id"
@@ -35,7 +36,7 @@ def prepare(directory: Path) -> int:
         fresh = directory / "state_id.new"
         fresh.touch(mode=0o600)
         with fresh.open("w") as writing:
-            writing.write(f"{secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1}\n")
+            writing.write(f"{known or secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1}\n")
             writing.flush()
             # Else a power cut could leave the name with nothing in it.
             os.fsync(writing.fileno())
