@@ -261,8 +261,8 @@ async def test_a_warden_is_not_ended_by_signals_that_end_a_daemon(world: World) 
     async with world.running(executor):
         await one_with_a_running_job(world, executor, "exit 3")
         warden = await executor.warden()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            kill(warden, number)
+        for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM"):
+            kill(warden, signal.Signals[f"SIG{name}"])
         assert os.getsid(warden) == warden
         await world.gate("gate").say()
         assert await world.code_of(1) == 3
