@@ -9,15 +9,16 @@ share one commit.
 Memory and disk never disagree. When there is no room for a commit, what was decided and not written
 is forgotten, and the scheduler starts over from the disk, as it does after a start. Then all stands
 still (`torcd.scheduler.standstill`): whoever wants to change something is refused, whoever looks is
-answered, jobs run on, and as soon as there is room it goes on. A commit that fails for another
-reason ends the daemon; the next one starts from the disk. Readers look at the scheduler's memory
-after `settled`, which waits for what has been decided to be on disk, so nobody is told what a power
-cut could take back.
+answered, jobs run on, and as soon as there is room it goes on. Only what stops jobs is decided and
+done meanwhile, in room that the store keeps for that (`torcd.store.reserve`). A commit that fails
+for another reason ends the daemon; the next one starts from the disk. Readers look at the
+scheduler's memory after `settled`, which waits for what has been decided to be on disk, so nobody
+is told what a power cut could take back.
 """
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -37,7 +38,7 @@ from torcd.controller.launching import Launcher
 from torcd.controller.layout import Layout
 from torcd.controller.log_bounds import LogBounds
 from torcd.controller.preparing import Preparer
-from torcd.controller.room import room
+from torcd.controller.room import Lookout
 from torcd.controller.settings import Settings
 from torcd.controller.shelf import Shelf
 from torcd.controller.sweeping import Sweeper
@@ -54,7 +55,7 @@ from torcd.model import (
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
-from torcd.scheduler.standstill import End, Standstill
+from torcd.scheduler.standstill import URGENT, End, Standstill
 from torcd.scheduler.state import JobNode, WorkflowNode
 from torcd.store import Store
 from torcd.store.rows import Counters
@@ -135,6 +136,14 @@ class Controller:
         self._unwritable: str | None = None
         """What could not be written for want of room, while that is why everything stands still."""
         self._goes_on = anyio.Event()
+        self._lookout: Lookout | None = None
+        """For room, while there is none."""
+        self._urgent: list[e.Event | Request] = []
+        """What came in meanwhile and need not wait for it."""
+        self._called = anyio.Event()
+        """There is something urgent."""
+        self._limits_wait = False
+        """There was no room for a runtime limit either."""
 
     def adopt(self, *, termination_grace_seconds: float, retention_days: float) -> None:
         """From now on, in place of what the settings say."""
@@ -186,9 +195,11 @@ class Controller:
         await self._go_on()
         task_status.started()
         while True:
-            if self._stands_still:
-                await room(self.settings.state_dir)
-                await self._go_on()
+            if self._lookout is not None:
+                if await self._lookout.room(self._called):
+                    await self._go_on()
+                else:
+                    await self._do_what_is_urgent()
                 continue
             if not self._inbox:
                 self._is_busy = False
@@ -215,7 +226,7 @@ class Controller:
         self.feed.publish(batch.happenings)
         chronicle.write(self._log, batch.happenings, self.scheduler)
 
-    async def _commit(self, batch: Batch) -> bool:
+    async def _commit(self, batch: Batch, *, is_urgent: bool = False) -> bool:
         """False: there was no room, and nothing of the batch has ever been."""
         try:
             await self.store.commit(
@@ -223,6 +234,7 @@ class Controller:
                 batch.happenings,
                 environments=self._shelf.environments,
                 boot_id=self.settings.boot_id,
+                is_urgent=is_urgent,
             )
         except errors.NoSpace as error:
             await self._stand_still(error, batch)
@@ -232,22 +244,27 @@ class Controller:
     def _decide(self) -> Batch:
         batch = Batch()
         for _ in range(min(len(self._inbox), MAX_BATCH)):
-            item = self._inbox.popleft()
-            if isinstance(item, Request):
-                batch.requests.append(item)
-                if item.event is not None:
-                    try:
-                        item.commands = self.scheduler.handle(item.event)
-                    except errors.UserError as error:
-                        item.error = error
-                    batch.add(item.commands)
-                    if isinstance(item.event, e.SubmitRequested):
-                        self._shelf.unborn.add(item.event.workflow.key)
-                continue
+            self._decide_one(batch, self._inbox.popleft())
+        return batch
+
+    def _decide_one(self, batch: Batch, item: e.Event | Request) -> None:
+        if not isinstance(item, Request):
             batch.add(self.scheduler.handle(item))
             if isinstance(item, End):
                 batch.over.append(item)
-        return batch
+            return
+        batch.requests.append(item)
+        if item.event is None:
+            return
+        try:
+            item.commands = self.scheduler.handle(item.event)
+        except errors.UserError as error:
+            item.error = error
+        batch.add(item.commands)
+        if isinstance(item.event, e.SubmitRequested):
+            self._shelf.unborn.add(item.event.workflow.key)
+        elif isinstance(item.event, e.DrainRequested):
+            self._is_draining = True
 
     # Without room
 
@@ -256,45 +273,90 @@ class Controller:
         if self._unwritable is None:
             self._goes_on = anyio.Event()
             self._log.error("no room: standing still", problem=str(shortage))
-        loaded = await self._shelf.read_all()
         counters = await self.store.counters_now()
+        loaded = await self._shelf.read_all()
         # From here on nothing waits: who looks sees it before or after.
-        self._is_draining |= self.scheduler.is_draining
         self._standstill.remember(self.scheduler, undone.records)
         self._start_over(counters, is_draining=True)
         for event in self._what_is_known(loaded):
-            self.scheduler.handle(event)
+            self._only_wake(self.scheduler.handle(event))
         self._shelf.unborn.clear()
-        self._stands_still = True
-        self._is_busy = False
         self._unwritable = str(shortage.facts["path"])
+        if self._lookout is None:
+            self._lookout = Lookout(self.settings.state_dir)
         self.feed.touch()
+        self._stand_by([*undone.over, *undone.requests])
+
+    def _stand_by(self, items: Iterable[e.Event | Request] = ()) -> None:
+        """From now on nothing is decided; nor are these, and what has come in meanwhile."""
+        self._stands_still, self._is_busy = True, False
         waiting, self._inbox = self._inbox, deque()
-        for item in (*undone.over, *undone.requests, *waiting):
+        for item in (*items, *waiting):
             self._note(item)
+
+    async def _take_up(self, *, is_draining: bool) -> Batch:
+        """All that is unfinished, as it is on disk and as the executor has it."""
+        counters = await self.store.counters_now()
+        loaded = await self._shelf.read_all()
+        batch = Batch()
+        self._start_over(counters, is_draining=is_draining)
+        for event in self._what_is_known(loaded):
+            batch.add(self.scheduler.handle(event))
+        self._stands_still, self._is_busy = False, True
+        return batch
 
     async def _go_on(self) -> None:
         """Take up all that is unfinished: the one path after a start and after a standstill."""
-        loaded = await self._shelf.read_all()
-        counters = await self.store.counters_now()
-        batch = Batch()
-        self._start_over(counters, is_draining=self._is_draining)
-        for event in self._what_is_known(loaded):
-            batch.add(self.scheduler.handle(event))
+        batch = await self._take_up(is_draining=self._is_draining)
         was_full = self._unwritable is not None
-        self._stands_still, self._is_busy = False, True
         # After a shortage also with nothing to write: only a commit shows that it is over.
         is_due = batch.records or batch.happenings or was_full
         if is_due and not await self._commit(batch):
             return
-        self._unwritable = None
+        self._unwritable = self._lookout = None
+        self._limits_wait = False
         self._goes_on.set()
         if was_full:
             self._log.info("there is room again: going on")
             self.feed.touch()
         self._carry_out(batch)
+        for item in self._take_urgent():
+            self._put(item)
         for end in self._standstill.end():
             self._tell(end)
+
+    async def _do_what_is_urgent(self) -> None:
+        """Have jobs stopped, in the room that is kept for that, and stand still again."""
+        batch = await self._take_up(is_draining=True)
+        urgent = self._take_urgent()
+        # Limits by themselves: a large workflow that is canceled may not have room enough.
+        limits = [item for item in urgent if not isinstance(item, Request)]
+        requests = [item for item in urgent if isinstance(item, Request)]
+        if limits and requests:
+            self._urgent += requests
+            self._called.set()
+        for item in limits or requests:
+            self._decide_one(batch, item)
+        if batch.records or batch.happenings:
+            refused, batch.requests = batch.requests, []
+            if not await self._commit(batch, is_urgent=True):
+                self._limits_wait |= bool(limits)
+                for request in refused:
+                    request.error = self.shortage
+                    request.done.set()
+                return
+            batch.requests = refused
+        self._carry_out(batch)
+        self._stand_by()
+        for request in batch.requests:
+            request.done.set()
+        # They look at memory now, before more of what is urgent is decided.
+        await anyio.lowlevel.checkpoint()
+
+    def _take_urgent(self) -> list[e.Event | Request]:
+        urgent, self._urgent = self._urgent, []
+        self._called = anyio.Event()
+        return urgent
 
     def _start_over(self, counters: Counters, *, is_draining: bool) -> None:
         self.scheduler.start_over(
@@ -309,8 +371,14 @@ class Controller:
 
     def _note(self, item: e.Event | Request) -> None:
         """Something comes in while everything stands still."""
+        event = item.event if isinstance(item, Request) else item
+        may_wait = self._limits_wait and isinstance(event, e.TimePassed)
+        if isinstance(event, URGENT) and self._lookout is not None and not may_wait:
+            self._urgent.append(item)
+            self._called.set()
+            return
         if not isinstance(item, Request):
-            self._standstill.note(self.scheduler, item)
+            self._only_wake(self._standstill.note(self.scheduler, item))
             return
         match item.event:
             case None:
@@ -322,6 +390,12 @@ class Controller:
             case _:
                 item.error = self.shortage
         item.done.set()
+
+    def _only_wake(self, commands: Iterable[c.Command]) -> None:
+        """All else that was decided is for nobody."""
+        for command in commands:
+            if isinstance(command, c.WakeAt):
+                self._timer.set(command.at)
 
     # In
 
