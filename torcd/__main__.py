@@ -81,6 +81,8 @@ def _migrate(config: Config, _: argparse.Namespace) -> int:
         print(f"{path} is up to date (version {found.to_version})")
     else:
         print(f"{path} is now at version {found.to_version} (it was at {found.from_version})")
+    if found.former is not None:
+        print(f"as it was before, it is kept as {found.former}")
     return 0
 
 

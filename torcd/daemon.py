@@ -35,7 +35,7 @@ from torcd.server.calls import Dispatcher
 from torcd.server.context import Context, StopMode
 from torcd.server.handlers import HANDLERS
 from torcd.server.listener import Door, bind, unlink
-from torcd.store import Store
+from torcd.store import Migrated, Store
 from torcd.supervision import feed_watchdog, tell_status
 
 
@@ -47,6 +47,7 @@ async def serve(
     end = End()
     _check_state(Path(config.state_dir))
     async with Store.open(Path(config.state_dir) / "torcd.db") as store:
+        _tell_migration(store.migrated, log)
         listener = passed or bind(config.socket)
         inode = os.stat(config.socket).st_ino
         try:
@@ -90,6 +91,16 @@ def _check_state(directory: Path) -> None:
     warden = ["state_id", "warden.lock", "warden.journal", "warden.log"]
     check_files(str(directory / name) for name in database)
     check_files(str(attempts / name) for name in warden)
+
+
+def _tell_migration(migrated: Migrated, log: Any) -> None:
+    if migrated.former is not None:
+        log.warning(
+            "migrated",
+            from_version=migrated.from_version,
+            to_version=migrated.to_version,
+            former=str(migrated.former),
+        )
 
 
 async def _serve_clients(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from torcd import __version__
 from torcd.errors import StoreError
 from torcd.store.durable import beside, sync
 from torcd.store.rows import Counters
@@ -59,6 +60,8 @@ class Mark(msgspec.Struct, frozen=True):
     boot: str
     """The boot of the machine in which it was written: a power cut may take back the date of a
     file that it left otherwise alone."""
+    torcd: str | None = None
+    """The version that wrote it. None: it is older than this field."""
 
 
 def identity(secret: bytes) -> str:
@@ -143,4 +146,5 @@ class MarkWriter:
 
     def _line(self, counters: Counters) -> bytes:
         place = Place.of(self._path)
-        return _encoded(Mark(self._database, counters, place, self._inode, self._boot))
+        mark = Mark(self._database, counters, place, self._inode, self._boot, __version__)
+        return _encoded(mark)

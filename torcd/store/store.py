@@ -52,6 +52,7 @@ class Store:
         counters: Counters,
         mark: MarkWriter,
         reserve: Reserve,
+        migrated: Migrated,
     ) -> None:
         self._path = path
         self._writer = writer
@@ -62,14 +63,23 @@ class Store:
         self._place = _place(path)
         self.secret = secret
         """32 random bytes, made with the database: what tokens are made from."""
+        self.migrated = migrated
+        """What was done to it when it was opened."""
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator["Store"]:
         """Open it, and make or migrate it if need be; open in one place at a time."""
+        migrated: list[Migrated] = []
+
+        def connect() -> sqlite3.Connection:
+            connection, done = open_database(path)
+            migrated.append(done)
+            return connection
+
         with sole_writer(path), contextlib.ExitStack() as closed_last:
             async with (
-                on_its_thread(lambda: open_database(path)[0]) as writer,
+                on_its_thread(connect) as writer,
                 on_its_thread(lambda: open_reader(path)) as reader,
             ):
                 try:
@@ -84,7 +94,7 @@ class Store:
                 except OSError as error:
                     raise store_error(path, "open", error) from error
                 with contextlib.closing(mark):
-                    yield cls(path, writer, reader, secret, counters, mark, reserve)
+                    yield cls(path, writer, reader, secret, counters, mark, reserve, migrated[0])
 
     def counters(self) -> Counters:
         """Where counting went on when it was opened."""
@@ -273,7 +283,7 @@ async def migrate(path: Path) -> Migrated:
     """Make a database, or bring it to the newest schema. Raises StoreError."""
 
     def work() -> Migrated:
-        with sole_writer(path):
+        with sole_writer(path), contextlib.ExitStack() as closed_last:
             connection, migrated = open_database(path)
             with contextlib.closing(connection):
                 mark_as_newest(path, connection)

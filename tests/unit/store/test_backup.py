@@ -22,7 +22,7 @@ from tests.store_world import (
 from torcd.errors import StoreError
 from torcd.model import WorkflowKey, WorkflowStatus
 from torcd.scheduler.sharing import BOUNDLESS
-from torcd.store import NO_BOOT, Store, back_up, backup, check, restore
+from torcd.store import NO_BOOT, Store, back_up, check, copying, restore
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def test_a_backup_that_fails_leaves_what_was_there(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backup, "_copy", fail)
+    monkeypatch.setattr(copying, "_copy", fail)
     with pytest.raises(StoreError, match=f"{target}: No space left on device"):
         back_up(path, target, overwrite=True)
     assert target.read_text() == "precious"
