@@ -43,7 +43,7 @@ mutants: $(READY) ## plant bugs in the core, and see whether the tests see them
 	@$(BIN)/python -m tests.mutants
 
 docs: $(READY) ## renew what the pages take from the code
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m docs.generate
 
 golden: $(READY) ## renew what is said of wrong specs, after a change that was meant
 	@$(BIN)/python -m tests.unit.spec.messages
