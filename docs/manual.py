@@ -34,7 +34,7 @@ def pages() -> dict[str, str]:
             "configuration of torcd(8)",
             config.Config,
             "torcd reads it when it starts, and again on `torcctl daemon reload`. It is the file "
-            "of --config, or else that of TORCD_CONFIG, or else `$XDG_CONFIG_HOME/torcd/torcd.toml` "
+            "of --config, or that of TORCD_CONFIG, or `$XDG_CONFIG_HOME/torcd/torcd.toml` "
             "(`~/.config/torcd/torcd.toml`); the service of the machine has "
             "`/etc/torcd/torcd.toml`. Flags and the variables TORC_SOCKET and TORCD_STATE_DIR "
             "take precedence. `torcd check-config` says what is in force.",
