@@ -113,6 +113,7 @@ class Controller:
             executor,
             layout,
             launcher,
+            self._harvester,
             self._shelf,
             self._preparer,
             self._watcher,

@@ -7,7 +7,7 @@ all attempts that ended meanwhile at once. An attempt that left nothing to look 
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import anyio
@@ -64,6 +64,8 @@ class Harvester:
         self._harvested = harvested
         self._waiting: list[AttemptExited] = []
         self._arrived = anyio.Event()
+        self._left_nothing: set[AttemptKey] = set()
+        """Those that are over and of which no file is there."""
 
     def take(self, event: AttemptExited) -> None:
         """Its outputs are not known yet."""
@@ -72,6 +74,16 @@ class Harvester:
             self._arrived.set()
         else:
             self._harvested(event)
+
+    def clear(self, attempts: Iterable[AttemptKey]) -> None:
+        """Remove their files: their results are on disk."""
+        paths: list[str] = []
+        for key in attempts:
+            if key in self._left_nothing:
+                self._left_nothing.discard(key)
+            else:
+                paths += self._layout.files_of(key)
+        remove(paths)
 
     async def run(self) -> None:
         while True:
@@ -89,8 +101,14 @@ class Harvester:
         found = self._scheduler.active_attempt(attempt_key)
         if found is None:
             return False
-        has_files = bool(found[1].job.output_files)
-        return has_files or os.path.lexists(self._layout.output(attempt_key))
+        job = found[1].job
+        # os.path.lexists would make an exception of what is so for nearly all.
+        path = self._layout.output(attempt_key)
+        if os.access(path, os.F_OK, follow_symlinks=False):
+            return True
+        if not (job.input_user_data or job.awaits):  # there is no TORC_INPUTS either
+            self._left_nothing.add(attempt_key)
+        return bool(job.output_files)
 
     def _expected(self, attempt_key: AttemptKey) -> Expected | None:
         found = self._scheduler.active_attempt(attempt_key)

@@ -14,7 +14,7 @@ from torcd.scheduler.events import (
     AttemptStarted,
 )
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import Ended, JobNode, Pending, Running, Stop, WorkflowNode
+from torcd.scheduler.state import Active, Ended, JobNode, Pending, Running, Stop, WorkflowNode
 from torcd.scheduler.turn import Turn
 
 
@@ -98,7 +98,7 @@ def lost(memory: Memory, event: AttemptLost) -> list[Command]:
 def _stop_that_holds(job: JobNode) -> Stop | None:
     """Of a job whose attempt has started: why it was told to end."""
     state = job.state
-    assert isinstance(state, Pending | Running)
+    assert isinstance(state, Active)
     return state.stop if state.stop is not None and state.stop.ends_the_started else None
 
 

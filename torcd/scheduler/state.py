@@ -101,6 +101,8 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 
 
 State = Blocked | Ready | Pending | Running | Ended | Disabled
+Active = Pending | Running
+"""It has an attempt. Named, because to put the two together anew takes longer than the question."""
 
 BLOCKED = Blocked()
 READY = Ready()
@@ -207,7 +209,8 @@ class JobNode:
 
     @property
     def is_stopping(self) -> bool:
-        return isinstance(self.state, Pending | Running) and self.state.stop is not None
+        state = self.state
+        return isinstance(state, Active) and state.stop is not None
 
 
 class DataNode:

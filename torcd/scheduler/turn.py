@@ -26,6 +26,7 @@ from torcd.scheduler.state import (
     BLOCKED,
     DISABLED,
     READY,
+    Active,
     Blocked,
     Disabled,
     Ended,
@@ -40,6 +41,8 @@ from torcd.scheduler.state import (
 )
 from torcd.value import Value
 
+_NONE_ABSENT: frozenset[FileKey] = frozenset()
+
 
 class Turn:
     """Changes a workflow and gathers the commands that go with it."""
@@ -50,7 +53,7 @@ class Turn:
         self.at = at
         self.outbox = Outbox(node, at, memory.next_happening)
         self._to_spread: deque[JobNode] = deque()
-        self._absent_files: frozenset[FileKey] = frozenset()
+        self._absent_files: frozenset[FileKey] = _NONE_ABSENT
 
     def end(self) -> list[Command]:
         """Start what may start now, and see whether the workflow is over. Where jobs ask for a
@@ -314,14 +317,15 @@ class Turn:
         self.outbox.tell_job(job)
 
     def _enter(self, job: JobNode, state: State) -> None:
-        counts = self.node.counts
-        was_active = isinstance(job.state, Pending | Running)
-        counts[job.state.status] -= 1
+        node = self.node
+        counts = node.counts
+        before = job.state
+        counts[before.status] -= 1
         counts[state.status] += 1
         job.state = state
-        self.node.in_flight += isinstance(state, Pending | Running) - was_active
-        if self.node.actions is not None:
-            self.node.actions.note(job)
+        node.in_flight += isinstance(state, Active) - isinstance(before, Active)
+        if node.actions is not None:
+            node.actions.note(job)
 
     def _settle(self) -> None:
         """If nothing is left to do, the workflow is over."""
