@@ -36,7 +36,7 @@ from torcd.executors.local.heritage import Heritage, reap
 from torcd.executors.local.link import Link
 from torcd.executors.local.messages import PROTOCOL, FromWarden
 from torcd.executors.local.witness import Witness
-from torcd.executors.warden.subreaper import become_subreaper
+from torcd.executors.warden.libc import become_subreaper
 from torcd.model import AttemptKey
 
 ORDERS_IN_A_LINE = 256
@@ -320,9 +320,10 @@ class LocalExecutor:
     def _forget(self, key: AttemptKey) -> None:
         """It is over: nothing more is wanted of it."""
         self._orders.pop(key, None)
-        self._stops.pop(key, None)
-        self._revoked.discard(key)
-        self._frozen.discard(key)
+        if self._stops or self._revoked or self._frozen:  # rarely, and this is done for each job
+            self._stops.pop(key, None)
+            self._revoked.discard(key)
+            self._frozen.discard(key)
 
     def _send(self, **orders: object) -> None:
         if self._link is not None:  # else it is said when there is one

@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
 from torcd.executors.warden.cgroups import Cgroups
 from torcd.executors.warden.journal import UnreadableJournal, say
-from torcd.executors.warden.subreaper import become_subreaper
+from torcd.executors.warden.libc import become_subreaper
 from torcd.executors.warden.warden import Warden
 
 LOCK_SECONDS = 10

@@ -230,15 +230,20 @@ class Attempts:
                 self._room_at = 0.0
 
     def settle(self) -> None:
-        """What is to be done after anything has happened."""
+        """What is to be done after anything has happened. What is to be in the journal need not be
+        there yet: see `write_down`."""
         self._freezer.settle(self._leaders)
         for attempt in self._cleaner.clean(self._leaders):
             self._over(attempt)
         self._fill()
-        self._journal.flush()
         if self._elsewhere and not self._leaders:
             os.chdir("/")  # keep no directory busy that no job is in
             self._elsewhere = False
+
+    def write_down(self) -> None:
+        """Have all that was said so far in the journal. Before that, a successor finds what was
+        claimed and started by its marker; where there are none, it is written down at once."""
+        self._journal.flush()
 
     def rewrite_journal(self) -> None:
         """Leave in it what is needed: less will do, or the old one if there is no room."""
@@ -331,6 +336,8 @@ class Attempts:
         attempt.line = ledger.started(key, pid, _now(), attempt.born)
         self._leaders[pid] = attempt
         self._journal.later(attempt.line)
+        if not self._marked:
+            self._journal.flush()
         self.reports.append(attempt.line)
 
     def _leave_cgroup(self, attempt: Attempt, *, for_good: bool = False) -> None:

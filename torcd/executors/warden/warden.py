@@ -9,7 +9,6 @@ cleaned up, free places are filled, and last the daemon is told, in one line.
 import json
 import os
 import select
-import signal
 import socket
 import time
 
@@ -21,6 +20,7 @@ from torcd.executors.warden.channel import PROTOCOL, Channel
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.journal import Journal, say
 from torcd.executors.warden.ledger import Order
+from torcd.executors.warden.libc import take_child_signals
 from torcd.executors.warden.orphans import Orphans
 from torcd.executors.warden.succession import clear_cgroups, take_over
 
@@ -50,8 +50,8 @@ class Warden:
     ) -> None:
         """Takes over from the last one; the caller has the directory's lock."""
         self._poller = select.epoll()
-        self._wakeup = _wake_on_child()
-        self._poller.register(self._wakeup, select.EPOLLIN)
+        self._child_signals = take_child_signals()
+        self._poller.register(self._child_signals, select.EPOLLIN)
         self._orphans = Orphans(self._poller)
         self._cleaner = Cleaner(state_id, processes.markers_possible(), leave_children)
         self._place = cgroups
@@ -100,8 +100,8 @@ class Warden:
 
     def _attend(self, fd: int, events: int) -> None:
         connection = self._channel.connection
-        if fd == self._wakeup:
-            os.read(self._wakeup, 4096)
+        if fd == self._child_signals:
+            os.read(fd, 4096)
         elif fd in self._orphans:
             end = self._orphans.ended(fd, self._channel.daemon_pid)
             if end is not None:
@@ -118,6 +118,7 @@ class Warden:
     def _greet(self) -> None:
         """Tell a new daemon who we are and all we know."""
         self._environments.clear()  # it gives what it needs
+        self._attempts.write_down()
         self._attempts.reports.clear()
         self._told_held_up = ""
         hello = {
@@ -137,9 +138,11 @@ class Warden:
         """What is new; but not too often while all places are taken and somebody waits for one,
         for the daemon needs the processor too."""
         reports = self._attempts.reports
-        now = time.monotonic()
-        if reports and (now >= self._told + BUSY_SECONDS or self._attempts.urgent):
+        if not reports:
+            self._attempts.write_down()
+        elif (now := time.monotonic()) >= self._told + BUSY_SECONDS or self._attempts.urgent:
             self._told = now
+            self._attempts.write_down()
             self._channel.send('{"reports":[' + ",".join(reports) + "]}")
             reports.clear()
             self._attempts.has_empty_place = False
@@ -199,11 +202,3 @@ class Warden:
             self._attempts.order(
                 order["key"], order["lane"], order["lane_limit"], Order(order, base)
             )
-
-
-def _wake_on_child() -> int:
-    """A descriptor that becomes readable when a child has ended."""
-    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    return reader
