@@ -60,8 +60,11 @@ fuzz: $(READY) ## look for bytes that hurt, for FUZZ_SECONDS on each of FUZZ_TAR
 	@for target in $(FUZZ_TARGETS); do \
 	  $(BIN)/python -m tests.wire.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 
-bench: $(READY) ## measure against the limit of the machine
-	@$(BIN)/python -m bench
+# BENCH="flat chain --rounds 3": only these; python -m bench --help says what else there is.
+BENCH ?=
+bench: $(READY) ## measure against the limit of the machine, peers and Redis: an hour or more
+	@$(BIN)/python -m bench.peers.environment
+	@$(BIN)/python -m bench $(BENCH)
 
 clean: ## remove what the other commands made
-	@rm -rf $(VENV) .demo .fuzz bench/.build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .demo .fuzz bench/.build bench/.peers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
