@@ -54,7 +54,7 @@ def server(directory: Path) -> Iterator[Path]:
             assert process.poll() is None, "Redis has ended by itself"
         finally:
             process.terminate()
-            process.wait()
+            process.communicate()
 
 
 def _wait_until_it_serves(process: "subprocess.Popen[bytes]") -> None:
