@@ -283,7 +283,7 @@ async def migrate(path: Path) -> Migrated:
     """Make a database, or bring it to the newest schema. Raises StoreError."""
 
     def work() -> Migrated:
-        with sole_writer(path), contextlib.ExitStack() as closed_last:
+        with sole_writer(path):
             connection, migrated = open_database(path)
             with contextlib.closing(connection):
                 mark_as_newest(path, connection)
