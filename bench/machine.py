@@ -4,6 +4,7 @@ import os
 import platform
 import sqlite3
 import statistics
+import subprocess
 import time
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def look(scratch: Path, versions: dict[str, str]) -> Machine:
         fsync_milliseconds=_fsync_seconds(scratch) * 1e3,
         creation_microseconds=_creation_seconds(scratch) * 1e6,
         versions={
-            "torcd": torcd.__version__,
+            "torcd": f"{torcd.__version__} {_commit()}".strip(),
             "Python": platform.python_version(),
             "SQLite": sqlite3.sqlite_version,
             **versions,
@@ -70,6 +71,18 @@ def _field(file: str, name: str) -> str | None:
         if key.strip() == name:
             return text.strip()
     return None
+
+
+def _commit() -> str:
+    """Of the tree that is measured, with a + if it was changed; empty where that is not known."""
+    words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            words, cwd=Path(torcd.__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip()
 
 
 def _file_system(path: Path) -> str:
