@@ -34,6 +34,7 @@ def main() -> None:
     versions = {each.name: each.version for each in peers}
     if redis_version := redis.version():
         versions["Redis"] = redis_version
+    path = options.json or RESULTS / f"{began_at.replace(':', '')}.json"
     outcomes = []
     with places(logs_on_disk=options.logs_on_disk) as (scratch, logs):
         found = machine.look(scratch, versions)
@@ -52,20 +53,20 @@ def main() -> None:
             print(f"{name} …", file=sys.stderr, flush=True)
             outcomes.append(outcome(name, run))
             print(report.table(outcomes[-1:], ()), file=sys.stderr, flush=True)
-    path = options.json or RESULTS / f"{began_at.replace(':', '')}.json"
-    report.write(
-        report.Report(
-            began_at=began_at,
-            machine=found,
-            rounds=run.rounds,
-            is_quick=run.is_quick,
-            at_once=run.at_once,
-            logs_on_disk=options.logs_on_disk,
-            missing=missing,
-            outcomes=outcomes,
-        ),
-        path,
-    )
+            # After each row: what was measured for an hour is not lost with the next one.
+            report.write(
+                report.Report(
+                    began_at=began_at,
+                    machine=found,
+                    rounds=run.rounds,
+                    is_quick=run.is_quick,
+                    at_once=run.at_once,
+                    logs_on_disk=options.logs_on_disk,
+                    missing=missing,
+                    outcomes=outcomes,
+                ),
+                path,
+            )
     print(report.table(outcomes, missing))
     if options.quick:
         print("these sizes are for seeing whether all works: the figures mean nothing")
