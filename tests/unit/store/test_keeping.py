@@ -163,7 +163,7 @@ def test_the_newest_few_copies_are_kept(path: Path) -> None:
 
 def test_a_full_disk_is_named_and_nothing_is_migrated(path: Path) -> None:
     with private_mounts() as mount:
-        disk = mount(path.parent, 8 << 20)
+        disk = mount(path.parent, 24 << 20)
         made(path, n_jobs=10_000)
         before = dump(path)
         disk.fill()
