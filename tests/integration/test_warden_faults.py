@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,6 +268,25 @@ async def test_a_warden_is_not_ended_by_signals_that_end_a_daemon(world: World) 
         await world.gate("gate").say()
         assert await world.code_of(1) == 3
         assert executor.wardens == [warden]
+
+
+async def test_a_warden_takes_over_more_jobs_than_it_may_have_descriptors_at_first(
+    world: World,
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    keys = range(1, 101)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (80, hard))
+    try:
+        async with world.running(executor := daemon(world)):
+            sleeps = ["sleep", "1000"]
+            executor.start([world.order(k, sleeps, limit=100, stdio="none") for k in keys])
+            await world.until(lambda: len(world.started) == len(keys))
+            kill(await executor.warden())
+            for key in keys:
+                executor.stop(AttemptKey(key), None)
+            assert {await world.code_of(key) for key in keys} == {-signal.SIGKILL}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # The daemon is killed
