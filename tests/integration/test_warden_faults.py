@@ -270,6 +270,26 @@ async def test_a_warden_is_not_ended_by_signals_that_end_a_daemon(world: World) 
         assert executor.wardens == [warden]
 
 
+async def test_a_warden_that_is_stopped_goes_on(world: World) -> None:
+    executor = daemon(world)
+    async with world.running(executor):
+        await one_with_a_running_job(world, executor, "exit 3")
+        kill(await executor.warden(), signal.SIGSTOP)
+        await world.gate("gate").say()
+        assert await world.code_of(1) == 3
+
+
+async def test_a_warden_that_was_stopped_goes_on_for_the_next_daemon(world: World) -> None:
+    async with world.running(first := daemon(world)):
+        await one_with_a_running_job(world, first, "exit 3")
+        await first.kill()
+    kill(await first.warden(), signal.SIGSTOP)
+    async with world.running(second := daemon(world)):
+        assert await second.warden() == await first.warden()
+        await world.gate("gate").say()
+        assert await world.code_of(1) == 3
+
+
 async def test_a_warden_takes_over_more_jobs_than_it_may_have_descriptors_at_first(
     world: World,
 ) -> None:

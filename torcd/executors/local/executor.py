@@ -32,7 +32,7 @@ from torcd import __version__, disk
 from torcd.errors import ExecutorError
 from torcd.executors.base import AttemptOrder, Exited, Lost, Report, Started
 from torcd.executors.local import launching, messages
-from torcd.executors.local.heritage import Heritage, reap
+from torcd.executors.local.heritage import Heritage, has_stopped, reap
 from torcd.executors.local.link import Link
 from torcd.executors.local.messages import PROTOCOL, FromWarden
 from torcd.executors.local.witness import Witness
@@ -139,7 +139,7 @@ class LocalExecutor:
         self._heritage = Heritage(self._state_id)
         self._witness = Witness(self._state_id)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self._wait_for_orphans)
+        loop.add_signal_handler(signal.SIGCHLD, self._look_at_children)
         ready = False
         failures = 0
         try:
@@ -377,6 +377,13 @@ class LocalExecutor:
             if isinstance(known := reports[i], Exited):
                 reports[i] = self._heritage.settle(known)
         self._report(reports)
+
+    def _look_at_children(self) -> None:
+        if self._child is not None and has_stopped(self._child):
+            # Nobody starts, ends or is told of anything while it stands still.
+            self._log.warning("the warden was stopped (SIGSTOP): it goes on", pid=self._child)
+            os.kill(self._child, signal.SIGCONT)
+        self._wait_for_orphans()
 
     def _wait_for_orphans(self) -> None:
         """Look at our children: tell how orphans ended, and reap what else attempts left."""

@@ -1,10 +1,12 @@
 """Find the living warden of a state directory, or start one."""
 
+import contextlib
 import fcntl
 import os
 import secrets
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +67,16 @@ def connect(directory: Path) -> socket.socket | None:
         return None
     finally:
         os.close(fd)
+    _wake(connection)
     return connection
+
+
+def _wake(connection: socket.socket) -> None:
+    """Have the warden that listens go on, should somebody have stopped it (SIGSTOP)."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid, _, _ = struct.unpack("3i", credentials)
+    with contextlib.suppress(OSError):  # it has gone, and the pid is anybody's
+        os.kill(pid, signal.SIGCONT)
 
 
 def warden_lives(directory: Path) -> bool:
