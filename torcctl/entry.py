@@ -9,6 +9,7 @@ from torcctl import exits, fast
 
 def main() -> None:
     """Run torcctl with the arguments of this process, and exit."""
+    _open_closed_streams()
     words = sys.argv[1:]
     try:
         code = run(words)
@@ -32,6 +33,18 @@ def main() -> None:
     # Taking all modules apart, to give the memory back to a system that takes it back anyway, is a
     # tenth of what a command costs.
     os._exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Where the shell has closed one (`>&-`), nobody wants to see what goes there. Without this its
+    number would become a socket's, and there would be nothing to write to."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(spare)
+        # Standard input stays closed for who wants to read it: that is no end of a file.
+        sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+        sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def run(words: list[str]) -> int:

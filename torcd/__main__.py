@@ -1,6 +1,8 @@
 """The daemon's program: `torcd run|check-config|migrate|check-db|backup|restore`."""
 
 import argparse
+import errno
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,11 +23,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = _load(options)
-        return int(_COMMANDS[options.command](config, options))
-    except BrokenPipeError:
-        return 1
+        code = int(_COMMANDS[options.command](config, options))
+        if sys.stdout is not None:  # else it is closed
+            sys.stdout.flush()
+        return code
     except errors.TorcError as error:
         print(f"torcd: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        if not isinstance(error, BrokenPipeError):
+            print(f"torcd: cannot write the output: {error.strerror}", file=sys.stderr)
+        # What is left in the buffer can go nowhere; Python would complain about that at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 

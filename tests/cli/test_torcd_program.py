@@ -125,3 +125,19 @@ def test_a_backup_into_a_directory_that_is_not_there_is_refused_by_name(user: Us
         "torcd: cannot write the backup nowhere/b.db: No such file or directory; name a file "
         "elsewhere, or make room\n"
     )
+
+
+@pytest.mark.parametrize("behind", [">/dev/full", "| true"])
+def test_output_that_can_go_nowhere_is_an_error_and_no_traceback(user: User, behind: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"torcd check-config {behind}"],
+        env=user.environment,
+        cwd=user.directory,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    full = "torcd: cannot write the output: No space left on device\n"
+    assert done.stderr == (full if "full" in behind else "")
+    assert done.returncode == (1 if "full" in behind else 0)
