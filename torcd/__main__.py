@@ -50,13 +50,14 @@ def _run(config: Config, options: argparse.Namespace) -> int:
     import anyio
 
     from torcd import log
-    from torcd.daemon import serve
+    from torcd.daemon import be_ended_by_interrupts, serve
     from torcd.server.activation import passed_socket
 
     listener = passed_socket()
     if listener is not None:
         options.socket = listener.getsockname()
         config = _load(options)
+    be_ended_by_interrupts()
     logger = log.set_up(config.log_level, config.log_format)
     heap.keep_no_large_blocks()
     gc.freeze()  # what is loaded now stays: no use looking through it ever again

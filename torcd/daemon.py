@@ -149,6 +149,13 @@ async def _serve_clients(
         tasks.cancel_scope.cancel()
 
 
+def be_ended_by_interrupts() -> None:
+    """While nobody listens to signals, at the start and at the end, Ctrl-C does at once what
+    SIGTERM does. As Python's KeyboardInterrupt it would come in the middle of anything, and leave
+    threads behind that keep the process from ending."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 _URGENCY: dict[StopMode, int] = {"wait": 0, "terminate": 1, "leave": 2}
 """How soon each way ends the daemon."""
 
@@ -184,14 +191,17 @@ class End:
 async def _watch_signals(
     end: End, reload: Callable[[], Awaitable[object]], *, task_status: TaskStatus[None]
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        task_status.started()
-        async for received in signals:
-            if received == signal.SIGHUP:
-                with suppress(errors.ConfigError):  # the log says it
-                    await reload()
-            else:
-                end.request("leave")
+    try:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            async for received in signals:
+                if received == signal.SIGHUP:
+                    with suppress(errors.ConfigError):  # the log says it
+                        await reload()
+                else:
+                    end.request("leave")
+    finally:
+        be_ended_by_interrupts()
 
 
 async def _end_jobs(controller: Controller, mode: StopMode) -> None:

@@ -82,7 +82,10 @@ def end_of(pid: int) -> "os.waitid_result | None":
 
 def has_stopped(pid: int) -> bool:
     """Whether a child of ours has been stopped since this was last asked, and stands still."""
-    return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
+    try:
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
+    except ChildProcessError:  # it is over, and can stop no more
+        return False
 
 
 def reap(pid: int) -> None:

@@ -75,8 +75,9 @@ def _wake(connection: socket.socket) -> None:
     """Have the warden that listens go on, should somebody have stopped it (SIGSTOP)."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid, _, _ = struct.unpack("3i", credentials)
-    with contextlib.suppress(OSError):  # it has gone, and the pid is anybody's
-        os.kill(pid, signal.SIGCONT)
+    if pid > 0:  # 0: it is in another pid namespace
+        with contextlib.suppress(OSError):  # it has gone, and the pid is anybody's
+            os.kill(pid, signal.SIGCONT)
 
 
 def warden_lives(directory: Path) -> bool:
