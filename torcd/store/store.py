@@ -141,7 +141,10 @@ class Store:
         boot_id: str,
         is_urgent: bool,
     ) -> None:
-        if _place(self._path) != self._place:
+        place = _place(self._path)
+        if isinstance(place, PermissionError):
+            raise store_error(self._path, "write to", place)
+        if place != self._place:
             # SQLite would go on with the file that it has open, and nobody would ever read it.
             raise StoreError(
                 f"cannot write to the database {self._path}: while torcd had it open it was "
@@ -251,10 +254,12 @@ class Store:
             raise store_error(self._path, "read", error) from error
 
 
-def _place(path: Path) -> tuple[int, int] | None:
-    """Which file has that name; None: none has."""
+def _place(path: Path) -> tuple[int, int] | PermissionError | None:
+    """Which file has that name; None: none has. Or why that cannot be seen."""
     try:
         facts = path.stat()
+    except PermissionError as error:
+        return error
     except OSError:
         return None
     return facts.st_dev, facts.st_ino

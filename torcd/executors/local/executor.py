@@ -135,7 +135,7 @@ class LocalExecutor:
         except OSError as error:
             if disk.is_no_room(error):
                 raise disk.no_space(str(self._directory / "state_id"), "the file") from error
-            raise
+            raise ExecutorError(f"cannot use {self._directory}: {error}") from error
         self._heritage = Heritage(self._state_id)
         self._witness = Witness(self._state_id)
         loop = asyncio.get_running_loop()
