@@ -36,6 +36,7 @@ from torcd.server.context import Context, StopMode
 from torcd.server.handlers import HANDLERS
 from torcd.server.listener import Door, bind, unlink
 from torcd.store import Migrated, Store
+from torcd.store.durable import BESIDE
 from torcd.supervision import feed_watchdog, tell_status
 
 
@@ -87,7 +88,7 @@ def _check_state(directory: Path) -> None:
     attempts = directory / "attempts"
     for own in (directory, directory / "logs", attempts):
         check_directory(str(own))
-    database = [f"torcd.db{suffix}" for suffix in ("", "-wal", "-shm", "-lock", "-mark")]
+    database = [f"torcd.db{suffix}" for suffix in ("", *BESIDE)]
     warden = ["state_id", "warden.lock", "warden.journal", "warden.log"]
     check_files(str(directory / name) for name in database)
     check_files(str(attempts / name) for name in warden)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torcd.errors import StoreError
 from torcd.store.copying import copied
-from torcd.store.durable import size_of, sync
+from torcd.store.durable import BESIDE, beside, size_of, sync
 from torcd.store.schema import look_into
 
 
@@ -17,18 +17,7 @@ def back_up(path: Path, target: Path, *, overwrite: bool = False) -> int:
     Raises StoreError; a file that is there already stays, unless it is to be overwritten, and then
     it stays until the copy is whole.
     """
-    if target.exists() and path.exists() and target.samefile(path):
-        raise StoreError(
-            f"cannot write the backup {target}: it is the database itself; name another file",
-            path=str(target),
-            problem="is the database",
-        )
-    if target.is_dir():
-        raise StoreError(
-            f"cannot write the backup {target}: it is a directory; name a file in it",
-            path=str(target),
-            problem="is a directory",
-        )
+    _check_place(path, target)
     if target.exists() and not overwrite:
         raise _is_there(target)
     try:
@@ -49,6 +38,32 @@ def back_up(path: Path, target: Path, *, overwrite: bool = False) -> int:
             problem=str(error),
         ) from error
     return size
+
+
+def _check_place(path: Path, target: Path) -> None:
+    """Raises StoreError for what must not be replaced, asked for or not: a rename would."""
+    if _is_same(target, path):
+        problem, remedy = "the database itself", "name another file"
+    elif any(_is_same(target, beside(path, suffix)) for suffix in BESIDE):
+        problem, remedy = "a part of the database", "name another file"
+    elif target.is_dir():
+        problem, remedy = "a directory", "name a file in it"
+    elif target.exists() and not target.is_file():
+        problem, remedy = "no regular file", "name another one"
+    else:
+        return
+    raise StoreError(
+        f"cannot write the backup {target}: it is {problem}; {remedy}",
+        path=str(target),
+        problem=f"is {problem}",
+    )
+
+
+def _is_same(target: Path, own: Path) -> bool:
+    """Whether it is that file, or has its name, which may be needed later."""
+    if target.exists() and own.exists():
+        return target.samefile(own)
+    return target.name == own.name and target.parent.resolve() == own.parent.resolve()
 
 
 @contextlib.contextmanager

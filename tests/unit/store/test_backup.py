@@ -156,6 +156,28 @@ async def test_the_database_is_no_place_for_its_backup(path: Path, target: Path)
     assert workflows(path) == [1]
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-lock", "-mark"])
+async def test_no_part_of_a_database_at_work_is_replaced(path: Path, suffix: str) -> None:
+    part = path.with_name(path.name + suffix)
+    async with Store.open(path) as store:
+        await commit(store, create())
+        was = part.stat().st_ino
+        with pytest.raises(StoreError, match="it is a part of the database"):
+            back_up(path, part, overwrite=True)
+        assert part.stat().st_ino == was
+    part.unlink(missing_ok=True)
+    with pytest.raises(StoreError, match="it is a part of the database"):
+        back_up(path, part)
+
+
+async def test_what_is_no_file_is_not_replaced(path: Path, target: Path) -> None:
+    await submitted(path)
+    os.mkfifo(target)
+    with pytest.raises(StoreError, match="it is no regular file"):
+        back_up(path, target, overwrite=True)
+    assert stat.S_ISFIFO(target.stat().st_mode)
+
+
 async def test_damage_is_not_backed_up(path: Path, target: Path) -> None:
     await submitted(path, 40)
     whole = path.read_bytes()
