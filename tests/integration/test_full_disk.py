@@ -81,9 +81,13 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_a_full_disk_of_the_database(stopped: Daemon, mount: Mount, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["tmpfs", "btrfs"])
+def test_a_full_disk_of_the_database(
+    stopped: Daemon, mount: Mount, tmp_path: Path, kind: str
+) -> None:
     daemon = stopped
-    disk = mount(daemon.state_dir, DISK_BYTES)
+    image = tmp_path / "image" if kind == "btrfs" else None
+    disk = mount(daemon.state_dir, DISK_BYTES, btrfs=image)
     daemon.start()
     bad, good = Gate(tmp_path / "bad"), Gate(tmp_path / "good")
     ran = tmp_path / "ran"

@@ -19,6 +19,7 @@ import msgspec
 from torcd.errors import StoreError
 from torcd.store.durable import beside, make_directories, size_of, sync
 from torcd.store.failure import store_error
+from torcd.store.in_place import write_in_place
 from torcd.store.keeping import keep
 from torcd.store.mark import Mark, read_mark
 from torcd.store.recognition import (
@@ -77,6 +78,7 @@ def open_database(path: Path, *, keeps_former: bool = True) -> tuple[sqlite3.Con
         mark = read_mark(path)
         check_file(path, mark)
         _create_or_tighten(path)
+        write_in_place(path)
         version = None
         if not is_new(path) and not _was_cut_short(path):
             with contextlib.closing(_connect(path, read_only=True)) as connection:
