@@ -1,7 +1,9 @@
 """Room that is kept in the log for what is urgent, on disks that are really full."""
 
+import asyncio
 import ctypes
 import errno
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +91,26 @@ async def test_it_is_kept_again_after_the_log_was_cut_back(
             sizes.append(log.stat().st_size)
         assert sizes[-1] < sizes[0]
         assert log.stat().st_blocks * 512 >= sizes[-1] + reserve.RESERVE_BYTES
+
+
+def test_on_a_full_disk_that_copies_it_is_kept_and_nobody_is_killed(tmp_path: Path) -> None:
+    """In a process of its own: it would die of SIGBUS."""
+
+    async def live(disk: SmallDisk) -> None:
+        async with Store.open(disk.path / "torcd.db") as store:
+            await store.commit([create()], [], environments={}, boot_id=BOOT)
+            revision = await fill(store, disk)
+            for n in range(20):
+                await store_value(store, revision + n, 100_000, is_urgent=True)
+
+    with private_mounts() as mount:
+        disk = mount(tmp_path / "small", 0, btrfs=tmp_path / "image")
+        process = multiprocessing.get_context("fork").Process(
+            target=lambda: asyncio.run(live(disk))
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == 0
 
 
 async def test_where_blocks_cannot_be_kept_all_else_is_as_it_is(
