@@ -227,6 +227,20 @@ CONTROLLER_BUGS = [
         suites=CONTROLLER,
     ),
     Mutant(
+        name="a runtime limit waits until the disk has room",
+        file="torcd/scheduler/standstill.py",
+        old="URGENT = (CancelRequested, PauseRequested, TimePassed)",
+        new="URGENT = (CancelRequested, PauseRequested)",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="with what is urgent on a full disk jobs are started",
+        file="torcd/controller/core.py",
+        old="batch = await self._take_up(is_draining=True)",
+        new="batch = await self._take_up(is_draining=False)",
+        suites=CONTROLLER,
+    ),
+    Mutant(
         name="the end of an attempt that is lost is not acknowledged",
         file="torcd/controller/core.py",
         old="            if isinstance(item, End):\n",
