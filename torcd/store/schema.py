@@ -110,8 +110,12 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that reads, to a database that has been opened before."""
     try:
         connection = _connect(path)
+    except sqlite3.Error as error:
+        raise store_error(path, "open", error) from error
+    try:
         connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
+        connection.close()
         raise store_error(path, "open", error) from error
     return connection
 

@@ -207,11 +207,12 @@ def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -
         cursor = connection.execute(
             "INSERT INTO revision (data_key, revision, previous, run_id, attempt_key, stored_at,"
             " sha256, value)"
-            " VALUES (?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), ?3, ?4, ?5, ?6,"
-            " coalesce(?7, zeroblob(?8)))",
+            " VALUES (?, ?, (SELECT newest FROM user_data WHERE key = ?), ?, ?, ?, ?,"
+            " coalesce(?, zeroblob(?)))",
             (
                 saved.data_key,
                 saved.revision,
+                saved.data_key,
                 saved.run_id,
                 saved.attempt_key,
                 saved.at,
