@@ -35,6 +35,7 @@ from torcd.server.calls import Dispatcher
 from torcd.server.context import Context, StopMode
 from torcd.server.handlers import HANDLERS
 from torcd.server.listener import Door, bind, unlink
+from torcd.server.quick import Quick
 from torcd.store import Migrated, Store
 from torcd.store.durable import BESIDE
 from torcd.supervision import feed_watchdog, tell_status
@@ -113,6 +114,7 @@ async def _serve_clients(
     end: "End",
     log: Any,
 ) -> None:
+    quick = Quick(controller)
     context = Context(
         controller=controller,
         socket=config.socket,
@@ -126,8 +128,9 @@ async def _serve_clients(
         stop=end.request,
         reload=partial(configuration.reload, controller),
         log=log,
+        keep=quick.keep,
     )
-    door = Door(Dispatcher(HANDLERS, context), config.max_value_bytes, log)
+    door = Door(Dispatcher(HANDLERS, context, quick.answer), config.max_value_bytes, log)
     async with door.open(listener), anyio.create_task_group() as tasks:
         await tasks.start(_watch_signals, end, context.reload)
         log.info("serving", socket=config.socket, state_dir=config.state_dir, pid=os.getpid())

@@ -1,9 +1,7 @@
 """What comes into the loop, and what it decided and has to do about it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast, get_args
-
-import anyio
 
 from torcd import errors
 from torcd.executors import base
@@ -18,12 +16,14 @@ _RECORDS = frozenset(get_args(c.Record))
 class Request:
     """Somebody waits for the answer to an event."""
 
-    __slots__ = ("commands", "done", "error", "event")
+    __slots__ = ("commands", "error", "event", "tell")
 
-    def __init__(self, event: e.Event | None) -> None:
+    def __init__(self, event: e.Event | None, tell: Callable[["Request"], None]) -> None:
         self.event = event
         """None: somebody only wants to know when all before it is on disk."""
-        self.done = anyio.Event()
+        self.tell = tell
+        """Called when what was decided is on disk, or was refused. Whoever looks at memory then,
+        before he waits for anything, sees what is on disk."""
         self.commands: list[c.Command] = []
         self.error: errors.UserError | None = None
 

@@ -65,6 +65,10 @@ from torcd.value import Value
 MAX_BATCH = 2_000
 """Events decided before a commit: bounds how long a request waits behind others' work."""
 
+GATHER_SHARE = 0.25
+"""Of the time of a commit: so long to wait for others to share the next. Who asks again at once
+does so within a fraction of it, and waiting in vain makes things slower by no more than this."""
+
 
 class Controller:
     def __init__(
@@ -94,7 +98,7 @@ class Controller:
         self._one_check = anyio.CapacityLimiter(1)
         """Stores that wait for theirs keep no thread from others."""
         self._harvester = Harvester(
-            scheduler, layout, settings.max_value_bytes, self._checker, self._put
+            scheduler, layout, settings.max_value_bytes, self._checker, self.put
         )
         self._preparer = Preparer(
             scheduler, store, layout, executor.start, self._not_started, feed.touch, log
@@ -107,7 +111,7 @@ class Controller:
             retention_days=settings.retention_days,
         )
         self._log_bounds = LogBounds(settings.max_log_bytes, log)
-        self._timer = Timer(lambda at: self._put(e.TimePassed(at)))
+        self._timer = Timer(lambda at: self.put(e.TimePassed(at)))
         self._actor = Actor(
             scheduler,
             executor,
@@ -121,12 +125,18 @@ class Controller:
             self._log_bounds,
             self._sweeper,
             grace_seconds=settings.termination_grace_seconds,
-            lost=lambda key, problem: self._put(e.AttemptLost(key, problem, self.now())),
+            lost=lambda key, problem: self.put(e.AttemptLost(key, problem, self.now())),
             not_started=self._not_started,
         )
         self._inbox: deque[e.Event | Request] = deque()
         self._wake = anyio.Event()
         self._is_busy = False
+        self._answered = 0
+        """How many requests the last batch had."""
+        self._gathers = 0
+        """For how many the next one waits; 0: for none."""
+        self._commit_seconds = 0.0
+        """How long the last commit took."""
         self._stands_still = True
         """Nothing is decided: before what is unfinished has been loaded, and while there is no
         room. Decided then, reports would be about attempts nobody knows: they would be
@@ -206,16 +216,30 @@ class Controller:
                 self._is_busy = False
                 self._wake = anyio.Event()
                 await self._wake.wait()
+            if 1 < self._answered > len(self._inbox):
+                await self._gather()
             await self._one_batch()
+
+    async def _gather(self) -> None:
+        """Those who have just been answered ask again, most likely: wait for them a little, so that
+        they share the next commit, in place of one that some share and one for the others. What is
+        reported of jobs does not wait."""
+        if all(isinstance(item, Request) for item in self._inbox):
+            self._wake = anyio.Event()
+            self._gathers = self._answered
+            with anyio.move_on_after(self._commit_seconds * GATHER_SHARE):
+                await self._wake.wait()
+            self._gathers = 0
 
     async def _one_batch(self) -> None:
         batch = self._decide()
         if (batch.records or batch.happenings) and not await self._commit(batch):
             return
         self._carry_out(batch)
+        self._answered = len(batch.requests)
         if batch.requests:
             for request in batch.requests:
-                request.done.set()
+                request.tell(request)
             # They look at memory now, before anything is decided that is not on disk.
             await anyio.lowlevel.checkpoint()
 
@@ -229,6 +253,7 @@ class Controller:
 
     async def _commit(self, batch: Batch, *, is_urgent: bool = False) -> bool:
         """False: there was no room, and nothing of the batch has ever been."""
+        begin = time.monotonic()
         try:
             await self.store.commit(
                 batch.records,
@@ -240,6 +265,7 @@ class Controller:
         except errors.NoSpace as error:
             await self._stand_still(error, batch)
             return False
+        self._commit_seconds = time.monotonic() - begin
         return True
 
     def _decide(self) -> Batch:
@@ -322,7 +348,7 @@ class Controller:
             self.feed.touch()
         self._carry_out(batch)
         for item in self._take_urgent():
-            self._put(item)
+            self.put(item)
         for end in self._standstill.end():
             self._tell(end)
 
@@ -344,13 +370,13 @@ class Controller:
                 self._limits_wait |= bool(limits)
                 for request in refused:
                     request.error = self.shortage
-                    request.done.set()
+                    request.tell(request)
                 return
             batch.requests = refused
         self._carry_out(batch)
         self._stand_by()
         for request in batch.requests:
-            request.done.set()
+            request.tell(request)
         # They look at memory now, before more of what is urgent is decided.
         await anyio.lowlevel.checkpoint()
 
@@ -390,7 +416,7 @@ class Controller:
                 self._is_draining = True
             case _:
                 item.error = self.shortage
-        item.done.set()
+        item.tell(item)
 
     def _only_wake(self, commands: Iterable[c.Command]) -> None:
         """All else that was decided is for nobody."""
@@ -405,12 +431,17 @@ class Controller:
 
         Raises the UserError with which the scheduler refused it, and NoSpace.
         """
-        request = Request(event)
-        self._put(request)
-        await request.done.wait()
+        request = await self._asked(event)
         if request.error is not None:
             raise request.error
         return request.commands
+
+    async def _asked(self, event: e.Event | None) -> Request:
+        done = anyio.Event()
+        request = Request(event, lambda _: done.set())
+        self.put(request)
+        await done.wait()
+        return request
 
     async def require_fit(self, data: UserData, value: Value) -> None:
         """Raises InvalidValue for a value that does not fit the schema, if there is one."""
@@ -426,17 +457,28 @@ class Controller:
         for something else, memory is not ahead of the disk.
         """
         if self._is_busy:
-            marker = Request(None)
-            self._put(marker)
-            await marker.done.wait()
+            await self._asked(None)
 
-    def _put(self, item: e.Event | Request) -> None:
+    @property
+    def is_ahead_of_disk(self) -> bool:
+        """Something has been decided, or will be, and is not on disk: see `settled`."""
+        return self._is_busy
+
+    @property
+    def is_open(self) -> bool:
+        """Requests are decided: there is room."""
+        return not self._stands_still
+
+    def put(self, item: e.Event | Request) -> None:
+        """Have it decided with the next batch."""
         if self._stands_still:
             self._note(item)
             return
         self._inbox.append(item)
         if not self._is_busy:
             self._is_busy = True
+            self._wake.set()
+        elif self._gathers and (len(self._inbox) >= self._gathers or not isinstance(item, Request)):
             self._wake.set()
 
     def _reports(self, reports: list[base.Report]) -> None:
@@ -450,13 +492,13 @@ class Controller:
         if isinstance(event, e.AttemptExited) and not self._stands_still:
             self._harvester.take(event)
         else:
-            self._put(event)
+            self.put(event)
 
     def _file_appeared(self, workflow_key: WorkflowKey, file_key: FileKey) -> None:
-        self._put(e.FileAppeared(workflow_key, file_key, self.now()))
+        self.put(e.FileAppeared(workflow_key, file_key, self.now()))
 
     def _not_started(self, key: AttemptKey, problem: str | None) -> None:
-        self._put(e.AttemptNotStarted(key, problem, self.now()))
+        self.put(e.AttemptNotStarted(key, problem, self.now()))
 
     # Who asks
 

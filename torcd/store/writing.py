@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from torcd.model import WORKFLOW_OVER, Happening, Reason, WorkflowKey, WorkflowStatus
+from torcd.model import WORKFLOW_OVER, DataKey, Happening, Reason, WorkflowKey, WorkflowStatus
 from torcd.scheduler.commands import (
     AddAttempt,
     AddCommand,
@@ -25,6 +25,8 @@ MAX_HAPPENINGS_PER_ROW = 256
 
 LARGE_BYTES = 256 << 10
 """Values from here on are written in place: SQLite makes no copy of them, and keeps none."""
+
+_Row = tuple[str | bytes | int | float | None, ...]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -51,7 +53,8 @@ def write(
         _write_jobs(connection, batch)
         _write_workflows(connection, batch.workflows.values())
         _count_jobs_of_those_over(connection, batch)
-        connection.executemany(
+        _write_rows(
+            connection,
             "UPDATE workflow SET deleted_at = ? WHERE key = ?",
             [(deleted.at, deleted.workflow_key) for deleted in batch.deleted],
         )
@@ -74,6 +77,12 @@ def write(
             connection.execute("ROLLBACK")
         raise
     return Counters(*counters)
+
+
+def _write_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[_Row]) -> None:
+    """The statement for each row; of nothing there is nothing to prepare."""
+    if rows:
+        connection.executemany(statement, rows)
 
 
 def _create(
@@ -130,12 +139,13 @@ def _create(
 
 def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) -> None:
     if batch.removed:
-        connection.executemany(
-            "DELETE FROM attempt WHERE key = ?", [(key,) for key in batch.removed]
+        _write_rows(
+            connection, "DELETE FROM attempt WHERE key = ?", [(key,) for key in batch.removed]
         )
     if batch.added:
         boot_key = _boot_key(connection, boot_id)
-        connection.executemany(
+        _write_rows(
+            connection,
             "INSERT INTO attempt (key, workflow_key, job_key, action, attempt_id, run_id,"
             " boot_key, gpus, status, reason, message, return_code, started_at, ended_at,"
             " cpu_seconds, peak_memory_bytes)"
@@ -146,12 +156,14 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
                 for key, a in batch.added.items()
             ],
         )
-    connection.executemany(
+    _write_rows(
+        connection,
         "UPDATE attempt SET status = ?, reason = ?, message = ?, return_code = ?, started_at = ?,"
         " ended_at = ?, cpu_seconds = ?, peak_memory_bytes = ? WHERE key = ?",
         [(*_outcome(saved), key) for key, saved in batch.saved.items() if key not in batch.added],
     )
-    connection.executemany(
+    _write_rows(
+        connection,
         "UPDATE attempt SET frozen_microseconds = ? WHERE key = ?",
         [(microseconds, key) for key, microseconds in batch.frozen.items()],
     )
@@ -200,38 +212,56 @@ def _word(reason: Reason | None) -> str | None:
 
 
 def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
-    for saved in values:
-        text = saved.value.text
+    if not values:
+        return
+    (first,) = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM revision").fetchone()
+    newest: dict[DataKey, int] = {}
+    rows = []
+    large: list[tuple[int, bytes]] = []
+    for key, saved in enumerate(values, first):
+        text: bytes | None = saved.value.text
+        size = len(saved.value.text)
         # A statement keeps what was bound to it last, so a large value goes another way.
-        is_large = len(text) > LARGE_BYTES
-        cursor = connection.execute(
-            "INSERT INTO revision (data_key, revision, previous, run_id, attempt_key, stored_at,"
-            " sha256, value)"
-            " VALUES (?, ?, (SELECT newest FROM user_data WHERE key = ?), ?, ?, ?, ?,"
-            " coalesce(?, zeroblob(?)))",
+        if size > LARGE_BYTES:
+            large.append((key, saved.value.text))
+            text = None
+        rows.append(
             (
+                key,
                 saved.data_key,
                 saved.revision,
+                newest.get(saved.data_key),
                 saved.data_key,
                 saved.run_id,
                 saved.attempt_key,
                 saved.at,
                 bytes.fromhex(saved.value.sha256),
-                None if is_large else text,
-                len(text),
-            ),
+                text,
+                size,
+            )
         )
-        if is_large:
-            assert cursor.lastrowid is not None
-            with connection.blobopen("revision", "value", cursor.lastrowid) as blob:
-                blob.write(text)
-        connection.execute(
-            "UPDATE user_data SET newest = ? WHERE key = ?", (cursor.lastrowid, saved.data_key)
-        )
+        newest[saved.data_key] = key
+    _write_rows(
+        connection,
+        "INSERT INTO revision (key, data_key, revision, previous, run_id, attempt_key, stored_at,"
+        " sha256, value)"
+        " VALUES (?, ?, ?, coalesce(?, (SELECT newest FROM user_data WHERE key = ?)), ?, ?, ?, ?,"
+        " coalesce(?, zeroblob(?)))",
+        rows,
+    )
+    for key, text in large:
+        with connection.blobopen("revision", "value", key) as blob:
+            blob.write(text)
+    _write_rows(
+        connection,
+        "UPDATE user_data SET newest = ? WHERE key = ?",
+        [(key, data_key) for data_key, key in newest.items()],
+    )
 
 
 def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
-    connection.executemany(
+    _write_rows(
+        connection,
         "INSERT OR REPLACE INTO job_state (job_key, status, stopping, reason, message,"
         " return_code, run_id, attempt_id, started_at, ended_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -254,7 +284,8 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
 
 
 def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWorkflow]) -> None:
-    connection.executemany(
+    _write_rows(
+        connection,
         "UPDATE workflow SET status = ?, stopping = ?, run_id = ?, started_at = ?, ended_at = ?,"
         " archived_at = ?, frozen_since = ?, job_counts = NULL WHERE key = ?",
         [
@@ -295,7 +326,8 @@ def _count_jobs_of_those_over(connection: sqlite3.Connection, batch: Batch) -> N
 
 
 def _write_happenings(connection: sqlite3.Connection, happenings: Sequence[Happening]) -> None:
-    connection.executemany(
+    _write_rows(
+        connection,
         "INSERT INTO event (first_number, workflow_key, happenings) VALUES (?, ?, ?)",
         [
             (run[0].number, run[0].workflow_key, _encode(run).decode())

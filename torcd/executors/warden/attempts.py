@@ -70,6 +70,8 @@ class Attempts:
         """For the daemon, since they were last taken."""
         self.has_empty_place = False
         """A place for which nobody waited has become free since then."""
+        self.has_end = False
+        """There is an end among the reports."""
 
     # What is asked of us
 
@@ -182,9 +184,18 @@ class Attempts:
 
     @property
     def urgent(self) -> bool:
-        """The daemon is to know at once: nobody waits for a place, or in some lane nobody did when
-        one became free."""
+        """The daemon is to know at once: something has ended, and nobody waits for a place, or in
+        some lane nobody did when one became free. That something has started is not urgent: nobody
+        waits for it, and it may end before it is told."""
+        if not self.has_end:
+            return False
         return self.has_empty_place or not any(lane.queue for lane in self._lanes.values())
+
+    def take_reports(self) -> list[str]:
+        """What the daemon is told now."""
+        reports, self.reports = self.reports, []
+        self.has_end = self.has_empty_place = False
+        return reports
 
     @property
     def due(self) -> float | None:
@@ -390,6 +401,7 @@ class Attempts:
             self._free[attempt.lane.key] = attempt.lane
             attempt.lane = None
         self.reports.append(attempt.final)
+        self.has_end = True
 
 
 def _told(attempt: Attempt) -> list[str]:

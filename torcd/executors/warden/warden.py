@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 SYNC_BATCH = 512
 """Reports in one line when a daemon is told everything: a line stays below some 100 KiB."""
 
-BUSY_SECONDS = 0.012
-"""How long reports may wait while orders wait too: several short jobs are told in one line, and
-share a commit. It is below what jobs are handed over ahead for (25 ms); should a place become empty
-all the same, it is told at once."""
+GATHER_SECONDS = 0.012
+"""How long reports may wait for others, if none is urgent: several short jobs are told in one line,
+and share a commit, and so do the start and the end of one. It is below what jobs are handed over
+ahead for (25 ms); should a place become empty all the same, it is told at once."""
 
 
 class Warden:
@@ -64,8 +64,8 @@ class Warden:
         journal.rewrite(self._attempts.facts())
         self._environments: dict[str, dict[str, str]] = {}
         self._retiring = False
-        self._told = 0.0
-        """When the daemon was last told something new; monotonic seconds."""
+        self._to_tell_at: float | None = None
+        """When the reports there are have waited for long enough; monotonic seconds."""
         self._channel = Channel(self._poller, directory)
         self._told_held_up = ""
 
@@ -88,9 +88,8 @@ class Warden:
     def _timeout(self) -> float | None:
         """Seconds until something is due that no event tells; None: nothing is."""
         due = self._attempts.due
-        if self._attempts.reports:
-            tell = self._told + BUSY_SECONDS
-            due = tell if due is None else min(due, tell)
+        if self._to_tell_at is not None:
+            due = self._to_tell_at if due is None else min(due, self._to_tell_at)
         return None if due is None else max(0.0, due - time.monotonic())
 
     def _done(self) -> bool:
@@ -119,7 +118,8 @@ class Warden:
         """Tell a new daemon who we are and all we know."""
         self._environments.clear()  # it gives what it needs
         self._attempts.write_down()
-        self._attempts.reports.clear()
+        self._attempts.take_reports()
+        self._to_tell_at = None
         self._told_held_up = ""
         hello = {
             "protocol": PROTOCOL,
@@ -135,17 +135,15 @@ class Warden:
         self._channel.flush()
 
     def _tell(self) -> None:
-        """What is new; but not too often while all places are taken and somebody waits for one,
-        for the daemon needs the processor too."""
-        reports = self._attempts.reports
-        if not reports:
+        """What is new, once it is urgent or has waited for long enough: the daemon needs the
+        processor too."""
+        if not self._attempts.reports:
             self._attempts.write_down()
-        elif (now := time.monotonic()) >= self._told + BUSY_SECONDS or self._attempts.urgent:
-            self._told = now
+        elif self._attempts.urgent or self._has_waited():
             self._attempts.write_down()
+            reports = self._attempts.take_reports()
             self._channel.send('{"reports":[' + ",".join(reports) + "]}")
-            reports.clear()
-            self._attempts.has_empty_place = False
+            self._to_tell_at = None
         if self._attempts.held_up != self._told_held_up:
             self._told_held_up = self._attempts.held_up
             self._channel.send(json.dumps({"held_up": self._told_held_up}))
@@ -153,6 +151,12 @@ class Warden:
         self._channel.flush()
         if had is not None and self._channel.connection is None:
             self._orphans.daemon_left()
+
+    def _has_waited(self) -> bool:
+        now = time.monotonic()
+        if self._to_tell_at is None:
+            self._to_tell_at = now + GATHER_SECONDS
+        return now >= self._to_tell_at
 
     def _listen(self) -> None:
         lines = self._channel.receive()
