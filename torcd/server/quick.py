@@ -77,9 +77,8 @@ class Quick:
         node, job, _ = self._controller.attempt(parameters.token)
         data = _named(node, parameters)
         key = data.data.key
-        if key not in job.job.output_user_data and key not in node.workflow.input_user_data(
-            job.job
-        ):
+        inputs = node.workflow.input_user_data(job.job)
+        if key not in job.job.output_user_data and key not in inputs:
             return None
         kept = self._kept.get(key)
         if (
@@ -146,4 +145,7 @@ class Quick:
 
 
 def _named(node: WorkflowNode, parameters: u.Store | u.Fetch) -> DataNode:
+    """Raises NotFound, and Denied if it is of another workflow than the token is."""
+    if parameters.workflow_key not in (None, str(node.key)):
+        raise errors.Denied("the token is that of a job of another workflow")
     return node.data[find_data(node, parameters.name, parameters.key)]

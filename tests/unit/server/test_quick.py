@@ -191,6 +191,8 @@ async def test_what_is_not_as_usual_is_left_to_the_handlers(tmp_path: Path) -> N
             here.call("Fetch", name="in", revision=1),
             here.call("Fetch", name="in", token="1.x"),
             here.call("Fetch", name="in", token=None, workflow_key="1"),
+            here.call("Fetch", name="in", workflow_key="1000"),
+            here.call("Store", name="out", workflow_key="1000", data=1),
             here.call("Fetch", name=1),
             here.call("Fetch"),
             here.call("List"),
