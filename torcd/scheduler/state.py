@@ -143,10 +143,10 @@ class GateNode:
         """A producer completed (rather than being disabled)."""
         self.opens_early: set[JobKey] | None = set() if opens_early else None
         """For `available: on_store`: the producers that have stored already."""
-        self.consumers: list[JobNode] = []
-        self.groups: list[GateNode] = []
-        """Those of which it is a member."""
-        self.members: list[GateNode] = []
+        self.consumers: tuple[JobNode, ...] = ()
+        self.groups: list[GateNode] | tuple[()] = ()
+        """Those of which it is a member. Hardly any gate is, and an empty list has its size."""
+        self.members: tuple[GateNode, ...] = ()
         """Of a group."""
 
     @property
