@@ -28,13 +28,16 @@ def write_in_place(path: Path) -> None:
 
 
 def _make_in_place(file: Path) -> None:
-    try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return  # left by a daemon that was killed; its mark stays
+    """Under a name of its own first: another program that has the database open must never have
+    found a file there that is gone a moment later."""
+    fresh = file.with_name(file.name + ".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("l", _FS_NOCOW_FL))
+        os.link(fresh, file)
     except OSError:
-        file.unlink()
+        pass  # nothing is copied here; or it is there, left by a daemon that was killed
     finally:
         os.close(descriptor)
+        fresh.unlink()
