@@ -108,11 +108,13 @@ async def test_a_status_that_the_warden_had_no_time_to_take_is_not_lost(world: W
     async with world.running(executor):
         pid = await one_with_a_running_job(world, executor, "exit 3")
         warden = await executor.warden()
+        kill(executor.pid, signal.SIGSTOP)  # or it would have the warden go on
         kill(warden, signal.SIGSTOP)
         await world.gate("gate").say()
         await gone(pid)
         assert zombie(pid)
         kill(warden)
+        kill(executor.pid, signal.SIGCONT)
         assert await world.code_of(1) == 3
         assert not zombie(pid)
 
@@ -191,15 +193,17 @@ async def test_an_adopted_job_is_stopped_with_its_tree(world: World) -> None:
 async def test_a_stop_that_the_dead_warden_did_not_read_is_carried_out_by_the_next(
     world: World,
 ) -> None:
-    executor = daemon(world)
-    async with world.running(executor):
-        await one_with_a_running_job(world, executor, "exit 3")
-        warden = await executor.warden()
-        kill(warden, signal.SIGSTOP)
+    async with world.running(first := daemon(world)):
+        await one_with_a_running_job(world, first, "exit 3")
+        await first.kill()
+    async with world.running(second := daemon(world)):
+        warden = await second.warden()
+        world.start(1, "exit 4")  # as after every start; it is known already
+        kill(warden, signal.SIGSTOP)  # of which only its parent is told
         world.executor.stop(AttemptKey(1), None)
         world.start(2, "true")
         kill(warden)
-        assert await world.code_of(1) == -signal.SIGKILL
+        await ended_as_far_as_known(world, -signal.SIGKILL)
         assert await world.code_of(2) == 0
 
 
@@ -448,11 +452,13 @@ async def test_how_a_job_ended_that_somebody_else_has_reaped_is_asked_of_its_pid
     pid = await both_killed(world, "exit 3")
     async with world.running(executor := daemon(world)):
         warden = await executor.warden()
+        kill(executor.pid, signal.SIGSTOP)  # or it would have the warden go on
         kill(warden, signal.SIGSTOP)
         await world.gate("gate").say()
         await gone(pid)
         reap(pid)
         kill(warden, signal.SIGCONT)
+        kill(executor.pid, signal.SIGCONT)
         assert await world.code_of(1) == 3
 
 
