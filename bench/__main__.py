@@ -8,6 +8,7 @@ python -m bench --quick     sizes so small that the figures mean nothing, to see
 import argparse
 import datetime
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ PEER_SECONDS = 600.0
 
 def main() -> None:
     options = _parser().parse_args()
+    # As with Ctrl-C: daemons are ended and files are deleted on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     rows = list(dict.fromkeys(options.rows or ROWS))
     began_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     peers, missing = catalog.found()
