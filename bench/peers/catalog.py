@@ -1,23 +1,23 @@
 """Which peers there are, and which of them can be had here."""
 
 from bench.figures import Skipped
-from bench.peers import Peer, build_tools, environment, line_tools, services
+from bench.peers import Peer, command_lines, environment, services
 
 
 def found() -> tuple[tuple[Peer, ...], list[Skipped]]:
     """The peers that work here, and those that don't."""
     by_program = {
-        "make": (build_tools.make, False),
-        "ninja": (build_tools.ninja, True),
-        "xargs": (line_tools.xargs, False),
-        "parallel": (line_tools.parallel, False),
+        "make": (command_lines.make, False),
+        "ninja": (command_lines.ninja, True),
+        "xargs": (command_lines.xargs, False),
+        "parallel": (command_lines.parallel, False),
     }
     by_package = {
         "hyperqueue": services.hyperqueue,
         "dask": services.dask,
         "parsl": services.parsl,
-        "doit": build_tools.doit,
-        "snakemake": build_tools.snakemake,
+        "doit": command_lines.doit,
+        "snakemake": command_lines.snakemake,
     }
     peers, missing = [], []
     for name, (run, is_to_be_beaten) in by_program.items():

@@ -1,4 +1,5 @@
-"""Peers that read a file which says what depends on what: make, ninja, doit, Snakemake."""
+"""Peers that are a command: make, ninja, doit and Snakemake, which read a file that says what depends
+on what, and xargs and GNU parallel, which know no dependencies and read lines."""
 
 import json
 import subprocess
@@ -89,3 +90,24 @@ def snakemake(task: Task) -> float:
     )
     (task.directory / "Snakefile").write_text(f"rule all:\n    input: {everything}\n{rules}")
     return timed(["snakemake", "--cores", str(task.at_once), "--quiet", "all"], task)
+
+
+def _lines(task: Task) -> str | None:
+    if any(task.graph):
+        return None
+    return "".join(f"{job}\n" for job in range(len(task.graph)))
+
+
+def xargs(task: Task) -> float | None:
+    lines = _lines(task)
+    if lines is None:
+        return None
+    return timed(["xargs", "-P", str(task.at_once), "-n", "1", task.command], task, stdin=lines)
+
+
+def parallel(task: Task) -> float | None:
+    lines = _lines(task)
+    if lines is None:
+        return None
+    words = ["parallel", "--will-cite", "-j", str(task.at_once), f"{task.command} {{}}"]
+    return timed(words, task, stdin=lines)
