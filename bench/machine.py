@@ -44,7 +44,7 @@ def look(scratch: Path, versions: dict[str, str]) -> Machine:
         memory_gib=int((_field("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) / 2**20,
         kernel=platform.release(),
         file_system=_file_system(scratch),
-        fsync_milliseconds=_fsync_seconds(scratch) * 1e3,
+        fsync_milliseconds=fsync_seconds(scratch) * 1e3,
         creation_microseconds=_creation_seconds(scratch) * 1e6,
         versions={
             "torcd": f"{torcd.__version__} {_commit()}".strip(),
@@ -94,9 +94,10 @@ def _file_system(path: Path) -> str:
     return kind
 
 
-def _fsync_seconds(scratch: Path, count: int = 50) -> float:
+def fsync_seconds(directory: Path, count: int = 50) -> float:
+    """What it takes to have 4 KiB at the end of a file on the disk: the median."""
     seconds = []
-    with (scratch / "fsync").open("wb", buffering=0) as file:
+    with (directory / "fsync").open("wb", buffering=0) as file:
         for _ in range(count):
             file.write(b"x" * 4096)
             begin = time.perf_counter()

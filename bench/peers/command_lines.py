@@ -1,5 +1,5 @@
-"""Peers that are a command: make, ninja, doit and Snakemake, which read a file that says what depends
-on what, and xargs and GNU parallel, which know no dependencies and read lines."""
+"""Peers that are a command: make, ninja, doit and Snakemake, which read a file that says what
+depends on what, and xargs and GNU parallel, which know no dependencies and read lines."""
 
 import json
 import subprocess

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from bench import native, ours
+from bench import machine, native, ours
 from bench.figures import Figure, Skipped, at_most, figure
 from bench.run import Run
 
@@ -29,11 +29,12 @@ P99 = at_most(10.0)
 
 def latency(run: Run) -> Iterator[Figure | Skipped]:
     count = run.size(500, 20)
-    plain, stored, exited = [], [], []
+    plain, stored, exited, synced = [], [], [], []
     for _ in run.each_round():
         plain.append(_plain_spawns(run, count))
         stored.append(_after_stores(run, count))
         exited.append(_after_exits(run, count))
+        synced.append(machine.fsync_seconds(run.fresh("fsync")) * 1e3)
     base = [_percentile(spawns, 50) for spawns in plain]
     for what, found in (("a store", stored), ("an exit", exited), ("a plain spawn", plain)):
         for percent, target in ((50, P50), (99, P99)):
@@ -47,6 +48,7 @@ def latency(run: Run) -> Iterator[Figure | Skipped]:
                     target=None if found is plain else target,
                     measured={f"{what}, p{percent} ms": measured, "plain spawn, p50 ms": base},
                 )
+    yield figure("latency", "an fsync, which is between an end and what follows", synced, unit="ms")
 
 
 def _percentile(milliseconds: Sequence[float], percent: int) -> float:
