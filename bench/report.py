@@ -11,7 +11,7 @@ import msgspec
 
 from bench.figures import Figure, Skipped
 from bench.machine import Machine
-from bench.suite import Outcome
+from bench.suite import ROWS, Outcome
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,4 +74,5 @@ def _number(value: float) -> str:
 
 if __name__ == "__main__":
     reports = [read(Path(word)) for word in sys.argv[1:]]
-    print(table([one for report in reports for one in report.outcomes], ()))
+    found = [one for report in reports for one in report.outcomes]
+    print(table(sorted(found, key=lambda one: list(ROWS).index(one.row)), ()))
