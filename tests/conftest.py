@@ -27,3 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="campaigns of faults at full length, which take hours together",
     )
+    parser.addoption(
+        "--packages",
+        action="store_true",
+        help="install torcd into clean environments, which takes a package index",
+    )
