@@ -132,7 +132,7 @@ class Controller:
         self._wake = anyio.Event()
         self._is_busy = False
         self._answered = 0
-        """How many requests the last batch had."""
+        """How many asked for something in the last batch; not counted are those who only looked."""
         self._gathers = 0
         """For how many the next one waits; 0: for none."""
         self._commit_seconds = 0.0
@@ -236,7 +236,9 @@ class Controller:
         if (batch.records or batch.happenings) and not await self._commit(batch):
             return
         self._carry_out(batch)
-        self._answered = len(batch.requests)
+        asked = sum(request.event is not None for request in batch.requests)
+        if asked or not batch.requests:
+            self._answered = asked
         if batch.requests:
             for request in batch.requests:
                 request.tell(request)
