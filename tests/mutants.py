@@ -188,7 +188,7 @@ CONTROLLER_BUGS = [
         name="a request is answered before it is on disk",
         file="torcd/controller/core.py",
         old=COMMIT,
-        new="        for request in batch.requests:\n            request.done.set()\n" + COMMIT,
+        new="        for request in batch.requests:\n            request.tell(request)\n" + COMMIT,
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(
@@ -206,10 +206,17 @@ CONTROLLER_BUGS = [
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(
+        name="a value that was fetched before is told while it is being replaced",
+        file="torcd/server/quick.py",
+        old="            or self._controller.is_ahead_of_disk\n",
+        new="",
+        suites=("tests/unit/server/test_quick.py",),
+    ),
+    Mutant(
         name="who looks sees what is being committed",
         file="torcd/controller/core.py",
-        old="        if self._is_busy:\n            marker",
-        new="        if self._inbox:\n            marker",
+        old="        if self._is_busy:\n            await",
+        new="        if self._inbox:\n            await",
         suites=CONTROLLER,
     ),
     Mutant(
