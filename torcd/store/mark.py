@@ -41,8 +41,8 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     """In nanoseconds."""
 
     @classmethod
-    def of(cls, path: Path) -> "Place":
-        facts = path.stat()
+    def of(cls, path: Path | str) -> "Place":
+        facts = os.stat(path)
         return cls(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
     def is_same_file(self, other: "Place") -> bool:
@@ -119,7 +119,7 @@ class MarkWriter:
     """Writes the mark of a database that is open. Raises OSError when it cannot begin."""
 
     def __init__(self, path: Path, secret: bytes, counters: Counters) -> None:
-        self._path = path
+        self._path = str(path)  # looked at with each commit, and a Path takes longer than the look
         self._database = identity(secret)
         self._boot = boot_id()
         fresh = beside(path, "-mark.new")

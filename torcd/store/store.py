@@ -5,6 +5,7 @@ keep one waiting.
 """
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -60,7 +61,8 @@ class Store:
         self._counters = counters
         self._mark = mark
         self._reserve = reserve
-        self._place = _place(path)
+        self._name = str(path)  # looked at with each commit, and a Path takes longer than the look
+        self._place = _place(self._name)
         self.secret = secret
         """32 random bytes, made with the database: what tokens are made from."""
         self.migrated = migrated
@@ -141,7 +143,7 @@ class Store:
         boot_id: str,
         is_urgent: bool,
     ) -> None:
-        place = _place(self._path)
+        place = _place(self._name)
         if isinstance(place, PermissionError):
             raise store_error(self._path, "write to", place)
         if place != self._place:
@@ -254,10 +256,10 @@ class Store:
             raise store_error(self._path, "read", error) from error
 
 
-def _place(path: Path) -> tuple[int, int] | PermissionError | None:
+def _place(path: str) -> tuple[int, int] | PermissionError | None:
     """Which file has that name; None: none has. Or why that cannot be seen."""
     try:
-        facts = path.stat()
+        facts = os.stat(path)
     except PermissionError as error:
         return error
     except OSError:
