@@ -111,10 +111,9 @@ def _row(text: str) -> str:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least one round is needed")
-    return number
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rounds, which is 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":
