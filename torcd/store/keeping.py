@@ -60,5 +60,7 @@ def formers(path: Path) -> list[Former]:
     found = []
     for entry in path.parent.glob(f"{path.name}-schema-*"):
         if match := _NAME.fullmatch(entry.name.removeprefix(path.name)):
-            found.append((entry.stat().st_mtime_ns, Former(entry, int(match[1]), match[2])))
-    return [former for _, former in sorted(found, key=lambda one: one[0])]
+            schema = int(match[1])
+            found.append((entry.stat().st_mtime_ns, schema, Former(entry, schema, match[2])))
+    # Two may be of one tick of the kernel's clock.
+    return [former for *_, former in sorted(found, key=lambda one: one[:2])]
