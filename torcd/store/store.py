@@ -17,7 +17,7 @@ import msgspec
 from anyio import to_thread
 
 from torcd.errors import StoreError
-from torcd.model import AttemptKey, DataKey, Happening, JobKey, Timestamp, WorkflowKey
+from torcd.model import AttemptKey, DataKey, Happening, Job, JobKey, Timestamp, WorkflowKey
 from torcd.scheduler.commands import CreateWorkflow, Record, SaveValue
 from torcd.store import loading, reading, sweeping, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
@@ -274,8 +274,14 @@ def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:
         if isinstance(record, SaveValue):
             size += len(record.value.text)
         elif isinstance(record, CreateWorkflow):
-            size += record.workflow.size * RECORD_BYTES
+            workflow = record.workflow
+            size += workflow.size * RECORD_BYTES + sum(_text_size(job) for job in workflow.jobs)
     return size
+
+
+def _text_size(job: Job) -> int:
+    words = (job.command,) if isinstance(job.command, str) else job.command
+    return sum(map(len, words)) + sum(len(value) for value in job.env.values())
 
 
 def mark_as_newest(path: Path, connection: sqlite3.Connection) -> None:
