@@ -19,15 +19,17 @@ import anyio
 from anyio.abc import TaskStatus
 
 from torcd import __version__, errors
-from torcd.config import Config, capacity
+from torcd.accounts import Accounts
+from torcd.config import Config, capacity, users_group
 from torcd.controller import Controller, Settings
 from torcd.executors.local import LocalExecutor
 from torcd.executors.local.delegation import place
 from torcd.executors.local.launching import read_boot_id
 from torcd.feed import Feed
+from torcd.impersonation import check_possible
 from torcd.model import WorkflowKey
 from torcd.notify import notify, watchdog_seconds
-from torcd.ownership import check_directory, check_files, check_way
+from torcd.ownership import PASSABLE, PRIVATE, check_directory, check_files, check_way
 from torcd.reloading import Configuration
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
@@ -47,10 +49,15 @@ async def serve(
     """Run until told to stop. `read_config` reads the configuration again; `passed` listens
     already, and its name stays. Raises TorcError when it cannot."""
     end = End()
-    _check_state(Path(config.state_dir))
+    group = users_group(config)
+    if group:
+        check_possible()
+    accounts = Accounts(group, config.admin_group, log)
+    mode = PASSABLE if group else PRIVATE
+    _check_state(Path(config.state_dir), mode)
     async with Store.open(Path(config.state_dir) / "torcd.db") as store:
         _tell_migration(store.migrated, log)
-        listener = passed or bind(config.socket)
+        listener = passed or bind(config.socket, group)
         inode = os.stat(config.socket).st_ino
         try:
             executor = LocalExecutor(
@@ -59,6 +66,7 @@ async def serve(
                 leave_children=config.leave_children,
                 cgroups=place(config.cgroups),
                 ordered_before=store.active_attempts,
+                mode=mode,
             )
             counters = store.counters()
             scheduler = Scheduler(
@@ -68,7 +76,9 @@ async def serve(
                 capacity=capacity(config),
                 is_loading=True,
             )
-            controller = Controller(_settings(config), scheduler, store, executor, Feed(), log)
+            controller = Controller(
+                _settings(config), scheduler, store, executor, Feed(), log, accounts
+            )
             async with anyio.create_task_group() as core:
                 await core.start(controller.run)
                 configuration = Configuration(config, read_config, log)
@@ -83,12 +93,15 @@ async def serve(
     log.info("stopped")
 
 
-def _check_state(directory: Path) -> None:
-    """That all of it is ours alone. Raises ConfigError."""
+def _check_state(directory: Path, mode: int) -> None:
+    """That all of it is ours alone; of mode PASSABLE, that others may pass to what is theirs in it.
+    Raises ConfigError."""
     check_way(str(directory))
     attempts = directory / "attempts"
     for own in (directory, directory / "logs", attempts):
-        check_directory(str(own))
+        if mode == PASSABLE and not os.path.lexists(own):
+            own.mkdir(mode, parents=True)
+        check_directory(str(own), mode)
     database = [f"torcd.db{suffix}" for suffix in ("", *BESIDE)]
     warden = ["state_id", "warden.lock", "warden.journal", "warden.log"]
     check_files(str(directory / name) for name in database)
@@ -130,7 +143,8 @@ async def _serve_clients(
         log=log,
         keep=quick.keep,
     )
-    door = Door(Dispatcher(HANDLERS, context, quick.answer), config.max_value_bytes, log)
+    dispatcher = Dispatcher(HANDLERS, context, quick.answer)
+    door = Door(dispatcher, config.max_value_bytes, log, controller.accounts)
     async with door.open(listener), anyio.create_task_group() as tasks:
         await tasks.start(_watch_signals, end, context.reload)
         log.info("serving", socket=config.socket, state_dir=config.state_dir, pid=os.getpid())

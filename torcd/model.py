@@ -236,6 +236,14 @@ JobsSortMethod = Literal["none", "gpus_runtime_memory", "gpus_memory_runtime"]
 asks for most, compared by these in turn."""
 
 
+class Owner(msgspec.Struct, frozen=True):
+    """The user who submitted a workflow, as whom its jobs run."""
+
+    uid: int
+    name: str
+    """At that time, for people."""
+
+
 class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A workflow as submitted."""
 
@@ -247,6 +255,9 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: tuple[Group, ...] = ()
     description: str | None = None
     user: str | None = None
+    """Whatever the spec says; nothing follows from it."""
+    owner: Owner | None = None
+    """None: submitted before owners were written down."""
     env: dict[str, str] = {}
     directory: str = "/"
     """Absolute; where relative paths are taken from, and the default working directory."""

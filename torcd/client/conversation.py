@@ -12,6 +12,7 @@ import msgspec
 
 from torcd import errors
 from torcd.json_text import from_json
+from torcd.locations import SYSTEM_GROUP, SYSTEM_SOCKET
 from torcd.protocol import envelope, registry
 from torcd.protocol import user_data as u
 from torcd.protocol.request import Reply, Request
@@ -145,6 +146,14 @@ def nobody_answers(socket: str, problem: OSError) -> errors.NoDaemon:
         return NotThere(
             f"no daemon answers at {socket} ({said}): start one with 'torcctl daemon start', or "
             "set TORC_SOCKET to where it listens",
+            socket=socket,
+        )
+    if isinstance(problem, PermissionError) and socket == SYSTEM_SOCKET:
+        return errors.NoDaemon(
+            f"the system's daemon at {socket} cannot be used ({said}): only root and members of "
+            f"the group {SYSTEM_GROUP} may use it; have root put this user into it (usermod -aG "
+            f"{SYSTEM_GROUP} USER) and log in again, or start a daemon of your own with 'torcctl "
+            "daemon start'",
             socket=socket,
         )
     return errors.NoDaemon(

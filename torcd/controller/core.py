@@ -29,6 +29,7 @@ from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from torcd import disk, errors
+from torcd.accounts import Accounts
 from torcd.controller import chronicle, tokens
 from torcd.controller.acting import Actor
 from torcd.controller.batch import Batch, Request, event_of
@@ -79,8 +80,11 @@ class Controller:
         executor: base.Executor,
         feed: Feed,
         log: Any,
+        accounts: Accounts | None = None,
     ) -> None:
+        """`accounts`: the users whom it serves; None: its own."""
         self.settings = settings
+        self.accounts = accounts or Accounts()
         self.scheduler = scheduler
         self.store = store
         self.feed = feed
@@ -91,14 +95,21 @@ class Controller:
         self._executor = executor
         self._log = log
         layout = Layout(settings.state_dir)
-        launcher = Launcher(layout, store.secret, settings.shell)
-        self._shelf = Shelf(scheduler, store, executor, settings.socket, settings.boot_id)
+        launcher = Launcher(layout, store.secret, settings.shell, self.accounts)
+        self._shelf = Shelf(
+            scheduler, store, self.accounts, executor, settings.socket, settings.boot_id
+        )
         self._watcher = InputWatcher(self._file_appeared, log)
         self._checker = Checker()
         self._one_check = anyio.CapacityLimiter(1)
         """Stores that wait for theirs keep no thread from others."""
         self._harvester = Harvester(
-            scheduler, layout, settings.max_value_bytes, self._checker, self.put
+            scheduler,
+            self.accounts,
+            layout,
+            settings.max_value_bytes,
+            self._checker,
+            self.put,
         )
         self._preparer = Preparer(
             scheduler, store, layout, executor.start, self._not_started, feed.touch, log
@@ -114,6 +125,7 @@ class Controller:
         self._timer = Timer(lambda at: self.put(e.TimePassed(at)))
         self._actor = Actor(
             scheduler,
+            self.accounts,
             executor,
             layout,
             launcher,
@@ -176,6 +188,7 @@ class Controller:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._executor.run, self._reports)
             self._refuse_what_was_never_ordered()
+            tasks.start_soon(self.accounts.run)
             tasks.start_soon(self._watcher.run)
             tasks.start_soon(self._harvester.run)
             tasks.start_soon(self._preparer.run)

@@ -15,8 +15,10 @@ import msgspec
 from anyio import to_thread
 
 from torcd import errors, value
+from torcd.accounts import Account, Accounts
 from torcd.controller.layout import Layout
 from torcd.controller.parsing import parse
+from torcd.impersonation import acting_as
 from torcd.model import AttemptKey, DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
@@ -44,6 +46,8 @@ class Expected(msgspec.Struct, frozen=True):
     """Of those that have one."""
     files: tuple[tuple[FileKey, str], ...]
     """Its output files and where they are to be."""
+    user: Account | None = None
+    """Whose it is, if not ours."""
 
 
 class Harvester:
@@ -52,12 +56,14 @@ class Harvester:
     def __init__(
         self,
         scheduler: Scheduler,
+        accounts: Accounts,
         layout: Layout,
         max_value_bytes: int,
         checker: Checker,
         harvested: Callable[[AttemptExited], None],
     ) -> None:
         self._scheduler = scheduler
+        self._accounts = accounts
         self._layout = layout
         self._max_value_bytes = max_value_bytes
         self._checker = checker
@@ -102,8 +108,9 @@ class Harvester:
         if found is None:
             return False
         job = found[1].job
+        user = self._accounts.acts_as(found[0].workflow.owner)
         # os.path.lexists would make an exception of what is so for nearly all.
-        path = self._layout.output(attempt_key)
+        path = self._layout.output(attempt_key, user)
         if os.access(path, os.F_OK, follow_symlinks=False):
             return True
         if not (job.input_user_data or job.awaits):  # there is no TORC_INPUTS either
@@ -115,13 +122,15 @@ class Harvester:
         if found is None:
             return None
         node, job = found
+        user = self._accounts.acts_as(node.workflow.owner)
         wanted = set(job.job.output_files)
         data = [node.data[key].data for key in job.job.output_user_data]
         return Expected(
-            output_path=self._layout.output(attempt_key),
+            output_path=self._layout.output(attempt_key, user),
             data={one.name: one.key for one in data},
             schemas={one.key: bytes(one.schema) for one in data if one.schema is not None},
             files=tuple((f.key, f.path) for f in node.workflow.files if f.key in wanted),
+            user=user,
         )
 
 
@@ -136,9 +145,11 @@ def harvest_all(
 
 def harvest(expected: Expected, max_value_bytes: int, checker: Checker) -> Outputs:
     """Never raises: what cannot be read is a problem of the attempt."""
-    missing = tuple(key for key, path in expected.files if not os.path.lexists(path))
+    missing: tuple[FileKey, ...] = ()
     try:
-        text = _read(expected.output_path)
+        with acting_as(expected.user):
+            missing = tuple(key for key, path in expected.files if not os.path.lexists(path))
+            text = _read(expected.output_path, expected.user)
     except OSError as e:
         return Outputs(missing_files=missing, problem=f"TORC_OUTPUT cannot be read: {e.strerror}")
     except ValueError as e:
@@ -173,7 +184,8 @@ def remove(paths: list[str]) -> None:
             continue
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, user: Account | None) -> bytes:
+    owner = os.geteuid() if user is None else user.uid
     try:
         # O_NONBLOCK: a job may have put a pipe there, whose opening would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -187,7 +199,7 @@ def _read(path: str) -> bytes:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ValueError("TORC_OUTPUT is not a regular file any more")
-        if facts.st_uid not in (os.geteuid(), 0):  # root: for those who write with sudo
+        if facts.st_uid not in (owner, 0):  # root: for those who write with sudo
             raise ValueError(f"TORC_OUTPUT belongs to user {facts.st_uid}")
         if facts.st_size > MAX_OUTPUT_FILE_BYTES:
             raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from torcd import errors
+from torcd.accounts import Peer
 from torcd.protocol.registry import INTERFACES, Method, full_name
 from torcd.protocol.user_data import Fetch, Store
 
@@ -19,8 +20,9 @@ _HEAD_BYTES = 1_000
 Later = Literal["later"]
 """A call has been taken, and its answer comes."""
 
-AtOnce = Callable[[bytes, Callable[[bytes], None]], bytes | Later | None]
-"""Given a message: the answer; or that it comes later, by the function; None: ask a handler."""
+AtOnce = Callable[[bytes, Peer, Callable[[bytes], None]], bytes | Later | None]
+"""Given a message of a peer: the answer; or that it comes later, by the function; None: ask a
+handler."""
 
 Send = Callable[[msgspec.Struct], Awaitable[None]]
 
@@ -34,7 +36,7 @@ class Call(msgspec.Struct, frozen=True):
     method: str
     parameters: msgspec.Raw | None
     more: bool
-    peer_uid: int
+    peer: Peer
     send: Send
     """Sends one part of an answer that has several; for methods that stream."""
     take_room: Callable[[int], Awaitable[None]] = _there_is_room
@@ -58,7 +60,7 @@ class Dispatcher:
         self,
         handlers: dict[type[msgspec.Struct], Callable[..., Awaitable[msgspec.Struct]]],
         context: Any,
-        at_once: AtOnce = lambda message, answered: None,
+        at_once: AtOnce = lambda message, peer, answered: None,
     ) -> None:
         self._context = context
         self.at_once = at_once

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from torcd import errors, value
+from torcd.accounts import Peer
 from torcd.controller import Controller
 from torcd.controller.batch import Request
 from torcd.model import DataKey, UserData
@@ -55,7 +56,9 @@ class Quick:
         self._kept: dict[DataKey, _Kept] = {}
         self._kept_bytes = 0
 
-    def answer(self, message: bytes, answered: Callable[[bytes], None]) -> bytes | Later | None:
+    def answer(
+        self, message: bytes, peer: Peer, answered: Callable[[bytes], None]
+    ) -> bytes | Later | None:
         """The answer to a call, at once or, by `answered`, later; None: it is for the handlers."""
         if len(message) > MAX_CALL_BYTES:
             return None
@@ -64,17 +67,19 @@ class Quick:
             if call.oneway or call.more:
                 return None
             if call.method == _FETCH:
-                return self._fetch(_decode_fetch(call.parameters))
+                return self._fetch(_decode_fetch(call.parameters), peer)
             if call.method == _STORE:
-                return self._store(_decode_store(call.parameters), answered)
+                return self._store(_decode_store(call.parameters), peer, answered)
         except (errors.TorcError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass  # the handler says what is wrong
         return None
 
-    def _fetch(self, parameters: u.Fetch) -> bytes | None:
+    def _fetch(self, parameters: u.Fetch, peer: Peer) -> bytes | None:
         if parameters.token is None or parameters.revision is not None:
             return None
         node, job, _ = self._controller.attempt(parameters.token)
+        if not self._controller.accounts.is_own(peer, node.workflow.owner):
+            return None
         data = _named(node, parameters)
         key = data.data.key
         inputs = node.workflow.input_user_data(job.job)
@@ -110,11 +115,15 @@ class Quick:
         if kept is not None:
             self._kept_bytes -= len(kept.reply)
 
-    def _store(self, parameters: u.Store, answered: Callable[[bytes], None]) -> Later | None:
+    def _store(
+        self, parameters: u.Store, peer: Peer, answered: Callable[[bytes], None]
+    ) -> Later | None:
         controller = self._controller
         if parameters.token is None or not controller.is_open:
             return None
         node, job, attempt_key = controller.attempt(parameters.token)
+        if not controller.accounts.is_own(peer, node.workflow.owner):
+            return None
         data = _named(node, parameters)
         declared = data.data
         if declared.key not in job.job.output_user_data or declared.schema is not None:

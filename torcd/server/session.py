@@ -31,6 +31,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from torcd import errors
+from torcd.accounts import Accounts, Peer
 from torcd.protocol import envelope
 from torcd.protocol.framing import MAX_ENVELOPE_BYTES, Splitter
 from torcd.server.answers import Later, Pieces, pieces_of, size_of
@@ -68,6 +69,7 @@ class Session(asyncio.BufferedProtocol):
         tasks: TaskGroup,
         max_message_bytes: int,
         admit: Callable[["Session", int], str | None],
+        accounts: Accounts,
         gone: Callable[["Session"], None],
         hangups: Hangups,
         memory: Memory,
@@ -78,6 +80,7 @@ class Session(asyncio.BufferedProtocol):
         self._tasks = tasks
         self._splitter = Splitter(max_message_bytes)
         self._admit = admit
+        self._accounts = accounts
         self._gone = gone
         self._hangups = hangups
         self._share = Share(memory, self)
@@ -112,12 +115,15 @@ class Session(asyncio.BufferedProtocol):
         self._descriptor = -1
         self.peer_uid = -1
         self.peer_pid = -1
+        self._peer: Peer | None = None
+        """None: has yet to be looked up, which is before the first message is answered."""
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self.peer_pid, self.peer_uid = _peer(transport.get_extra_info("socket"))
+        self._peer = self._accounts.peer_at_once(self.peer_uid)
         refusal = self._admit(self, self.peer_uid)
         if refusal is not None:
             self._transport.write(envelope.encode_error(errors.Denied(refusal)))
@@ -195,10 +201,12 @@ class Session(asyncio.BufferedProtocol):
     def _answer_at_once(self, messages: list[bytes]) -> list[bytes]:
         """Those that are left for the task, which is not woken for the others."""
         assert self._transport is not None
+        if self._peer is None:
+            return messages
         for n, message in enumerate(messages):
             if self._waiting or self._is_answering or not self._writable.is_set():
                 return messages[n:]
-            answer = self._dispatcher.at_once(message, self._answered)
+            answer = self._dispatcher.at_once(message, self._peer, self._answered)
             if answer is None:
                 return messages[n:]
             if answer == "later":
@@ -252,6 +260,14 @@ class Session(asyncio.BufferedProtocol):
         assert self._transport is not None
         try:
             with self._scope:
+                if self._peer is None:
+                    try:
+                        self._peer = await self._accounts.peer(self.peer_uid)
+                    except errors.Denied as error:
+                        uid = self.peer_uid
+                        self._complaints.warn("connection refused", uid=uid, problem=str(error))
+                        await self._write([envelope.encode_error(error)])
+                        return
                 while await self._message_arrived():
                     self._is_answering = True
                     if not await self._answer(self._next_message()):
@@ -292,8 +308,9 @@ class Session(asyncio.BufferedProtocol):
             # It may be a value that is no JSON: say so, before nothing more is taken from them.
             await self._write([envelope.encode_error(not_understood(message, error))])
             return False
+        assert self._peer is not None
         call = Call(
-            raw.method, raw.parameters, bool(raw.more), self.peer_uid, self._send_part, self._take
+            raw.method, raw.parameters, bool(raw.more), self._peer, self._send_part, self._take
         )
         is_oneway, method = bool(raw.oneway), raw.method
         del message, raw  # so that call alone holds it

@@ -13,6 +13,7 @@ from torcd.model import (
     Job,
     JobKey,
     JobStatus,
+    Owner,
     Reason,
     Timestamp,
     UserData,
@@ -50,7 +51,7 @@ def load_within(
     row = connection.execute(
         "SELECT w.name, description, user, directory, env, max_parallel_jobs, wait_for_inputs,"
         " status, stopping, run_id, started_at, ended_at, archived_at, frozen_since,"
-        " variables, definition"
+        " variables, definition, owner_uid, owner_name"
         " FROM workflow w JOIN workflow_environment ON workflow_key = w.key"
         " WHERE w.key = ? AND deleted_at IS NULL",
         (key,),
@@ -59,7 +60,7 @@ def load_within(
         return None
     (name, description, user, directory, env, max_parallel_jobs, wait_for_inputs) = row[:7]
     (word, stopping, run_id, started_at, ended_at, archived_at, frozen_since) = row[7:14]
-    (variables, definition) = row[14:]
+    (variables, definition, owner_uid, owner_name) = row[14:]
     status = WorkflowStatus(word)
 
     newest: dict[JobKey, int] = {}
@@ -97,6 +98,7 @@ def load_within(
                 user_data=user_data,
                 description=description,
                 user=user,
+                owner=None if owner_uid is None else Owner(owner_uid, owner_name),
                 env=_decode_variables(env),
                 directory=directory,
             ),

@@ -7,6 +7,7 @@ from torcd.model import (
     DataKey,
     JobKey,
     JobStatus,
+    Owner,
     Reason,
     Timestamp,
     WorkflowKey,
@@ -51,6 +52,7 @@ class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str | None
     user: str | None
+    owner: Owner | None
     directory: str
     max_parallel_jobs: int
     submitted_at: Timestamp

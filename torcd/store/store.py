@@ -199,9 +199,13 @@ class Store:
         """When the first of those that are over and not archived ended; None: there is none."""
         return await self._read(reading.first_end)
 
-    async def newest_workflow(self) -> WorkflowKey | None:
-        """None: there is none that is not archived."""
-        return await self._read(reading.newest_workflow)
+    async def newest_workflow(self, owner_uid: int | None = None) -> WorkflowKey | None:
+        """Of all, or of one user's. None: there is none that is not archived."""
+        return await self._read(lambda connection: reading.newest_workflow(connection, owner_uid))
+
+    async def owner_uid(self, key: WorkflowKey) -> int | None:
+        """None: there is no such workflow."""
+        return await self._read(lambda connection: reading.owner_uid(connection, key))
 
     async def workflows(self) -> list[WorkflowRow]:
         """Oldest first."""

@@ -91,8 +91,9 @@ def _create(
     w = creation.workflow
     connection.execute(
         "INSERT INTO workflow (key, name, description, user, directory, env, max_parallel_jobs,"
-        " wait_for_inputs, submitted_at, status, stopping, run_id, started_at, definition)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 0, 1, ?, ?)",
+        " wait_for_inputs, submitted_at, status, stopping, run_id, started_at, definition,"
+        " owner_uid, owner_name)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 0, 1, ?, ?, ?, ?)",
         (
             w.key,
             w.name,
@@ -104,7 +105,11 @@ def _create(
             creation.wait_for_inputs,
             creation.at,
             creation.at,
-            _encode(msgspec.structs.replace(w, jobs=(), files=(), user_data=())).decode(),
+            _encode(
+                msgspec.structs.replace(w, owner=None, jobs=(), files=(), user_data=())
+            ).decode(),
+            None if w.owner is None else w.owner.uid,
+            None if w.owner is None else w.owner.name,
         ),
     )
     connection.execute(

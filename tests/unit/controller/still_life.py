@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
+from torcd.accounts import Peer
 from torcd.controller import Controller, Settings
 from torcd.executors.base import AttemptOrder, Report
 from torcd.feed import Feed
@@ -107,7 +108,7 @@ async def _no_configuration() -> m.Reloaded:
 async def _send_nothing(reply: object) -> None: ...
 
 
-NO_CALL = Call("", None, False, 0, _send_nothing)
+NO_CALL = Call("", None, False, Peer(0, is_admin=True), _send_nothing)
 
 
 @asynccontextmanager

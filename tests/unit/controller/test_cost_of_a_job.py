@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 from tests.unit.scheduler.specs import JobSpec, job, parsed, workflow
+from torcd.accounts import Accounts
 from torcd.controller.harvest import Harvester
 from torcd.controller.launching import Launcher
 from torcd.controller.layout import Layout
@@ -94,7 +95,7 @@ def test_a_job_that_left_nothing_takes_one_look_for_its_files(tmp_path: Path) ->
     scheduler = Scheduler()
     submitted(scheduler)
     taken: list[e.AttemptExited] = []
-    harvester = Harvester(scheduler, Layout(str(tmp_path)), 1, Checker(), taken.append)
+    harvester = Harvester(scheduler, Accounts(), Layout(str(tmp_path)), 1, Checker(), taken.append)
 
     def end_all() -> None:
         for key in range(1, JOBS + 1):

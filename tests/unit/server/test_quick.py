@@ -1,6 +1,7 @@
 """Calls that are answered where they come in: as the handlers would, or not at all."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.unit.controller.still_life import StillLife, still_life
+from torcd.accounts import Peer
 from torcd.errors import TorcError
 from torcd.executors.base import Lost
 from torcd.model import AttemptKey
@@ -25,6 +27,9 @@ SPEC = b"""
                {"name": "fits", "schema": {"type": "string"}}],
  "jobs": [{"command": "true", "output_user_data": ["out", "fits"], "input_user_data": ["in"]}]}
 """
+
+
+ROOT = Peer(0, is_admin=True)
 
 
 class World:
@@ -44,7 +49,7 @@ class World:
     async def handled(self, message: bytes) -> bytes:
         """A handler's answer."""
         raw = envelope.decode_call(message)
-        call = Call(raw.method, raw.parameters, bool(raw.more), 0, _send_nothing)
+        call = Call(raw.method, raw.parameters, bool(raw.more), ROOT, _send_nothing)
         try:
             return envelope.encode_reply(await self.handlers.answer(call))
         except TorcError as error:
@@ -59,7 +64,7 @@ class World:
             later.append(answer)
             is_here.set()
 
-        answer = self.quick.answer(message, take)
+        answer = self.quick.answer(message, ROOT, take)
         assert answer is not None, "it was left to the handlers"
         if answer != "later":
             return answer
@@ -71,8 +76,8 @@ class World:
         while self.life.controller.is_ahead_of_disk:
             await anyio.lowlevel.checkpoint()
 
-    def is_left_to_handlers(self, message: bytes) -> bool:
-        return self.quick.answer(message, lambda _: None) is None
+    def is_left_to_handlers(self, message: bytes, peer: Peer = ROOT) -> bool:
+        return self.quick.answer(message, peer, lambda _: None) is None
 
 
 async def _send_nothing(reply: object) -> None: ...
@@ -103,7 +108,7 @@ async def test_a_store_is_answered_as_by_the_handler_when_it_is_on_disk(tmp_path
         held = anyio.Event()
         here.life.store.before_commit = held.wait
         answers: list[bytes] = []
-        assert here.quick.answer(message, answers.append) == "later"
+        assert here.quick.answer(message, ROOT, answers.append) == "later"
         await anyio.wait_all_tasks_blocked()
         assert not answers, "it was answered before it was on disk"
         held.set()
@@ -155,7 +160,7 @@ async def test_while_something_is_not_on_disk_nothing_is_answered_from_memory(
         here.life.store.before_commit = held.wait
         store = here.call("Store", name="out", data=1)
         answers: list[bytes] = []
-        assert here.quick.answer(store, answers.append) == "later"
+        assert here.quick.answer(store, ROOT, answers.append) == "later"
         assert here.is_left_to_handlers(fetch)
         held.set()
         while not answers:
@@ -210,6 +215,19 @@ async def test_what_is_not_as_usual_is_left_to_the_handlers(tmp_path: Path) -> N
             assert here.is_left_to_handlers(message), message
 
 
+async def test_a_token_in_the_hands_of_another_user_is_left_to_the_handlers(
+    tmp_path: Path,
+) -> None:
+    another = Peer(os.geteuid() + 1, is_admin=False)
+    async with world(tmp_path) as here:
+        fetch = here.call("Fetch", name="in")
+        await here.handled(fetch)
+        await here.at_rest()
+        for message in (fetch, here.call("Store", name="out", data=1)):
+            assert here.is_left_to_handlers(message, another)
+        assert await here.answered(fetch)
+
+
 async def test_a_store_that_the_scheduler_refuses_is_told_as_by_the_handler(
     tmp_path: Path,
 ) -> None:
@@ -221,7 +239,7 @@ async def test_a_store_that_the_scheduler_refuses_is_told_as_by_the_handler(
         controller = here.life.controller
         # The end of its attempt is decided before it.
         here.life.executor.report([Lost(AttemptKey(1), "gone", controller.now())])
-        assert here.quick.answer(message, answers.append) == "later"
+        assert here.quick.answer(message, ROOT, answers.append) == "later"
         held.set()
         while not answers:
             await anyio.lowlevel.checkpoint()

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import structlog
 
+from torcd.accounts import Peer
 from torcd.protocol.manager import Nothing
 from torcd.server import session
 from torcd.server.calls import Call, Dispatcher
@@ -27,7 +28,7 @@ class HeldDispatcher:
         """Answers the call that was taken to be answered later."""
 
     def at_once(
-        self, message: bytes, answered: Callable[[bytes], None]
+        self, message: bytes, peer: Peer, answered: Callable[[bytes], None]
     ) -> bytes | Literal["later"] | None:
         """What is called so."""
         method = json.loads(message)["method"]

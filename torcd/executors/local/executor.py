@@ -38,6 +38,7 @@ from torcd.executors.local.messages import PROTOCOL, FromWarden
 from torcd.executors.local.witness import Witness
 from torcd.executors.warden.libc import become_subreaper
 from torcd.model import AttemptKey
+from torcd.ownership import PRIVATE
 
 ORDERS_IN_A_LINE = 256
 """Keeps a line near 100 KiB, so that the warden starts the first before the last has arrived."""
@@ -74,17 +75,20 @@ class LocalExecutor:
         boot_id: str | None = None,
         cgroups: str = "",
         ordered_before: Callable[[], Awaitable[Iterable[AttemptKey]]] | None = None,
+        mode: int = PRIVATE,
     ) -> None:
         """`ordered_before`: the attempts that earlier executors may have been given and whose ends
         are not on disk; asked for when no warden left a journal.
         `leave_children`: a process that an attempt leaves behind when it ends well is let live.
         `cgroups`: the directory in which attempts get cgroups of their own; empty: they don't.
+        `mode`: of its directory; PASSABLE, where other users have files of attempts below it.
         `boot_id`: for tests."""
         self._directory = state_dir.absolute() / "attempts"
         self._log = log
         self._leave_children = leave_children
         self._cgroups = cgroups
         self._ordered_before = ordered_before
+        self._mode = mode
         self._boot_id = boot_id if boot_id is not None else launching.read_boot_id()
         self._state_id = 0
         self._report: Callable[[list[Report]], None] = lambda reports: None
@@ -131,7 +135,7 @@ class LocalExecutor:
         self._report = report
         become_subreaper()
         try:
-            self._state_id = launching.prepare(self._directory)
+            self._state_id = launching.prepare(self._directory, mode=self._mode)
         except OSError as error:
             if disk.is_no_room(error):
                 raise disk.no_space(str(self._directory / "state_id"), "the file") from error
@@ -234,7 +238,9 @@ class LocalExecutor:
     async def _reach_warden(self) -> Link | None:
         """A link to a warden that has told all it knows; None: it went away before it had."""
         self._worked = False
-        launching.prepare(self._directory, self._state_id)  # it may have been taken away
+        launching.prepare(
+            self._directory, self._state_id, mode=self._mode
+        )  # it may have been taken away
         connection = launching.connect(self._directory)
         if connection is None:
             await self._bury()

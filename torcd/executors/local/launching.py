@@ -16,6 +16,7 @@ from torcd.errors import ExecutorError
 from torcd.executors.warden import __file__ as _warden_package
 from torcd.executors.warden.journal import Journal, UnreadableJournal
 from torcd.executors.warden.processes import STATE_ID_BITS
+from torcd.ownership import PRIVATE
 
 _PROGRAM = str(Path(_warden_package).with_name("__main__.py").resolve())
 
@@ -27,12 +28,12 @@ def read_boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def prepare(directory: Path, known: int | None = None) -> int:
+def prepare(directory: Path, known: int | None = None, *, mode: int = PRIVATE) -> int:
     """Make the directory, for its owner alone, and return the state id that is kept in it: a random
     number, so that markers of attempts of another state directory are told apart. `known`: the one
-    to keep in it, if there is none."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.chmod(0o700)
+    to keep in it, if there is none. `mode` PASSABLE: other users may pass through it."""
+    directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    directory.chmod(mode)
     file = directory / "state_id"
     if not file.exists():
         fresh = directory / "state_id.new"

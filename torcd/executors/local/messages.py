@@ -71,6 +71,13 @@ class FromWarden(msgspec.Struct, frozen=True):
     """It cannot start anything for want of room on a disk; empty: it can again."""
 
 
+class User(msgspec.Struct, frozen=True):
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    limits: tuple[tuple[int, int, int], ...]
+
+
 class Order(msgspec.Struct, frozen=True):
     key: int
     lane: int
@@ -82,6 +89,7 @@ class Order(msgspec.Struct, frozen=True):
     stdout: str | None
     stderr: str | None
     plain: tuple[str, ...] | None = None
+    user: User | None = None
 
 
 decode = msgspec.json.Decoder(FromWarden).decode
@@ -96,6 +104,7 @@ def line(**orders: object) -> bytes:
 
 
 def wire_order(order: AttemptOrder) -> Order:
+    user = order.user
     return Order(
         key=order.attempt_key,
         lane=order.lane,
@@ -107,6 +116,7 @@ def wire_order(order: AttemptOrder) -> Order:
         stdout=order.stdout,
         stderr=order.stderr,
         plain=order.plain,
+        user=None if user is None else User(user.uid, user.gid, user.groups, user.limits),
     )
 
 

@@ -41,10 +41,12 @@ class UnreadableJournal(Exception):
 class Entry:
     """What a journal tells of one attempt."""
 
-    __slots__ = ("born", "final", "frozen", "lane", "pid", "started")
+    __slots__ = ("born", "final", "frozen", "lane", "pid", "started", "uid")
 
-    def __init__(self, lane: int | None) -> None:
+    def __init__(self, lane: int | None, uid: int | None = None) -> None:
         self.lane = lane
+        self.uid = uid
+        """Of another user whom it runs as."""
         self.pid = 0
         self.born: int | None = None
         self.frozen = False
@@ -100,8 +102,10 @@ def replay(text: str, boot_id: str = "") -> Past:
 def _apply(entries: dict[int, Entry], fact: list[object], line: str) -> None:
     match fact:
         case ["claimed", list(claims)]:
-            for key, lane in claims:
-                entries[_whole(key)] = Entry(None if lane is None else _whole(lane))
+            for key, lane, *uid in claims:
+                entries[_whole(key)] = Entry(
+                    None if lane is None else _whole(lane), _whole(uid[0]) if uid else None
+                )
         case ["returned" | "acknowledged", list(keys)]:
             for key in keys:
                 entries.pop(key, None)

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _SFD_CLOEXEC = os.O_CLOEXEC
 _SFD_NONBLOCK = os.O_NONBLOCK
@@ -14,6 +15,11 @@ _SIGNAL_SET_WORDS = 1024 // (8 * ctypes.sizeof(ctypes.c_ulong))
 def become_subreaper() -> None:
     """From now on, descendants of this process that lose their parent become its children."""
     _checked(_libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def become_opaque() -> None:
+    """Until this process becomes another program nobody but root can look into it."""
+    _checked(_libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
 
 
 def take_child_signals() -> int:

@@ -34,12 +34,16 @@ def take_over(
         cleaner.strangers = _that_may_be_wardens()
     marked = processes.markers_possible()
     in_cgroups = cgroups.of_attempts(past.cgroups) if past.cgroups else {}
-    by_marker = cleaner.leaders_by_key() if past.entries else {}
+    uids = {processes.low_bits(key): entry.uid for key, entry in past.entries.items()}
+    by_marker = cleaner.leaders_by_key(uids) if past.entries else {}
     _allow_descriptors(sum(not entry.final for entry in past.entries.values()))
     for key, entry in past.entries.items():
         attempt = Attempt(key, None, None)
         attempt.state, attempt.orphan = ENDING, True
         attempt.line, attempt.final = entry.started, entry.final
+        attempt.uid = entry.uid
+        if ledger.never_ran(entry.final):
+            attempt.line = ""  # it had a process, which never became its program
         attempt.cgroup = in_cgroups.get(key, "")
         attempt.frozen = entry.frozen
         if not entry.final:
@@ -95,7 +99,7 @@ def _of_another_boot(key: int, entry: Entry) -> Attempt:
 def _leader(key: int, entry: Entry, by_marker: dict[int, int], state_id: int | None) -> int:
     """The pid of the attempt's leader if it is still there, be it unreaped; 0 if not. A process
     that got its pid later is not taken for it."""
-    if not entry.pid:
+    if not entry.pid or not processes.may_be_of(entry.pid, entry.uid):
         return by_marker.get(processes.low_bits(key), 0)
     if state_id is not None and entry.born is None:
         mark = processes.read_marker(entry.pid)

@@ -59,6 +59,7 @@ class Warden:
         journal = Journal(directory, boot_id, state_id, self._cgroups)
         past = journal.read()
         self._attempts = Attempts(state_id, journal, self._cleaner, self._orphans, cgroups)
+        self._attempts.starts.poller = self._poller
         take_over(past, self._attempts, self._cleaner, boot_id, state_id, heir)
         clear_cgroups({past.cgroups, self._cgroups}, self._attempts, leave_children)
         journal.rewrite(self._attempts.facts())
@@ -101,6 +102,8 @@ class Warden:
         connection = self._channel.connection
         if fd == self._child_signals:
             os.read(fd, 4096)
+        elif fd in self._attempts.starts:
+            self._attempts.started(fd)
         elif fd in self._orphans:
             end = self._orphans.ended(fd, self._channel.daemon_pid)
             if end is not None:

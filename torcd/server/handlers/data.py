@@ -27,7 +27,7 @@ LARGE_BYTES = 256 * 1024
 
 async def store(context: Context, parameters: u.Store, call: Call) -> u.RecordReply:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters, role="output")
         data = node.data[data_key]
@@ -58,7 +58,7 @@ async def _parse(context: Context, data: msgspec.Raw, name: str) -> value.Value:
 
 async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordReply:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters)
         data = node.data[data_key]
@@ -106,7 +106,7 @@ async def _wait_for_value(
 
 async def list_records(context: Context, parameters: u.List, call: Call) -> Listing:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         job = asker.job
         if parameters.job_key is not None:
@@ -145,7 +145,7 @@ def _related(node: WorkflowNode, job: JobNode | None, parameters: u.List) -> Ite
 
 async def history(context: Context, parameters: u.History, call: Call) -> Listing:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters)
         await controller.settled()
@@ -154,7 +154,7 @@ async def history(context: Context, parameters: u.History, call: Call) -> Listin
 
 async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordReply:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         if parameters.name is not None or parameters.key is not None:
             wanted = {asker.find(node, parameters)}
@@ -234,12 +234,16 @@ class _Asker(msgspec.Struct, frozen=True):
 
 
 async def _asker(
-    context: Context, parameters: u.Store | u.Fetch | u.List | u.History | u.Watch
+    context: Context,
+    parameters: u.Store | u.Fetch | u.List | u.History | u.Watch,
+    call: Call,
 ) -> _Asker:
-    """Raises Denied for a token that is void, and UnknownWorkflow."""
+    """Raises Denied for a token that is void or another user's, and UnknownWorkflow."""
     if parameters.token is None:
-        return _Asker(await context.workflow_key(parameters.workflow_key), None, None)
+        return _Asker(await context.workflow_key(parameters.workflow_key, call.peer), None, None)
     node, job, attempt_key = context.controller.attempt(parameters.token)
+    if not context.is_own(call.peer, node.workflow.owner):
+        raise errors.Denied("the token is that of a job of another user")
     if parameters.workflow_key not in (None, str(node.key)):
         raise errors.Denied(
             f"the token is that of a job of workflow {node.key}; leave workflow_key out, or name "

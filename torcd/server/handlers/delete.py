@@ -12,7 +12,7 @@ from torcd.server.context import Context
 
 
 async def delete(context: Context, parameters: m.Delete, call: Call) -> m.Deleted:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         if parameters.force:
             await _end(context, key, node)

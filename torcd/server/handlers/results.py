@@ -11,26 +11,32 @@ from torcd.store.rows import AttemptRow
 
 
 async def list_results(context: Context, parameters: m.ListResults, call: Call) -> m.ResultsReply:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
-        jobs: set[JobKey] | None = None
-        if parameters.jobs is not None:
-            jobs = set(find_jobs(node, parameters.jobs))
-        run_id = parameters.run_id
-        if run_id is None and not parameters.all_runs:
-            run_id = node.run_id
-        await context.controller.settled()
-        # What runs is only known to memory: it is written down when it is over. As of before the
-        # rows are read, or an attempt that ends in between would be in neither.
-        running = {
-            job.state.attempt_key: job.state.started_at
-            for job in node.jobs.values()
-            if isinstance(job.state, Running)
-        }
-        rows = await context.controller.store.attempts(key, run_id=run_id, job_keys=jobs)
-        layout = Layout(context.state_dir)
-        results = [_result(node, layout, row, running.get(row.key)) for row in rows]
-        return m.ResultsReply([result for result in results if result is not None])
+        return m.ResultsReply(await results_of(context, node, parameters))
+
+
+async def results_of(
+    context: Context, node: WorkflowNode, parameters: m.ListResults
+) -> list[m.Result]:
+    jobs: set[JobKey] | None = None
+    if parameters.jobs is not None:
+        jobs = set(find_jobs(node, parameters.jobs))
+    run_id = parameters.run_id
+    if run_id is None and not parameters.all_runs:
+        run_id = node.run_id
+    await context.controller.settled()
+    # What runs is only known to memory: it is written down when it is over. As of before the
+    # rows are read, or an attempt that ends in between would be in neither.
+    running = {
+        job.state.attempt_key: job.state.started_at
+        for job in node.jobs.values()
+        if isinstance(job.state, Running)
+    }
+    rows = await context.controller.store.attempts(node.key, run_id=run_id, job_keys=jobs)
+    layout = Layout(context.state_dir)
+    results = [_result(node, layout, row, running.get(row.key)) for row in rows]
+    return [result for result in results if result is not None]
 
 
 def _result(

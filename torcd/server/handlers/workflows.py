@@ -31,6 +31,8 @@ async def list_workflows(
     in_memory = context.controller.scheduler.workflows
     infos = []
     for row in rows:
+        if not context.is_own(call.peer, row.owner):
+            continue
         if row.archived and not parameters.archived:
             continue
         if row.jobs is None and row.key not in in_memory:
@@ -41,13 +43,13 @@ async def list_workflows(
 
 
 async def get_workflow(context: Context, parameters: m.GetWorkflow, call: Call) -> m.WorkflowReply:
-    return await describe(context, await context.workflow_key(parameters.workflow_key))
+    return await describe(context, await context.workflow_key(parameters.workflow_key, call.peer))
 
 
 async def follow_workflow(
     context: Context, parameters: m.FollowWorkflow, call: Call
 ) -> m.WorkflowReply:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     feed = context.controller.feed
     with feed.changes(key) as changes:
         while True:
@@ -90,6 +92,7 @@ def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
         jobs={state.value: counts.get(state, 0) for state in JobStatus},
         description=row.description,
         user=row.user,
+        owner=_owner(context, row),
         directory=row.directory,
         max_parallel_jobs=row.max_parallel_jobs,
         stopping=stopping,
@@ -100,3 +103,10 @@ def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
         archived=archived,
         held_up=None if status in WORKFLOW_OVER else context.controller.held_up,
     )
+
+
+def _owner(context: Context, row: WorkflowRow) -> str | None:
+    """The name of whoever submitted it, where there are several who may have."""
+    if not context.accounts.is_shared:
+        return None
+    return (row.owner or context.accounts.owner(context.accounts.own_uid)).name
