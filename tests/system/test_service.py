@@ -12,7 +12,7 @@ from tests.system.machine import PATIENCE_SECONDS, Machine, booted
 
 pytestmark = pytest.mark.xdist_group("system")
 
-SNIPPETS = ("/etc/sysusers.d/torcd.conf", "/etc/tmpfiles.d/torcd.conf")
+SNIPPETS = ("/etc/pam.d/torcd", "/etc/sysusers.d/torcd.conf", "/etc/tmpfiles.d/torcd.conf")
 UNITS = ("/etc/systemd/system/torcd.socket", "/etc/systemd/system/torcd.service")
 
 SPEC = {
@@ -32,7 +32,7 @@ SPEC = {
 def installed() -> Iterator[Machine]:
     with booted() as machine:
         done = machine.types("torcctl", "daemon", "install")
-        assert done.stderr.splitlines()[:4] == [
+        assert done.stderr.splitlines()[:5] == [
             *(f"wrote {path}" for path in reversed(SNIPPETS)),
             *(f"wrote {path}" for path in UNITS),
         ]
@@ -82,7 +82,7 @@ def test_it_serves_as_systemd_says(installed: Machine) -> None:
     assert installed.property("torcd.service", "StatusText") == "idle"
     assert installed.shell("systemctl is-enabled torcd.service torcd.socket") == "enabled\nenabled"
     assert installed.shell("stat -c '%U:%G %a' /run/torcd/torcd.sock") == "root:torcd 660"
-    assert installed.shell("stat -c '%U:%G %a' /var/lib/torcd") == "root:root 700"
+    assert installed.shell("stat -c '%U:%G %a' /var/lib/torcd") == "root:root 711"
 
 
 def test_installing_again_changes_nothing_and_restarts(installed: Machine) -> None:
