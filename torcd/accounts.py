@@ -72,6 +72,8 @@ class Accounts:
         self._own = Owner(self.own_uid, _name(self.own_uid))
         self._known: dict[int, Account | str] = {}
         """By uid; or why there is none."""
+        self._roles: dict[int, tuple[bool, bool]] = {}
+        """Whether they are members, and admins."""
         self._looked_up: dict[int, float] = {}
         """When, in monotonic seconds."""
         self._lookups: dict[int, anyio.Lock] = {}
@@ -108,8 +110,8 @@ class Accounts:
         account = await self.look_up(uid)
         if isinstance(account, str):
             raise Denied(account)
-        is_admin = _is_in(account, self._admin_group)
-        if not is_admin and not _is_in(account, self._users_group):
+        is_member, is_admin = self._roles[uid]
+        if not is_admin and not is_member:
             raise Denied(
                 f"user {account.name} is not in the group {self._users_group}, whose members may "
                 f"use this torcd; root can mend that: usermod -aG {self._users_group} "
@@ -140,12 +142,19 @@ class Accounts:
             return "it is this user"
         async with self._lookups.setdefault(uid, anyio.Lock()):
             if not self._is_fresh(uid):
-                found = await to_thread.run_sync(_find, uid)
+                found, self._roles[uid] = await to_thread.run_sync(self._find, uid)
                 self._looked_up[uid] = time.monotonic()
                 if isinstance(found, str) and self._log is not None:
                     self._log.warning("a user cannot be looked up", uid=uid, problem=found)
                 self._known[uid] = found
         return self._known[uid]
+
+    def _find(self, uid: int) -> tuple[Account | str, tuple[bool, bool]]:
+        """And whether that is a member, and an admin. Takes its time."""
+        found = _find(uid)
+        if isinstance(found, str):
+            return found, (False, False)
+        return found, (_is_in(found, self._users_group), _is_in(found, self._admin_group))
 
     def _is_fresh(self, uid: int) -> bool:
         at = self._looked_up.get(uid)
@@ -194,10 +203,13 @@ def _find(uid: int) -> Account | str:
         found = pwd.getpwuid(uid)
     except KeyError:
         return f"there is no user {uid} (any more) in the system's user database"
-    groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
+    try:
+        groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
+    except OSError as error:
+        return f"the groups of user {found.pw_name} cannot be looked up: {error}"
     try:
         limits = _limits(found.pw_name)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, TypeError, subprocess.SubprocessError) as error:
         return f"PAM does not let user {found.pw_name} work here: {error}"
     return Account(uid, found.pw_gid, found.pw_name, groups, limits)
 

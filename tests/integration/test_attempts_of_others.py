@@ -12,11 +12,13 @@ import pytest
 
 from tests.executor_world import SilentLog, World, gone
 from tests.full_disk import private_mounts
-from tests.second_user import NOBODY, needs_root
+from tests.second_user import NOBODY, needs_root, others
 from torcd.accounts import Account
 from torcd.executors.base import AttemptOrder, NotStarted
 from torcd.executors.local import LocalExecutor
 from torcd.executors.warden import processes
+from torcd.executors.warden.as_user import MAX_STARTING
+from torcd.executors.warden.attempts import CLAIM_BATCH
 from torcd.model import AttemptKey
 
 pytestmark = needs_root
@@ -110,3 +112,28 @@ async def test_a_problem_with_the_longest_name_is_told(world: World) -> None:
     assert isinstance(end, NotStarted)
     assert str(end.problem).startswith("cannot enter the working directory /")
     assert str(end.problem).endswith("File name too long")
+
+
+async def test_any_number_of_starts_that_hang_leave_room_for_others(world: World) -> None:
+    many = 300
+    pipe = world.directory / "pipe"
+    os.mkfifo(pipe)
+    hanging = [
+        msgspec.structs.replace(
+            world.order(key, "true", lane=1, limit=many), stdout=str(pipe), stderr=str(pipe)
+        )
+        for key in range(1, many + 1)
+    ]
+    running = executor(world)
+    async with world.running(running):
+        running.start(hanging)
+        another = Account(others(1)[0], NOBODY, "another", (NOBODY,))
+        order = msgspec.structs.replace(world.order(1000, "true", lane=2), user=another)
+        running.start([order])
+        assert await world.code_of(1000) == 0
+        warden = running.warden_pid
+        children = Path(f"/proc/{warden}/task/{warden}/children").read_text().split()
+        assert len(children) <= MAX_STARTING + CLAIM_BATCH
+        for order in hanging:
+            running.stop(order.attempt_key, None)
+        await world.until(lambda: len(world.finals) == many + 1)

@@ -42,6 +42,10 @@ _PROBLEM_CHARACTERS = 600
 """Of a problem that is told: names of files may be long, and JSON takes up to six bytes for one."""
 
 
+MAX_STARTING = 256
+"""Of one user. A start takes a millisecond, and one that hangs a descriptor, which are for all."""
+
+
 class Problem:
     """Why there is no program."""
 
@@ -69,6 +73,12 @@ class Starts:
 
     def __contains__(self, pipe: int) -> bool:
         return pipe in self._by_pipe
+
+    def are_enough(self, uid: int) -> bool:
+        """Whether so many of a user's are under way that more have to wait."""
+        if len(self._by_pipe) < MAX_STARTING:
+            return False
+        return sum(a.uid == uid for a in self._by_pipe.values()) >= MAX_STARTING
 
     def begin(self, attempt: Attempt, user: "User", environment: dict[str, str]) -> int:
         """The pid. Raises NoRoom."""
@@ -121,9 +131,9 @@ class Starts:
 
 def _become(attempt: Attempt, user: "User", environment: dict[str, str], pipe: int) -> None:
     """In the child. Never returns."""
-    pipe = _close_all_but(pipe)
     problem, may_pass, counts = "it could not be started as its user", False, True
     try:
+        _close_all_but(pipe)
         _be(user)
         _run(attempt, environment)
     except spawning.DiskFull as error:
@@ -145,13 +155,14 @@ def _become(attempt: Attempt, user: "User", environment: dict[str, str], pipe: i
             os._exit(127)
 
 
-def _close_all_but(pipe: int) -> int:
+def _close_all_but(pipe: int) -> None:
     """What is the warden's is not for a process of somebody else, not even until exec."""
-    kept = 3
-    if pipe != kept:
-        os.dup2(pipe, kept, inheritable=False)
-    os.closerange(kept + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    return kept
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != pipe:
+            try:
+                os.close(int(name))
+            except OSError:  # the one that listed the directory
+                pass
 
 
 def _be(user: "User") -> None:

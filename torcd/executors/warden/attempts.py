@@ -207,8 +207,7 @@ class Attempts:
         times = (
             self._cleaner.due,
             self._freezer.due,
-            self._lanes.due,
-            self._room_at,
+            self._lanes.due if self._room_at is None else self._room_at,
             self._reap_at,
         )
         due = [t for t in times if t is not None]
@@ -262,6 +261,14 @@ class Attempts:
         if attempt is not None:
             self._is_its_program(attempt)
 
+    def _hold_lanes(self, attempts: list[Attempt]) -> None:
+        """Their users have no room for them: they and what is behind them wait a while, and nobody
+        else."""
+        self._lanes.give_back(attempts)
+        for attempt in attempts:
+            if attempt.lane is not None:
+                self._lanes.hold(attempt.lane)
+
     def _is_its_program(self, attempt: Attempt) -> None:
         self.starts.forget(attempt)
         attempt.order = None
@@ -286,8 +293,7 @@ class Attempts:
             attempt.state = QUEUED
             self._leave_cgroup(attempt, for_good=True)
             lane.tries += problem.counts
-            self._lanes.give_back([attempt])
-            self._lanes.hold(lane)
+            self._hold_lanes([attempt])
         del self._leaders[attempt.pid]
         os.waitpid(attempt.pid, 0)
         self.starts.forget(attempt)
@@ -336,6 +342,10 @@ class Attempts:
             return
         self._room_at = None
         batch = self._lanes.take(CLAIM_BATCH)
+        held = [a for a in batch if a.uid is not None and self.starts.are_enough(a.uid)]
+        if held:
+            self._hold_lanes(held)
+            batch = [attempt for attempt in batch if attempt not in held]
         if not batch:
             self.held_up = self._full_log = ""
             return
