@@ -42,6 +42,10 @@ _PROBLEM_CHARACTERS = 600
 """Of a problem that is told: names of files may be long, and JSON takes up to six bytes for one."""
 
 
+TRIES = 240
+"""How often in a row it is tried to start something of a lane whose user may have no more
+processes: some minutes."""
+
 MAX_STARTING = 256
 """Of one user. A start takes a millisecond, and one that hangs a descriptor, which are for all."""
 
@@ -122,6 +126,19 @@ class Starts:
         if pipe is not None:
             self.told(pipe)
         return self._problems.get(attempt.key)
+
+    def is_worth_a_try(self, attempt: Attempt, problem: Problem) -> bool:
+        """Whether it is to be started again, later."""
+        if attempt.lane is None or attempt.stopped or not problem.may_pass:
+            return False
+        attempt.lane.tries += problem.counts
+        return attempt.lane.tries <= TRIES
+
+    def succeeded(self, attempt: Attempt) -> None:
+        """It is its program now."""
+        self.forget(attempt)
+        if attempt.lane is not None:
+            attempt.lane.tries = 0
 
     def forget(self, attempt: Attempt) -> None:
         """It is reaped."""

@@ -261,39 +261,26 @@ class Attempts:
         if attempt is not None:
             self._is_its_program(attempt)
 
-    def _hold_lanes(self, attempts: list[Attempt]) -> None:
-        """Their users have no room for them: they and what is behind them wait a while, and nobody
-        else."""
-        self._lanes.give_back(attempts)
-        for attempt in attempts:
-            if attempt.lane is not None:
-                self._lanes.hold(attempt.lane)
-
     def _is_its_program(self, attempt: Attempt) -> None:
-        self.starts.forget(attempt)
+        self.starts.succeeded(attempt)
         attempt.order = None
-        if attempt.lane is not None:
-            attempt.lane.tries = 0
         self.reports.append(attempt.line)
 
     def _never_started(self, attempt: Attempt, problem: Problem) -> bool:
         """Its process has ended, and was never its program. False: that cannot be written down."""
-        lane = attempt.lane
-        is_passing = problem.may_pass and not attempt.stopped
-        if lane is None or not is_passing or lane.tries >= NO_ROOM_TRIES:
+        if self.starts.is_worth_a_try(attempt, problem):
+            if not self._journal.write(ledger.returned([attempt.key])):
+                return False
+            attempt.state = QUEUED
+            self._leave_cgroup(attempt, for_good=True)
+            self._lanes.hold([attempt])
+        else:
             text = None if attempt.stopped else problem.text
             final = ledger.not_started(attempt.key, text, _now())
             if not self._journal.write(final):
                 return False
             self._end(attempt, final)
             self._cleaner.leader_ended(attempt)
-        else:
-            if not self._journal.write(ledger.returned([attempt.key])):
-                return False
-            attempt.state = QUEUED
-            self._leave_cgroup(attempt, for_good=True)
-            lane.tries += problem.counts
-            self._hold_lanes([attempt])
         del self._leaders[attempt.pid]
         os.waitpid(attempt.pid, 0)
         self.starts.forget(attempt)
@@ -344,7 +331,7 @@ class Attempts:
         batch = self._lanes.take(CLAIM_BATCH)
         held = [a for a in batch if a.uid is not None and self.starts.are_enough(a.uid)]
         if held:
-            self._hold_lanes(held)
+            self._lanes.hold(held)
             batch = [attempt for attempt in batch if attempt not in held]
         if not batch:
             self.held_up = self._full_log = ""

@@ -24,9 +24,13 @@ class Lanes:
         """It may have a place for the next, or be empty."""
         self._free[lane.key] = lane
 
-    def hold(self, lane: Lane) -> None:
-        """Start nothing of it for a while; others' go on."""
-        self._held[lane.key] = time.monotonic() + HELD_SECONDS
+    def hold(self, attempts: list[Attempt]) -> None:
+        """Their users have no room for them: they and what is behind them wait a while, and nobody
+        else."""
+        self.give_back(attempts)
+        for attempt in attempts:
+            if attempt.lane is not None:
+                self._held[attempt.lane.key] = time.monotonic() + HELD_SECONDS
 
     @property
     def due(self) -> float | None:
