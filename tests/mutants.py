@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 SIM = ("tests/sim",)
 CONTROLLER = ("tests/unit/controller",)
 CRASH = ("tests/crash/test_named_points.py",)
+USERS = ("tests/integration/test_users.py", "tests/integration/test_users_apart.py")
 FAULTS = ("tests/integration/test_warden_faults.py",)
 
 
@@ -271,7 +272,7 @@ CONTROLLER_BUGS = [
     Mutant(
         name="inputs are written again for an order that an earlier daemon may have given",
         file="torcd/controller/acting.py",
-        old="if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):",
+        old="if INPUTS in order.environment and not os.path.exists(order.environment[INPUTS]):",
         new="if INPUTS in order.environment:",
         suites=CONTROLLER,
     ),
@@ -353,7 +354,47 @@ EXECUTOR_BUGS = [
     ),
 ]
 
-MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS, *EXECUTOR_BUGS]
+USER_BUGS = [
+    Mutant(
+        name="a workflow that is not in memory is anybody's",
+        file="torcd/server/context.py",
+        old="return await self.controller.store.owner_uid(key) == peer.uid",
+        new="return await self.controller.store.owner_uid(key) is not None",
+        suites=USERS,
+    ),
+    Mutant(
+        name="everybody's newest workflow is the newest of all",
+        file="torcd/server/context.py",
+        old="own = peer.uid if self.accounts.is_shared else None",
+        new="own = None",
+        suites=USERS,
+    ),
+    Mutant(
+        name="a token is good in anybody's hands",
+        file="torcd/server/handlers/data.py",
+        old="if not context.is_own(call.peer, node.workflow.owner):",
+        new="if False:",
+        suites=USERS,
+    ),
+    Mutant(
+        name="a job keeps root's groups",
+        file="torcd/executors/warden/as_user.py",
+        old="""    os.setgroups(user["groups"])
+""",
+        new="",
+        suites=USERS,
+    ),
+    Mutant(
+        name="outputs are looked for with root's rights",
+        file="torcd/controller/harvest.py",
+        old="with acting_as(expected.user):",
+        new="with acting_as(None):",
+        suites=USERS,
+    ),
+]
+"""They take root and other users to be seen."""
+
+MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS, *EXECUTOR_BUGS, *USER_BUGS]
 
 COPIED = ("torcd", "torcctl", "tests", "pyproject.toml", "configs", "docs")
 
