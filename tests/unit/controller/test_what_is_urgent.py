@@ -149,7 +149,7 @@ async def test_a_limit_is_not_refused_with_a_request_that_takes_too_much(
             await before()
 
         s.world.store.before_commit = room_for_one
-        s.controller._put(e.TimePassed(Timestamp(s.controller.now() + 2 * 3_600_000_000)))
+        s.controller.put(e.TimePassed(Timestamp(s.controller.now() + 2 * 3_600_000_000)))
         with pytest.raises(errors.NoSpace):
             await s.controller.request(cancel())
         assert s.world.executor.stopped == [FIRST]
