@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon_process import START_SECONDS, Daemon
+from tests.daemon_process import START_SECONDS, Daemon, processes_mentioning
 from tests.full_disk import SmallDisk, private_mounts
 from torcd.client import Client
 from torcd.errors import NoSpace
@@ -162,6 +162,12 @@ def is_stopped(job: m.JobInfo) -> bool:
     return job.stopping or job.status is JobStatus.TERMINATED
 
 
+def writing(daemon: Daemon, job: str) -> set[int]:
+    """The processes of a job that live."""
+    ours = set(processes_mentioning(str(daemon.state_dir)))
+    return ours.intersection(processes_mentioning(f"TORC_JOB_NAME={job}"))
+
+
 def test_jobs_that_fill_the_disk_are_stopped_while_it_is_full(
     stopped: Daemon, mount: Mount, tmp_path: Path
 ) -> None:
@@ -208,6 +214,9 @@ def test_jobs_that_fill_the_disk_are_stopped_while_it_is_full(
         with pytest.raises(NoSpace):
             client.store("v", "x" * 3000, workflow_key=key)
 
+        # Who was told to end may live for a moment yet, and begin his file anew.
+        while writing(daemon, "limited") or writing(daemon, "canceled"):
+            pass
         # Nobody takes from the disk any more: what is removed stays free.
         follow = waiting.stream(m.FollowWorkflow(workflow_key=key))
         for pidfd in leaders:
