@@ -36,6 +36,8 @@ def world() -> Iterator[World]:
         yield world
         os.umask(mask)
         world.clean()
+        for pipe in world.directory.glob("pipe"):
+            os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))  # let go what still hangs at it
 
 
 def executor(world: World) -> LocalExecutor:
