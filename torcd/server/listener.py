@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from torcd import errors, heap
+from torcd import errors
 from torcd.accounts import Accounts
 from torcd.protocol.framing import MAX_ENVELOPE_BYTES
 from torcd.server.calls import Dispatcher
@@ -22,6 +22,7 @@ from torcd.server.complaints import Complaints
 from torcd.server.hangups import Hangups
 from torcd.server.memory import Memory
 from torcd.server.session import Session
+from torcd.server.trimming import Trimmer
 
 MAX_CONNECTIONS = 1024
 """More clients than a workstation has jobs and people; each costs a descriptor and some KiB."""
@@ -47,9 +48,6 @@ _KEEP_THE_NAME: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >
 CROWD = 128
 """So many connections gone leave some MiB of memory that is worth giving back."""
 
-TRIM_SECONDS = 0.5
-"""After which a crowd that leaves has left, and what belonged to it is free."""
-
 
 class Door:
     """Accepts connections for as long as `open` lasts."""
@@ -67,14 +65,14 @@ class Door:
         self._log = log
         self._accounts = accounts or Accounts()
         self._complaints = Complaints(log)
-        self._memory = Memory()
+        self._trimmer = Trimmer()
+        self._memory = Memory(self._trimmer.soon)
         self._sessions: dict[int, set[Session]] = {}
         """By the process at the other end."""
         self._of_user: dict[int, set[Session]] = {}
         self._connections = 0
         self._most_connections = 0
         """Since memory was last given back."""
-        self._trimming: asyncio.TimerHandle | None = None
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._max_connections = max(1, min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS))
 
@@ -148,14 +146,9 @@ class Door:
             of_user.discard(session)
             if not of_user:
                 del self._of_user[session.peer_uid]
-            if self._most_connections - self._connections >= CROWD and self._trimming is None:
-                loop = asyncio.get_running_loop()
-                self._trimming = loop.call_later(TRIM_SECONDS, self._trim)
-
-    def _trim(self) -> None:
-        self._trimming = None
-        self._most_connections = self._connections
-        heap.trim()
+            if self._most_connections - self._connections >= CROWD:
+                self._most_connections = self._connections
+                self._trimmer.soon()
 
 
 def bind(path: str, group: str = "") -> socket.socket:
