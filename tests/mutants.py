@@ -78,8 +78,8 @@ SCHEDULER = [
     Mutant(
         name="a job that ran though what it waits for failed is up to date",
         file="torcd/scheduler/turn.py",
-        old="            or any(gate.spoiled for gate in job.awaits)\n        )\n        job.trace",
-        new="        )\n        job.trace",
+        old="                or any(gate.spoiled for gate in job.awaits)\n            )\n",
+        new="            )\n",
     ),
     Mutant(
         name="a job that may run is spared, whatever it would read",
@@ -237,7 +237,7 @@ CONTROLLER_BUGS = [
         name="a request is answered before it is on disk",
         file="torcd/controller/core.py",
         old=COMMIT,
-        new="        for request in batch.requests:\n            request.done.set()\n" + COMMIT,
+        new="        for request in batch.requests:\n            request.tell(request)\n" + COMMIT,
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(
@@ -255,10 +255,17 @@ CONTROLLER_BUGS = [
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(
+        name="a value that was fetched before is told while it is being replaced",
+        file="torcd/server/quick.py",
+        old="            or self._controller.is_ahead_of_disk\n",
+        new="",
+        suites=("tests/unit/server/test_quick.py",),
+    ),
+    Mutant(
         name="who looks sees what is being committed",
         file="torcd/controller/core.py",
-        old="        if self._is_busy:\n            marker",
-        new="        if self._inbox:\n            marker",
+        old="        if self._is_busy:\n            await",
+        new="        if self._inbox:\n            await",
         suites=CONTROLLER,
     ),
     Mutant(
@@ -273,6 +280,20 @@ CONTROLLER_BUGS = [
         file="torcd/controller/core.py",
         old="        self._start_over(counters, is_draining=True)\n",
         new="",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="a runtime limit waits until the disk has room",
+        file="torcd/scheduler/standstill.py",
+        old="URGENT = (CancelRequested, PauseRequested, TimePassed)",
+        new="URGENT = (CancelRequested, PauseRequested)",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="with what is urgent on a full disk jobs are started",
+        file="torcd/controller/core.py",
+        old="batch = await self._take_up(is_draining=True)",
+        new="batch = await self._take_up(is_draining=False)",
         suites=CONTROLLER,
     ),
     Mutant(

@@ -66,6 +66,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shell: str = "bash"
     """What runs commands that are a text, as `SHELL -c COMMAND`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is less grave is not logged."""
     log_format: Literal["auto", "console", "json"] = "auto"
     """`auto`: readable on a terminal, with fields into systemd's journal, JSON otherwise."""
 

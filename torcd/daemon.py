@@ -20,8 +20,7 @@ from anyio.abc import TaskStatus
 
 from torcd import __version__, errors
 from torcd.config import Config, capacity
-from torcd.controller import Controller
-from torcd.controller.core import Settings
+from torcd.controller import Controller, Settings
 from torcd.executors.local import LocalExecutor
 from torcd.executors.local.delegation import place
 from torcd.executors.local.launching import read_boot_id
@@ -36,7 +35,9 @@ from torcd.server.calls import Dispatcher
 from torcd.server.context import Context, StopMode
 from torcd.server.handlers import HANDLERS
 from torcd.server.listener import Door, bind, unlink
-from torcd.store import Store
+from torcd.server.quick import Quick
+from torcd.store import Migrated, Store
+from torcd.store.durable import BESIDE
 from torcd.supervision import feed_watchdog, tell_status
 
 
@@ -48,6 +49,7 @@ async def serve(
     end = End()
     _check_state(Path(config.state_dir))
     async with Store.open(Path(config.state_dir) / "torcd.db") as store:
+        _tell_migration(store.migrated, log)
         listener = passed or bind(config.socket)
         inode = os.stat(config.socket).st_ino
         try:
@@ -56,6 +58,7 @@ async def serve(
                 log=log,
                 leave_children=config.leave_children,
                 cgroups=place(config.cgroups),
+                ordered_before=store.active_attempts,
             )
             counters = store.counters()
             scheduler = Scheduler(
@@ -86,10 +89,20 @@ def _check_state(directory: Path) -> None:
     attempts = directory / "attempts"
     for own in (directory, directory / "logs", attempts):
         check_directory(str(own))
-    database = [f"torcd.db{suffix}" for suffix in ("", "-wal", "-shm", "-lock", "-mark")]
+    database = [f"torcd.db{suffix}" for suffix in ("", *BESIDE)]
     warden = ["state_id", "warden.lock", "warden.journal", "warden.log"]
     check_files(str(directory / name) for name in database)
     check_files(str(attempts / name) for name in warden)
+
+
+def _tell_migration(migrated: Migrated, log: Any) -> None:
+    if migrated.former is not None:
+        log.warning(
+            "migrated",
+            from_version=migrated.from_version,
+            to_version=migrated.to_version,
+            former=str(migrated.former),
+        )
 
 
 async def _serve_clients(
@@ -101,6 +114,7 @@ async def _serve_clients(
     end: "End",
     log: Any,
 ) -> None:
+    quick = Quick(controller)
     context = Context(
         controller=controller,
         socket=config.socket,
@@ -114,8 +128,9 @@ async def _serve_clients(
         stop=end.request,
         reload=partial(configuration.reload, controller),
         log=log,
+        keep=quick.keep,
     )
-    door = Door(Dispatcher(HANDLERS, context), config.max_value_bytes, log)
+    door = Door(Dispatcher(HANDLERS, context, quick.answer), config.max_value_bytes, log)
     async with door.open(listener), anyio.create_task_group() as tasks:
         await tasks.start(_watch_signals, end, context.reload)
         log.info("serving", socket=config.socket, state_dir=config.state_dir, pid=os.getpid())
@@ -136,6 +151,13 @@ async def _serve_clients(
         # Not before: from here on systemd waits only for so long.
         notify("STOPPING=1", "STATUS=stopping")
         tasks.cancel_scope.cancel()
+
+
+def be_ended_by_interrupts() -> None:
+    """While nobody listens to signals, at the start and at the end, Ctrl-C does at once what
+    SIGTERM does. As Python's KeyboardInterrupt it would come in the middle of anything, and leave
+    threads behind that keep the process from ending."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 _URGENCY: dict[StopMode, int] = {"wait": 0, "terminate": 1, "leave": 2}
@@ -173,14 +195,17 @@ class End:
 async def _watch_signals(
     end: End, reload: Callable[[], Awaitable[object]], *, task_status: TaskStatus[None]
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        task_status.started()
-        async for received in signals:
-            if received == signal.SIGHUP:
-                with suppress(errors.ConfigError):  # the log says it
-                    await reload()
-            else:
-                end.request("leave")
+    try:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            async for received in signals:
+                if received == signal.SIGHUP:
+                    with suppress(errors.ConfigError):  # the log says it
+                        await reload()
+                else:
+                    end.request("leave")
+    finally:
+        be_ended_by_interrupts()
 
 
 async def _end_jobs(controller: Controller, mode: StopMode) -> None:

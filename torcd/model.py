@@ -25,7 +25,14 @@ Timestamp = NewType("Timestamp", int)
 """Microseconds since the Unix epoch, UTC."""
 
 
-class JobStatus(enum.Enum):
+class _Word(enum.Enum):
+    """A word for a state. It is a key of many dicts, and each member exists once: so it is hashed
+    as the object it is, which takes no Python."""
+
+    __hash__ = object.__hash__
+
+
+class JobStatus(_Word):
     """Where a job is in its life."""
 
     BLOCKED = "blocked"
@@ -57,7 +64,7 @@ ENDED = frozenset(
 ENDED_BADLY = frozenset({JobStatus.FAILED, JobStatus.CANCELED, JobStatus.TERMINATED})
 
 
-class WorkflowStatus(enum.Enum):
+class WorkflowStatus(_Word):
     RUNNING = "running"
     PAUSED = "paused"
     COMPLETED = "completed"
@@ -70,7 +77,7 @@ WORKFLOW_OVER = frozenset(
 )
 
 
-class Reason(enum.Enum):
+class Reason(_Word):
     """Why a job ended as it did. A good end has none."""
 
     EXIT = "exit"

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from torcd.controller.harvest import remove
+from torcd.controller.harvest import Harvester
 from torcd.controller.inputs import InputWatcher
 from torcd.controller.launching import INPUTS, Launcher
 from torcd.controller.layout import Layout
@@ -31,6 +31,7 @@ class Actor:
         executor: base.Executor,
         layout: Layout,
         launcher: Launcher,
+        harvester: Harvester,
         shelf: Shelf,
         preparer: Preparer,
         watcher: InputWatcher,
@@ -47,6 +48,7 @@ class Actor:
         self._executor = executor
         self._layout = layout
         self._launcher = launcher
+        self._harvester = harvester
         self._shelf = shelf
         self._preparer = preparer
         self._watcher = watcher
@@ -91,7 +93,7 @@ class Actor:
         if over:
             self._log_bounds.forget(over)
             self._executor.acknowledge(over)
-            remove([path for key in over for path in self._layout.files_of(key)])
+            self._harvester.clear(over)
         for record in records:
             if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
                 self._watcher.forget(record.workflow_key)

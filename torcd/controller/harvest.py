@@ -9,7 +9,7 @@ with large files to read waits for them by itself.
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import anyio
@@ -21,7 +21,7 @@ from torcd.controller.layout import Layout
 from torcd.controller.looking import Look, Looked, Reader, States
 from torcd.controller.parsing import parse
 from torcd.controller.sightings import Reads, Sightings, ToSee
-from torcd.model import DataKey, FileKey
+from torcd.model import AttemptKey, DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
 from torcd.scheduler.state import Running
@@ -81,6 +81,8 @@ class Harvester:
         self._arrived = anyio.Event()
         self._reader = Reader()
         self.sightings = Sightings()
+        self._left_nothing: set[AttemptKey] = set()
+        """Those that are over and of which no file is there."""
 
     def take(self, event: AttemptExited) -> None:
         """Its outputs are not known yet."""
@@ -93,7 +95,11 @@ class Harvester:
         started_at = state.started_at if isinstance(state, Running) else event.at
         reads = self.sightings.reads(node, job, started_at)
         output_path = self._layout.output(event.attempt_key)
-        if reads is None and not job.job.output_files and not os.path.lexists(output_path):
+        # os.path.lexists would make an exception of what is so for nearly all.
+        has_output = os.access(output_path, os.F_OK, follow_symlinks=False)
+        if not has_output and not (job.job.input_user_data or job.job.awaits):
+            self._left_nothing.add(event.attempt_key)  # there is no TORC_INPUTS either
+        if reads is None and not job.job.output_files and not has_output:
             self._harvested(event)
             return
         data = [node.data[key].data for key in job.job.output_user_data]
@@ -109,6 +115,16 @@ class Harvester:
         )
         self._waiting.append((event, expected))
         self._arrived.set()
+
+    def clear(self, attempts: Iterable[AttemptKey]) -> None:
+        """Remove their files: their results are on disk."""
+        paths: list[str] = []
+        for key in attempts:
+            if key in self._left_nothing:
+                self._left_nothing.discard(key)
+            else:
+                paths += self._layout.files_of(key)
+        remove(paths)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:

@@ -8,11 +8,12 @@ from torcd.model import AttemptKey, JobKey, Stdio, WorkflowKey
 class Layout:
     def __init__(self, state_dir: str) -> None:
         self.state_dir = state_dir
+        # Joined by hand from here on: a job has five paths, and os.path.join takes a while.
         self.logs = os.path.join(state_dir, "logs")
         self.attempts = os.path.join(state_dir, "attempts")
 
     def log_dir(self, workflow_key: WorkflowKey) -> str:
-        return os.path.join(self.logs, str(workflow_key))
+        return f"{self.logs}/{workflow_key}"
 
     def log_paths(
         self,
@@ -26,7 +27,7 @@ class Layout:
         longer than a file name can be and hold a slash."""
         if stdio == "none":
             return None, None
-        stem = os.path.join(self.log_dir(workflow_key), f"{job_key}.{run_id}.{attempt_id}")
+        stem = f"{self.logs}/{workflow_key}/{job_key}.{run_id}.{attempt_id}"
         return f"{stem}.out", f"{stem}.out" if stdio == "combined" else f"{stem}.err"
 
     def recovery_log_paths(
@@ -41,17 +42,16 @@ class Layout:
         self, workflow_key: WorkflowKey, action: int, run_id: int, command: int
     ) -> tuple[str, str]:
         """Standard output and error of a command of an action; both counted from 1."""
-        name = f"action-{action}.{run_id}.{command}"
-        stem = os.path.join(self.log_dir(workflow_key), name)
+        stem = f"{self.logs}/{workflow_key}/action-{action}.{run_id}.{command}"
         return f"{stem}.out", f"{stem}.err"
 
     def output(self, attempt_key: AttemptKey) -> str:
         """TORC_OUTPUT."""
-        return os.path.join(self.attempts, f"{attempt_key}.output")
+        return f"{self.attempts}/{attempt_key}.output"
 
     def inputs(self, attempt_key: AttemptKey) -> str:
         """TORC_INPUTS."""
-        return os.path.join(self.attempts, f"{attempt_key}.inputs.json")
+        return f"{self.attempts}/{attempt_key}.inputs.json"
 
     def files_of(self, attempt_key: AttemptKey) -> tuple[str, str]:
         """What is not needed any more when the attempt's result is on disk."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,6 +15,12 @@ _STORE = full_name(Store)
 
 _HEAD_BYTES = 1_000
 """Where in a message its method is looked for when the message cannot be decoded."""
+
+Later = Literal["later"]
+"""A call has been taken, and its answer comes."""
+
+AtOnce = Callable[[bytes, Callable[[bytes], None]], bytes | Later | None]
+"""Given a message: the answer; or that it comes later, by the function; None: ask a handler."""
 
 Send = Callable[[msgspec.Struct], Awaitable[None]]
 
@@ -52,8 +58,11 @@ class Dispatcher:
         self,
         handlers: dict[type[msgspec.Struct], Callable[..., Awaitable[msgspec.Struct]]],
         context: Any,
+        at_once: AtOnce = lambda message, answered: None,
     ) -> None:
         self._context = context
+        self.at_once = at_once
+        """See `torcd.server.quick`."""
         self._handlers: dict[str, Handler] = {
             f"{interface.name}.{method.name}": Handler(
                 method,

@@ -11,7 +11,9 @@ from torcd import errors
 from torcd.controller import Controller
 from torcd.model import DataKey, JobKey, Timestamp, WorkflowKey
 from torcd.protocol import manager as m
-from torcd.scheduler.state import WorkflowNode
+from torcd.protocol import user_data as u
+from torcd.scheduler.state import DataNode, WorkflowNode
+from torcd.server.sharing import Shared
 
 MAX_PATTERN_CHARACTERS = 1_000
 """A pattern may take longer to prepare than in proportion to its length."""
@@ -38,6 +40,10 @@ class Context(msgspec.Struct, frozen=True):
     reload: Callable[[], Awaitable[m.Reloaded]]
     """Read the configuration again. Raises ConfigError."""
     log: Any
+    keep: Callable[[WorkflowNode, DataNode, u.RecordReply], None] = lambda *_: None
+    """Takes the answer to a Fetch of the newest revision, for whoever asks next."""
+    described: Shared[m.WorkflowReply] = msgspec.field(default_factory=Shared)
+    """For the many who follow a workflow."""
 
     async def workflow_key(self, text: str | None) -> WorkflowKey:
         """The workflow that is meant. Raises UnknownWorkflow."""

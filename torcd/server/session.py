@@ -85,8 +85,10 @@ class Session(asyncio.BufferedProtocol):
         self._log = log
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._is_answering = False
+        """A message has been taken and not been answered yet."""
         self._current_bytes = 0
-        """Of the message that is answered now."""
+        """Of that message, if the task has it."""
         self._answer_bytes = 0
         """Of a large answer that the client has not read yet, or for which there is no room yet."""
         self._moved_bytes = 0
@@ -137,11 +139,13 @@ class Session(asyncio.BufferedProtocol):
         except errors.InvalidMessage as error:
             self.cut_off(str(error))
             return
-        if messages:
-            self._waiting.extend(messages)
-            self._waiting_bytes += sum(map(len, messages))
+        rest = self._answer_at_once(messages)
+        if rest:
+            self._waiting.extend(rest)
+            self._waiting_bytes += sum(map(len, rest))
             self._arrived.set()
-        self._read_or_not(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES)
+        if rest or self._waiting or self._splitter.is_mid_message or self._share.held_bytes:
+            self._read_or_not(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES)
         if not self._splitter.is_mid_message or not self._is_reading:
             self._clear_deadline()
         elif messages or self._deadline is None:
@@ -186,6 +190,32 @@ class Session(asyncio.BufferedProtocol):
             self._complaints.warn("connection closed", problem=problem[:200], uid=self.peer_uid)
             self._transport.abort()
 
+    # What need not wait
+
+    def _answer_at_once(self, messages: list[bytes]) -> list[bytes]:
+        """Those that are left for the task, which is not woken for the others."""
+        assert self._transport is not None
+        for n, message in enumerate(messages):
+            if self._waiting or self._is_answering or not self._writable.is_set():
+                return messages[n:]
+            answer = self._dispatcher.at_once(message, self._answered)
+            if answer is None:
+                return messages[n:]
+            if answer == "later":
+                self._is_answering = True
+            else:
+                self._transport.write(answer)
+        return []
+
+    def _answered(self, answer: bytes) -> None:
+        """To the call that was taken."""
+        assert self._transport is not None
+        self._is_answering = False
+        if not self._transport.is_closing():
+            self._transport.write(answer)
+        if self._waiting or self._has_ended:
+            self._arrived.set()
+
     # Reading
 
     def _read_or_not(self, messages: int, size_bytes: int) -> None:
@@ -223,8 +253,10 @@ class Session(asyncio.BufferedProtocol):
         try:
             with self._scope:
                 while await self._message_arrived():
+                    self._is_answering = True
                     if not await self._answer(self._next_message()):
                         break
+                    self._is_answering = False
                     self._current_bytes = self._answer_bytes = 0
                     if not self._is_reading or self._share.held_bytes:
                         self._read_or_not(MAX_WAITING_MESSAGES // 2, MAX_WAITING_BYTES // 2)
@@ -232,11 +264,13 @@ class Session(asyncio.BufferedProtocol):
             self._transport.close()
 
     async def _message_arrived(self) -> bool:
-        while not self._waiting:
-            if self._has_ended:
+        while self._is_answering or not self._waiting:
+            if self._has_ended and not self._is_answering:
                 return False
             self._arrived = anyio.Event()
             await self._arrived.wait()
+        if not self._writable.is_set():  # what was answered at once has not been read yet
+            await self._writable.wait()
         return True
 
     def _next_message(self) -> bytes:

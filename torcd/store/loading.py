@@ -384,12 +384,12 @@ def _stored_in_run(
         "WITH RECURSIVE chain (data_key, previous, attempt_key) AS ("
         " SELECT r.data_key, r.previous, r.attempt_key"
         " FROM user_data d JOIN revision r ON r.key = d.newest"
-        " WHERE d.workflow_key = ?1 AND r.run_id = ?2"
+        " WHERE d.workflow_key = ? AND r.run_id = ?"
         " UNION ALL SELECT r.data_key, r.previous, r.attempt_key"
-        " FROM chain c JOIN revision r ON r.key = c.previous WHERE r.run_id = ?2)"
+        " FROM chain c JOIN revision r ON r.key = c.previous WHERE r.run_id = ?)"
         " SELECT DISTINCT c.data_key, a.job_key"
         " FROM chain c LEFT JOIN attempt a ON a.key = c.attempt_key",
-        (key, run_id),
+        (key, run_id, run_id),
     ):
         jobs = found[data_key]
         if job_key is not None:

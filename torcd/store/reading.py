@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from torcd.model import (
+    AttemptKey,
     DataKey,
     Happening,
     JobKey,
@@ -49,6 +50,15 @@ def unfinished(connection: sqlite3.Connection) -> list[WorkflowKey]:
         "SELECT key FROM workflow WHERE status IN ('running', 'paused') ORDER BY key"
     )
     return [WorkflowKey(key) for (key,) in rows]
+
+
+def active_attempts(connection: sqlite3.Connection) -> list[AttemptKey]:
+    rows = connection.execute(
+        "SELECT a.key FROM workflow w JOIN attempt a ON a.workflow_key = w.key"
+        " AND a.run_id = w.run_id"
+        " WHERE w.status IN ('running', 'paused') AND a.ended_at IS NULL ORDER BY a.key"
+    )
+    return [AttemptKey(key) for (key,) in rows]
 
 
 def newest_workflow(connection: sqlite3.Connection) -> WorkflowKey | None:

@@ -6,6 +6,7 @@ earlier version started: PROTOCOL changes only when that is no longer so.
 """
 
 import json
+from collections.abc import Mapping
 
 import msgspec
 
@@ -76,7 +77,7 @@ class Order(msgspec.Struct, frozen=True):
     lane_limit: int
     argv: tuple[str, ...]
     base: str
-    env: dict[str, str]
+    env: Mapping[str, str]
     cwd: str
     stdout: str | None
     stderr: str | None
@@ -101,7 +102,7 @@ def wire_order(order: AttemptOrder) -> Order:
         lane_limit=order.lane_limit,
         argv=order.argv,
         base=order.base_environment,
-        env=dict(order.environment),
+        env=order.environment,
         cwd=order.cwd,
         stdout=order.stdout,
         stderr=order.stderr,

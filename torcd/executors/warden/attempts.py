@@ -70,6 +70,8 @@ class Attempts:
         """For the daemon, since they were last taken."""
         self.has_empty_place = False
         """A place for which nobody waited has become free since then."""
+        self.has_end = False
+        """There is an end among the reports."""
 
     # What is asked of us
 
@@ -182,9 +184,18 @@ class Attempts:
 
     @property
     def urgent(self) -> bool:
-        """The daemon is to know at once: nobody waits for a place, or in some lane nobody did when
-        one became free."""
+        """The daemon is to know at once: something has ended, and nobody waits for a place, or in
+        some lane nobody did when one became free. That something has started is not urgent: nobody
+        waits for it, and it may end before it is told."""
+        if not self.has_end:
+            return False
         return self.has_empty_place or not any(lane.queue for lane in self._lanes.values())
+
+    def take_reports(self) -> list[str]:
+        """What the daemon is told now."""
+        reports, self.reports = self.reports, []
+        self.has_end = self.has_empty_place = False
+        return reports
 
     @property
     def due(self) -> float | None:
@@ -230,15 +241,20 @@ class Attempts:
                 self._room_at = 0.0
 
     def settle(self) -> None:
-        """What is to be done after anything has happened."""
+        """What is to be done after anything has happened. What is to be in the journal need not be
+        there yet: see `write_down`."""
         self._freezer.settle(self._leaders)
         for attempt in self._cleaner.clean(self._leaders):
             self._over(attempt)
         self._fill()
-        self._journal.flush()
         if self._elsewhere and not self._leaders:
             os.chdir("/")  # keep no directory busy that no job is in
             self._elsewhere = False
+
+    def write_down(self) -> None:
+        """Have all that was said so far in the journal. Before that, a successor finds what was
+        claimed and started by its marker; where there are none, it is written down at once."""
+        self._journal.flush()
 
     def rewrite_journal(self) -> None:
         """Leave in it what is needed: less will do, or the old one if there is no room."""
@@ -331,6 +347,8 @@ class Attempts:
         attempt.line = ledger.started(key, pid, _now(), attempt.born)
         self._leaders[pid] = attempt
         self._journal.later(attempt.line)
+        if not self._marked:
+            self._journal.flush()
         self.reports.append(attempt.line)
 
     def _leave_cgroup(self, attempt: Attempt, *, for_good: bool = False) -> None:
@@ -383,6 +401,7 @@ class Attempts:
             self._free[attempt.lane.key] = attempt.lane
             attempt.lane = None
         self.reports.append(attempt.final)
+        self.has_end = True
 
 
 def _told(attempt: Attempt) -> list[str]:

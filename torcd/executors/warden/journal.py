@@ -17,12 +17,16 @@ Where there is no room on the disk, nothing is claimed, and an ended process is 
 status stays in the kernel until it can be written down.
 
 Format: the first line is an object, `{"journal": 1, "boot": …, "state": …, "warden": pid,
-"cgroups": directory}`, the others are arrays (see `ledger`). A torn last line is one that was never
-written.
+"cgroups": directory}`, with `"anew": true` if the daemon wrote it; the others are arrays (see
+`ledger`). A torn last line is one that was never written.
 """
 
 import json
 import os
+
+TYPE_CHECKING = False  # as in typing, whose import would cost the warden memory
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FORMAT = 1
 REWRITE_BYTES = 1 << 20
@@ -54,6 +58,8 @@ class Past:
     def __init__(self) -> None:
         self.boot_id = ""
         self.state_id = 0
+        self.is_anew = False
+        """It was begun in the place of one that was gone (see `Journal.begin_anew`)."""
         self.warden_pid = 0
         self.cgroups = ""
         """Where attempts got theirs; empty: nowhere."""
@@ -78,12 +84,16 @@ def replay(text: str, boot_id: str = "") -> Past:
                 past.boot_id, past.state_id = str(fact["boot"]), _whole(fact["state"])
                 past.warden_pid = _whole(fact["warden"])
                 past.cgroups = str(fact.get("cgroups", ""))
+                past.is_anew = "anew" in fact
             else:
                 _apply(past.entries, fact, line)
         except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             if past.boot_id not in ("", boot_id):
                 break
-            raise UnreadableJournal(f"line {number} is damaged ({error!r}): {line[:80]}") from error
+            raise UnreadableJournal(
+                f"line {number} is damaged ({error!r}): {line[:80]!a}; move the file away "
+                "and start again: jobs that still run are found, what else was started is lost"
+            ) from error
     return past
 
 
@@ -123,15 +133,13 @@ class Journal:
         self._directory = directory
         self._path = f"{directory}/warden.journal"
         self._boot_id = boot_id
-        self._header = json.dumps(
-            {
-                "journal": FORMAT,
-                "boot": boot_id,
-                "state": state_id,
-                "warden": os.getpid(),
-                "cgroups": cgroups,
-            }
-        )
+        self._header = {
+            "journal": FORMAT,
+            "boot": boot_id,
+            "state": state_id,
+            "warden": os.getpid(),
+            "cgroups": cgroups,
+        }
         self._fd = -1
         self._size = 0
         self._kept = 0
@@ -159,7 +167,7 @@ class Journal:
         fd = os.open(
             fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
-        data = "\n".join([self._header, *facts, ""]).encode()
+        data = "\n".join([json.dumps(self._header), *facts, ""]).encode()
         try:
             view = memoryview(data)
             while view:
@@ -175,6 +183,13 @@ class Journal:
         self._fd = fd
         self._size = self._kept = len(data)
         self._waiting = ""
+
+    def begin_anew(self, claims: "Mapping[int, int | None]") -> None:
+        """The daemon's, when the journal is gone: nobody can tell what was claimed, so all that may
+        have been counts as claimed; what has a process is found by its marker. Lanes by key."""
+        self._header["anew"] = True
+        self.rewrite([json.dumps(["claimed", list(claims.items())])])
+        os.close(self._fd)
 
     @property
     def worth_rewriting(self) -> bool:

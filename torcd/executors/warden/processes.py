@@ -115,6 +115,11 @@ def all_processes() -> dict[int, Process]:
     return found
 
 
+def runs(pid: int, program: str) -> bool:
+    """Whether it has that path among its words. One that is over has none any more."""
+    return os.fsencode(program) in _read(f"/proc/{pid}/cmdline").split(b"\0")
+
+
 class Children:
     """The children of this process's main thread, which is the one that inherits; zombies too."""
 

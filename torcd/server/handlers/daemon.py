@@ -31,6 +31,6 @@ async def reload(context: Context, parameters: m.Reload, call: Call) -> m.Reload
 async def stop(context: Context, parameters: m.Stop, call: Call) -> m.Nothing:
     shortage = context.controller.shortage
     if shortage is not None and parameters.jobs == "terminate":
-        raise shortage  # that they are canceled has to be written down
+        raise shortage  # that they have ended has to be written down
     context.stop(parameters.jobs or "leave")
     return m.Nothing()

@@ -12,14 +12,13 @@ from torcd.controller.parsing import parse
 from torcd.controller.shelf import unknown
 from torcd.model import AttemptKey, DataKey, WorkflowKey
 from torcd.protocol import user_data as u
-from torcd.protocol.times import maybe_rfc3339
-from torcd.scheduler.commands import SaveValue
 from torcd.scheduler.events import StoreRequested
 from torcd.scheduler.state import JobNode, WorkflowNode
 from torcd.server.answers import Listing
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_data, is_key
 from torcd.server.handlers import records
+from torcd.server.memory import LITTLE_BYTES
 from torcd.store.rows import RevisionRow
 
 LARGE_BYTES = 256 * 1024
@@ -34,31 +33,17 @@ async def store(context: Context, parameters: u.Store, call: Call) -> u.RecordRe
         data = node.data[data_key]
         parsed = await _parse(context, parameters.data, data.data.name)
         await controller.require_fit(data.data, parsed)
-        stored_by = None if asker.job is None else _stored_by(node, asker.job)
-        at = controller.now()
+        by = None if asker.job is None else records.stored_by(node, asker.job)
         commands = await controller.request(
             StoreRequested(
                 workflow_key=node.key,
                 data_key=data_key,
                 value=parsed,
                 attempt_key=asker.attempt_key,
-                at=at,
+                at=controller.now(),
             )
         )
-        saved = next(command for command in commands if isinstance(command, SaveValue))
-        return u.RecordReply(
-            u.Record(
-                key=str(data_key),
-                name=data.data.name,
-                workflow_key=str(node.key),
-                is_ephemeral=data.data.is_ephemeral,
-                data=parameters.data,
-                revision=saved.revision,
-                sha256=parsed.sha256,
-                stored_at=maybe_rfc3339(at),
-                stored_by=stored_by,
-            )
-        )
+        return records.stored(node, data.data, parameters.data, commands, by)
 
 
 async def _parse(context: Context, data: msgspec.Raw, name: str) -> value.Value:
@@ -95,7 +80,10 @@ async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordRe
                 f'user_data "{data.data.name}" has no value yet; ask with wait to wait for it',
                 name=data.data.name,
             )
-        return u.RecordReply(records.record(node, data, row))
+        reply = u.RecordReply(records.record(node, data, row))
+        if row.size_bytes <= LITTLE_BYTES and parameters.revision is None:
+            context.keep(node, data, reply)
+        return reply
 
 
 async def _wait_for_value(
@@ -270,12 +258,3 @@ async def _asker(
 def _declared(node: WorkflowNode, job: JobNode) -> dict[DataKey, None]:
     """What a job may touch, each once."""
     return dict.fromkeys((*node.workflow.input_user_data(job.job), *job.job.output_user_data))
-
-
-def _stored_by(node: WorkflowNode, job: JobNode) -> u.StoredBy:
-    return u.StoredBy(
-        job_key=str(job.job.key),
-        job_name=job.job.name,
-        run_id=node.run_id,
-        attempt_id=job.attempt_id,
-    )

@@ -24,6 +24,8 @@ async def _end(context: Context, key: WorkflowKey, node: WorkflowNode) -> None:
     """Cancel what is not over, the commands of actions at its end too, and wait for that."""
     with context.controller.feed.changes(key) as changes:
         while not node.is_over:
+            if context.controller.shortage is not None:
+                raise context.controller.shortage  # that it is over has to be written down
             with suppress(errors.WrongState):  # it has just ended
                 await context.controller.request(
                     CancelRequested(workflow_key=key, jobs=None, at=context.controller.now())
