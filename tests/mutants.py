@@ -104,12 +104,14 @@ SCHEDULER = [
         file="torcd/scheduler/arriving.py",
         old="    recovering.repeat(memory, node)\n",
         new="",
+        suites=("tests/unit/scheduler",),  # in the simulation hardly anybody rests just then
     ),
     Mutant(
         name="a script that failed is taken for one that mended",
         file="torcd/scheduler/recovering.py",
         old="        if how is None:\n",
         new="        if True:\n",
+        suites=("tests/unit/scheduler",),
     ),
     Mutant(
         name="a retried job leaves its consumers canceled by what it no longer is",
