@@ -1,4 +1,4 @@
-"""The progress line of `run`: one line on a terminal, drawn again as things change.
+"""The progress lines. That of `run` is one line on a terminal, drawn again as things change.
 
 The clock in it goes on while nothing happens: a timer of the kernel interrupts the wait once a
 second. Its handler may run in the middle of anything, so drawing goes straight to the descriptor.
@@ -11,6 +11,7 @@ import sys
 import time
 from types import FrameType
 
+from torcctl.render.outlook import reading_text
 from torcctl.render.progress import progress
 from torcd.protocol import manager as m
 
@@ -63,3 +64,25 @@ class ProgressLine:
         else:
             sys.stderr.write(text)
             sys.stderr.flush()
+
+
+class ReadingLine:
+    """How far it is with files that are read before a restart; a context manager. Without a
+    terminal it draws nothing."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._draws = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._has_drawn = False
+
+    def __enter__(self) -> "ReadingLine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._has_drawn:
+            os.write(sys.stderr.fileno(), _ERASE.encode())
+
+    def show(self, progress: m.ReadingFiles) -> None:
+        if self._draws:
+            self._has_drawn = True
+            text = reading_text(progress)[: shutil.get_terminal_size().columns - 1]
+            os.write(sys.stderr.fileno(), (_ERASE + text).encode(errors="backslashreplace"))

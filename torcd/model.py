@@ -160,6 +160,35 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     path: str
 
 
+class FileState(msgspec.Struct, frozen=True, gc=False):
+    """A file as it was when somebody looked at it. Two are of one content if their `sha256` is one;
+    as long as the other three are as they were, so is that."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str
+    """In hexadecimal."""
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the last attempt of a job that completed saw. Digests are of 16 bytes;
+    `torcd.scheduler.digests` says of what."""
+
+    attempt_key: AttemptKey
+    run_id: int
+    attempt_id: int
+    started_at: Timestamp
+    ended_at: Timestamp
+    definition: bytes
+    given: bytes | None
+    """Of the inputs that no job makes; None, as `made`, if nobody can tell what it saw."""
+    made: bytes | None
+    """Of the inputs that jobs make."""
+    made_at: int
+    """The next attempt's key when it completed: attempts before it did not see what it made."""
+
+
 class UserData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named JSON value, as declared."""
 
@@ -222,6 +251,10 @@ class FailureRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """How many attempts there are after the first."""
     backoff_seconds: float = 0.0
     """Before the first retry; doubled before each one after it."""
+    max_backoff_seconds: float | None = None
+    """It is never longer; None: an hour, or `backoff_seconds` where that is longer."""
+    jitter: float = 0.0
+    """By which part of it it may be shorter or longer, 0 to 1."""
 
 
 class FailureHandler(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -264,6 +297,9 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actions: tuple[Action, ...] = ()
     failure_handlers: tuple[FailureHandler, ...] = ()
     jobs_sort_method: JobsSortMethod = "none"
+    max_retries: int | None = None
+    """How many retries there may be in a run, of all jobs together; None: as many as their handlers
+    say."""
     without_effect: dict[str, msgspec.Raw] = {}
     """Fields of the spec that are for clusters, kept as JSON."""
 
@@ -299,7 +335,9 @@ HappeningKind = Literal[
     "workflow_changed",
     "workflow_deleted",
     "job_changed",
+    "job_up_to_date",
     "value_stored",
+    "value_cleared",
     "action_changed",
 ]
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.sim.store import Store as MakeBelieveStore
+from tests.sim.test_again import history as again
 from tests.sim.test_campaign import episode
 from tests.store_world import BOOT
 from torcd.model import Happening
@@ -17,13 +18,17 @@ from torcd.scheduler.events import WorkflowLoaded
 from torcd.store import Store
 
 
-@pytest.fixture(scope="module", params=range(1000, 1008))
+@pytest.fixture(scope="module", params=[*range(1000, 1008), *range(2000, 2012)])
 def history(request: pytest.FixtureRequest) -> list[list[Command]]:
-    """What a scheduler decided in the simulation, in batches."""
-    world, _ = episode(request.param)
+    """What a scheduler decided in the simulation, in batches: of many workflows, or, from 2000 on,
+    of one that is run again and again."""
     pick = random.Random(request.param).randrange
+    if request.param < 2000:
+        log = [commands for _, commands in episode(request.param)[0].log]
+    else:
+        log = again(random.Random(request.param).randrange, 4).log
     batches: list[list[Command]] = [[]]
-    for _, commands in world.log:
+    for commands in log:
         batches[-1] += commands
         if not pick(6):
             batches.append([])

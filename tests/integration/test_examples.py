@@ -59,7 +59,6 @@ WARNINGS = {
         "jobs[0].scheduler",
         "actions[0].action_type",
     ],
-    "features/failure_handlers.yaml": ["jobs[0].failure_handler"],
     "features/old_names.json5": [
         "jobs[1].scheduler",
         "schedulers",
@@ -328,10 +327,12 @@ def test_jobs_that_take_too_long_are_stopped_one_of_them_gently(user: User, exam
     assert user.torcctl("logs", "tidy") == "working\ntidied up\n"
 
 
-def test_failure_handlers_are_kept_and_said_to_do_nothing_yet(user: User, examples: Path) -> None:
-    user.torcctl("run", "failure_handlers.yaml", cwd=examples / "features", code=4)
+def test_a_failure_handler_has_the_job_tried_again(user: User, examples: Path) -> None:
+    user.torcctl("run", "failure_handlers.yaml", cwd=examples / "features")
     (job,) = user.asks("jobs")["items"]
-    assert (job["status"], job["return_code"], job["attempt_id"]) == ("failed", 7, 1)
+    assert (job["status"], job["return_code"], job["attempt_id"]) == ("completed", 0, 2)
+    ends = [(r["attempt_id"], r["status"], r["return_code"]) for r in user.asks("results")["items"]]
+    assert ends == [(1, "failed", 7), (2, "completed", 0)]
 
 
 def test_a_job_without_its_outputs_has_failed(user: User, examples: Path) -> None:

@@ -12,10 +12,12 @@ from torcd.model import (
     AttemptKey,
     DataKey,
     FileKey,
+    FileState,
     Happening,
     JobKey,
     JobStatus,
     Timestamp,
+    UserData,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
@@ -25,18 +27,21 @@ from torcd.scheduler.commands import (
     Action,
     AddAttempt,
     AddCommand,
+    ClearValue,
     Command,
     CreateWorkflow,
     Record,
     RemoveAttempt,
     RemoveWorkflow,
     SaveAttempt,
+    SaveFile,
     SaveFrozenTime,
+    SaveInitialAgain,
     SaveJob,
     SaveValue,
     SaveWorkflow,
 )
-from torcd.scheduler.events import LoadedCommand, LoadedJob, WorkflowLoaded
+from torcd.scheduler.events import LoadedCommand, LoadedJob, LoadedValue, WorkflowLoaded
 
 
 class Store:
@@ -58,6 +63,10 @@ class Store:
         self.frozen: dict[AttemptKey, int] = {}
         """How many microseconds attempts were frozen."""
         self.values: dict[DataKey, tuple[SaveValue, ...]] = {}
+        self.changed_at: dict[DataKey, int] = {}
+        self.cleared: dict[DataKey, None] = {}
+        """Of those that have revisions: those that have no value."""
+        self.files: dict[FileKey, FileState] = {}
         self.told: dict[JobKey, str] = {}
         """The status in which each job was announced last."""
 
@@ -100,7 +109,14 @@ class Store:
                 self.job_rows |= dict.fromkeys((job.key for job in workflow.jobs), None)
             case SaveWorkflow():
                 row = self.workflow_rows[record.workflow_key]
-                if row.status in WORKFLOW_OVER:
+                if row.status in WORKFLOW_OVER and record.run_id > row.run_id:
+                    assert record.run_id == row.run_id + 1, "a run was left out"
+                    assert record.status is WorkflowStatus.RUNNING
+                    assert not row.archived, "it runs, and is out of sight"
+                elif row.status in WORKFLOW_OVER and record.status is WorkflowStatus.RUNNING:
+                    assert not row.archived, "it runs, and is out of sight"
+                    assert record.run_id == row.run_id
+                elif row.status in WORKFLOW_OVER:
                     archived = msgspec.structs.replace(row, archived=not row.archived, at=record.at)
                     assert record == archived, "it lives on"
                 else:
@@ -113,16 +129,22 @@ class Store:
                 self.deleted[key] = None
             case SaveJob(job_key=key):
                 before = self.job_rows[key]
-                if before is not None and before.status in ENDED:
-                    ways = (before.status, record.status)
-                    assert ways == (JobStatus.DISABLED, JobStatus.BLOCKED), ways
+                is_restarted = before is not None and record.run_id > before.run_id
+                if before is not None and before.status in ENDED and not is_restarted:
+                    is_put_back = before.status is not JobStatus.COMPLETED
+                    is_over = self.workflow_rows[record.workflow_key].status in WORKFLOW_OVER
+                    if not (is_over and record.status is JobStatus.DISABLED):
+                        assert is_put_back, before.status
+                        assert record.status is JobStatus.BLOCKED, record.status
                 assert record.workflow_key in self.workflows
                 self.job_rows[key] = record
             case AddAttempt(attempt_key=key):
                 assert key == self.next_attempt_key, "attempts are numbered without gaps"
                 self.next_attempt_key += 1
                 mine = [a for a in self.attempts.values() if a.job_key == record.job_key]
-                assert record.attempt_id == len(mine) + 1
+                in_run = [a for a in mine if a.run_id == record.run_id and not a.is_recovery]
+                assert record.attempt_id == len(in_run) + (not record.is_recovery)
+                assert record.run_id == self.workflow_rows[record.workflow_key].run_id
                 assert all(a.attempt_key in self.attempt_ends for a in mine), "two at once"
                 self.attempts[key] = record
             case AddCommand(attempt_key=key):
@@ -159,6 +181,25 @@ class Store:
                 assert record.revision == len(revisions) + 1, "a revision was left out"
                 assert record.attempt_key is None or record.attempt_key in self.attempts
                 self.values[key] = (*revisions, record)
+                self.changed_at[key] = record.changed_at
+                self.cleared.pop(key, None)
+            case SaveInitialAgain(data_key=key):
+                revisions = self.values[key]
+                assert record.revision == len(revisions) + 1, "a revision was left out"
+                again = msgspec.structs.replace(
+                    revisions[0], revision=record.revision, at=record.at
+                )
+                self.values[key] = (*revisions, again)
+                self.changed_at[key] = record.changed_at
+                self.cleared.pop(key, None)
+            case ClearValue(data_key=key):
+                assert key in self.values
+                self.cleared[key] = None
+            case SaveFile(file_key=key, state=None):
+                del self.files[key]
+            case SaveFile(file_key=key, state=state):
+                assert state is not None
+                self.files[key] = state
 
     # What is in it
 
@@ -172,8 +213,9 @@ class Store:
 
     def commands_of(self, key: WorkflowKey, action: int) -> list[AddCommand]:
         """That have begun."""
+        run_id = self.workflow_rows[key].run_id
         found = [c for c in self.commands.values() if c.workflow_key == key]
-        return [c for c in found if c.action == action]
+        return [c for c in found if c.action == action and c.run_id == run_id]
 
     def active_commands(self, key: WorkflowKey | None = None) -> list[AddCommand]:
         """Those that have not ended; None: of all workflows."""
@@ -194,11 +236,22 @@ class Store:
         return [k for k, row in self.workflow_rows.items() if row.status not in WORKFLOW_OVER]
 
     def makers(self, key: DataKey) -> frozenset[JobKey]:
-        """The jobs that have stored it, in the only run there is."""
+        """The jobs that have stored it in this run."""
+        stored = [v for v in self.values.get(key, ()) if v.attempt_key is not None]
         return frozenset(
             self.attempts[value.attempt_key].job_key
-            for value in self.values.get(key, ())
-            if value.attempt_key is not None
+            for value in stored
+            if value.run_id == self.workflow_rows[value.workflow_key].run_id
+        )
+
+    def _value(self, data: UserData) -> LoadedValue:
+        revisions = self.values[data.key]
+        is_initial = data.is_ephemeral and not revisions[0].run_id
+        return LoadedValue(
+            revision=len(revisions),
+            sha256=None if data.key in self.cleared else revisions[-1].value.sha256,
+            initial_sha256=revisions[0].value.sha256 if is_initial else None,
+            changed_at=self.changed_at[data.key],
         )
 
     def load(self, key: WorkflowKey, absent: frozenset[FileKey], at: Timestamp) -> WorkflowLoaded:
@@ -219,15 +272,14 @@ class Store:
             action_commands=tuple(
                 self._load_command(command)
                 for command in self.commands.values()
-                if command.workflow_key == key
+                if command.workflow_key == key and command.run_id == row.run_id
             ),
-            revisions={
-                d.key: len(self.values[d.key]) for d in workflow.user_data if d.key in self.values
-            },
+            values={d.key: self._value(d) for d in workflow.user_data if d.key in self.values},
+            file_states={f.key: self.files[f.key] for f in workflow.files if f.key in self.files},
             stored_in_run={
                 d.key: self.makers(d.key)
                 for d in workflow.user_data
-                if any(value.run_id for value in self.values.get(d.key, ()))
+                if any(value.run_id == row.run_id for value in self.values.get(d.key, ()))
             },
             absent_files=absent,
             frozen_since=row.frozen_since,
@@ -237,8 +289,9 @@ class Store:
 
     def _load_jobs(self, workflow: Workflow) -> tuple[LoadedJob, ...]:
         attempts: dict[JobKey, AddAttempt] = {}
+        run_id = self.workflow_rows[workflow.key].run_id
         for attempt in self.attempts.values():
-            if attempt.workflow_key == workflow.key:
+            if attempt.workflow_key == workflow.key and attempt.run_id == run_id:
                 attempts[attempt.job_key] = attempt
         return tuple(self._load_job(job.key, attempts.get(job.key)) for job in workflow.jobs)
 
@@ -267,16 +320,24 @@ class Store:
                 reason=row.reason,
                 message=row.message,
                 return_code=row.return_code,
-                attempt_id=0,
+                attempt_id=row.attempt_id,
                 attempt_key=None,
                 started_at=row.started_at,
                 ended_at=row.ended_at,
+                run_id=row.run_id,
+                trace=row.trace,
+                recovery=row.recovery,
+                is_retry_under_way=row.recovery is not None
+                and newest is not None
+                and newest.attempt_id != row.attempt_id,
+                may_skip=row.may_skip,
             )
         if newest is None:
             return loaded
         is_active = newest.attempt_key not in self.attempt_ends
         return msgspec.structs.replace(
             loaded,
+            run_id=newest.run_id,
             attempt_id=newest.attempt_id,
             attempt_key=newest.attempt_key if is_active else None,
             gpus=newest.gpus if is_active else (),

@@ -235,8 +235,11 @@ def picture(scheduler: Scheduler, absent: set[FileKey]) -> dict[WorkflowKey, Any
                     if job.state.status is JobStatus.RUNNING
                     else job.state.status,
                     job.is_stopping,
-                    job.attempt_id,
+                    (job.run_id, job.attempt_id) if job.attempt_id else None,
                     job.waits,
+                    job.trace,
+                    job.may_skip,
+                    job.has_script_to_run,
                     job.frozen_microseconds
                     if job.state.status in (JobStatus.PENDING, JobStatus.RUNNING)
                     else 0,
@@ -248,8 +251,15 @@ def picture(scheduler: Scheduler, absent: set[FileKey]) -> dict[WorkflowKey, Any
                 for subject, gate in gates.items()
             },
             "actions": actions.picture(node),
+            "files": node.file_states,
             "data": {
-                data_key: (data.revision, data.is_stored_in_run)
+                data_key: (
+                    data.revision,
+                    data.is_stored_in_run,
+                    data.sha256,
+                    data.initial_sha256,
+                    data.changed_at,
+                )
                 for data_key, data in node.data.items()
             },
         }

@@ -122,6 +122,8 @@ class World:
             event = self.requests.pop(n)
         else:
             event = self.executor.reports.pop(n - len(self.requests))
+        if self._comes_too_late(event):
+            return True
         if self.standstill is None:
             self.handle(event)
         elif isinstance(event, URGENT) and pick(3):
@@ -129,6 +131,14 @@ class World:
         else:
             self._note(event)
         return True
+
+    def _comes_too_late(self, event: e.Event) -> bool:
+        """In a workflow that is over jobs can be disabled and enabled, too. Here nobody does: that
+        is the world of `again`, whose model knows of more than one attempt of a job."""
+        if self.scheduler is None or not isinstance(event, e.DisableRequested | e.EnableRequested):
+            return False
+        node = self.scheduler.workflows.get(event.workflow_key)
+        return node is not None and node.is_over
 
     def commit(self, pick: Pick) -> bool:
         if not self.decided:

@@ -19,7 +19,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from tests.unit.controller.still_life import StillLife, still_life
 from torcd import errors, value
 from torcd.accounts import Peer
-from torcd.controller.harvest import Expected, harvest
+from torcd.controller.harvest import Expected, harvest_all
+from torcd.controller.sightings import ToSee
 from torcd.executors.base import Exited
 from torcd.executors.local import messages
 from torcd.executors.local.link import Link
@@ -225,12 +226,13 @@ def _harvesting() -> Iterator[Target]:
             output_path=str(path),
             data={"a": DataKey(1), "b": DataKey(2), "\N{SNOWMAN}": DataKey(3)},
             schemas={DataKey(2): b'{"type":["integer","array"],"maximum":5,"uniqueItems":true}'},
-            files=((FileKey(9), f"{directory}/none"),),
+            files=(ToSee(FileKey(9), f"{directory}/none", None),),
+            reads=None,
         )
 
         def target(data: bytes) -> None:
             path.write_bytes(data)
-            found = harvest(expected, 1 << 10, checker)
+            found = harvest_all([expected], 1 << 10, checker)[0].outputs
             assert found.missing_files == (FileKey(9),)
             assert found.problem is None or 0 < len(found.problem) < 1_000
             assert found.problem is None or not found.values

@@ -32,6 +32,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "cancel": "Cancel a workflow or some of its jobs.",
         "pause": "Start no more jobs of a workflow.",
         "resume": "Start the jobs of a paused workflow again.",
+        "restart": "Run a workflow again, but only what has to.",
+        "retry": "Run jobs once more that ended badly, in the same run.",
         "disable": "Take jobs out that have not started.",
         "enable": "Put disabled jobs back.",
         "archive": "Put a workflow that is over out of sight.",

@@ -19,6 +19,8 @@ from torcd.protocol import manager as m
 def command(invocation: Invocation, jobs: tuple[str, ...]) -> None:
     """Take jobs out that have not started. They count as done, so what depends on them goes on.
 
+    In a workflow that is over any job can be taken out: the next restart does without it.
+
     JOB is a name, a key or a pattern.
     """
     changed = invocation.call(m.Disable(jobs=list(jobs), workflow_key=invocation.workflow_key))

@@ -16,6 +16,8 @@ from torcd.protocol import manager as m
 def command(invocation: Invocation, jobs: tuple[str, ...]) -> None:
     """Put disabled jobs back. Each goes to where its dependencies say.
 
+    A workflow that is over goes on.
+
     JOB is a name, a key or a pattern.
     """
     changed = invocation.call(m.Enable(jobs=list(jobs), workflow_key=invocation.workflow_key))

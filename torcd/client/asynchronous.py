@@ -233,6 +233,24 @@ class AsyncClient:
         """
         return await self.call(self._requests.cancel(jobs, workflow_key))
 
+    async def restart(
+        self,
+        jobs: Sequence[str] | None = None,
+        *,
+        only: bool = False,
+        dry_run: bool = False,
+        workflow_key: str | None = None,
+    ) -> m.Restarted:
+        """Begin a new run of what is out of date in a workflow that is over; of some jobs (by name,
+        key or pattern), these in any case and what comes after them if it has to run, or `only`
+        these. Returns when that is on disk; `dry_run`: what would run, and why."""
+        return await self.call(self._requests.restart(jobs, only, dry_run, workflow_key))
+
+    async def retry(self, jobs: Sequence[str], *, workflow_key: str | None = None) -> m.Changed:
+        """Run jobs again that ended badly (by name, key or pattern), in the same run, with what was
+        canceled because of them."""
+        return await self.call(self._requests.retry(jobs, workflow_key))
+
     # How it is done
 
     async def _wait(self, workflow_key: str | None) -> m.WorkflowInfo:

@@ -126,6 +126,19 @@ class Requests:
     def cancel(self, jobs: Sequence[str] | None, workflow_key: str | None) -> m.Cancel:
         return m.Cancel(workflow_key=_or_own(workflow_key), jobs=_list(jobs))
 
+    def restart(
+        self, jobs: Sequence[str] | None, only: bool, dry_run: bool, workflow_key: str | None
+    ) -> m.Restart:
+        return m.Restart(
+            workflow_key=_or_own(workflow_key),
+            jobs=_list(jobs),
+            only=only or None,
+            dry_run=dry_run or None,
+        )
+
+    def retry(self, jobs: Sequence[str], workflow_key: str | None) -> m.Retry:
+        return m.Retry(jobs=_list(jobs) or [], workflow_key=_or_own(workflow_key))
+
     def _token_unless(self, workflow_key: str | None) -> str | None:
         return self._token if workflow_key is None else None
 

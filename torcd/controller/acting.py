@@ -11,6 +11,7 @@ from torcd.controller.layout import Layout
 from torcd.controller.log_bounds import LogBounds
 from torcd.controller.preparing import Preparer
 from torcd.controller.shelf import Shelf
+from torcd.controller.sightings import Sightings
 from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
 from torcd.errors import ExecutorError
@@ -18,6 +19,8 @@ from torcd.executors import base
 from torcd.model import AttemptKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
+
+Start = c.StartAttempt | c.StartRecovery | c.StartCommand
 
 
 class Actor:
@@ -38,6 +41,7 @@ class Actor:
         timer: Timer,
         log_bounds: LogBounds,
         sweeper: Sweeper,
+        sightings: Sightings,
         *,
         grace_seconds: float,
         lost: Callable[[AttemptKey, str], None],
@@ -55,6 +59,7 @@ class Actor:
         self._timer = timer
         self._log_bounds = log_bounds
         self._sweeper = sweeper
+        self._sightings = sightings
         self.grace_seconds = grace_seconds
         self._lost = lost
         self._not_started = not_started
@@ -72,7 +77,7 @@ class Actor:
         self._start(actions)
         for action in actions:
             match action:
-                case c.StartAttempt() | c.StartCommand():
+                case c.StartAttempt() | c.StartRecovery() | c.StartCommand():
                     pass
                 case c.StopAttempt():
                     if not self._was_not_ordered(action.attempt_key):
@@ -96,6 +101,7 @@ class Actor:
         for record in records:
             if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
                 self._watcher.forget(record.workflow_key)
+                self._sightings.forget(record.workflow_key)
                 self._shelf.is_over(record.workflow_key)
                 self._launcher.forget(record.workflow_key)
                 self._sweeper.workflow_ended()
@@ -110,12 +116,12 @@ class Actor:
     def _start(self, actions: Iterable[c.Action]) -> None:
         """Before all else: what is started and stopped in one batch must be known when it is
         stopped."""
-        starts = [a for a in actions if isinstance(a, c.StartAttempt | c.StartCommand)]
+        starts = [a for a in actions if isinstance(a, Start)]
         orders = [order for start in starts if (order := self._order(start)) is not None]
         if orders:
             self._executor.start(orders)
 
-    def _order(self, start: c.StartAttempt | c.StartCommand) -> base.AttemptOrder | None:
+    def _order(self, start: Start) -> base.AttemptOrder | None:
         """The order for it; None when it is not to be given, or not yet."""
         key = start.attempt_key
         problem = self._shelf.foreign_attempts.pop(key, None)
@@ -126,6 +132,8 @@ class Actor:
         try:
             if isinstance(start, c.StartCommand):
                 order = self._launcher.command_order(start, workflow)
+            elif isinstance(start, c.StartRecovery):
+                order = self._launcher.recovery_order(start, workflow)
             else:
                 order = self._launcher.order(start, workflow)
         except ExecutorError as error:

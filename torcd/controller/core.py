@@ -33,6 +33,8 @@ from torcd.accounts import Accounts
 from torcd.controller import chronicle, tokens
 from torcd.controller.acting import Actor
 from torcd.controller.batch import Batch, Request, event_of
+from torcd.controller.contents import Glance, glance_at_file
+from torcd.controller.gathering import Gatherer
 from torcd.controller.harvest import Harvester
 from torcd.controller.inputs import InputWatcher
 from torcd.controller.launching import Launcher
@@ -46,6 +48,7 @@ from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
 from torcd.executors import base
 from torcd.feed import Feed
+from torcd.impersonation import as_user
 from torcd.model import (
     AttemptKey,
     FileKey,
@@ -90,6 +93,7 @@ class Controller:
         self.feed = feed
         self.submitting = anyio.Lock()
         """Held from reading the next key until a workflow has it."""
+        self.gatherer = Gatherer()
         self.parsing = anyio.CapacityLimiter(1)
         """For large values: each takes several times its size while it is read."""
         self._executor = executor
@@ -136,6 +140,7 @@ class Controller:
             self._timer,
             self._log_bounds,
             self._sweeper,
+            self._harvester.sightings,
             grace_seconds=settings.termination_grace_seconds,
             lost=lambda key, problem: self.put(e.AttemptLost(key, problem, self.now())),
             not_started=self._not_started,
@@ -510,6 +515,13 @@ class Controller:
             self.put(event)
 
     def _file_appeared(self, workflow_key: WorkflowKey, file_key: FileKey) -> None:
+        node = self.scheduler.workflows.get(workflow_key)
+        file = None if node is None else node.files.get(file_key)
+        if node is not None and file is not None:
+            user = self.accounts.acts_as(node.workflow.owner)
+            seen = as_user(user, glance_at_file, file.path)
+            if seen is not None:
+                self._harvester.sightings.appeared(workflow_key, file_key, seen)
         self.put(e.FileAppeared(workflow_key, file_key, self.now()))
 
     def _not_started(self, key: AttemptKey, problem: str | None) -> None:
@@ -542,6 +554,15 @@ class Controller:
         """Delete a workflow that is over. Raises UnknownWorkflow, and WrongState."""
         async with self.workflow(key):
             await self.request(e.DeleteRequested(key, self.now()))
+
+    def revived(self, node: WorkflowNode) -> AbstractAsyncContextManager[None]:
+        """For asking that a workflow which is over goes on. Raises UnknownWorkflow."""
+        return self._shelf.revived(node)
+
+    def run_begins(self, key: WorkflowKey, inputs: Mapping[FileKey, Glance | None]) -> None:
+        """So the files that no job makes look before a workflow is submitted."""
+        there = {file: seen for file, seen in inputs.items() if seen is not None}
+        self._harvester.sightings.run_begins(key, there)
 
     def keep_environment(self, key: WorkflowKey, environment: Mapping[str, str]) -> None:
         """What the jobs of a workflow about to be submitted inherit."""

@@ -1,7 +1,9 @@
-"""What an attempt that ended well left behind: TORC_OUTPUT and its declared output files.
+"""What an attempt that ended well left behind: TORC_OUTPUT and its declared output files; and what
+was in these, and in the files that it has read.
 
 This touches files of users, which may be slow or on a network: it runs in a worker thread, for
-all attempts that ended meanwhile at once. An attempt that left nothing to look at passes by.
+all attempts that ended meanwhile at once. An attempt with nothing to look at passes by, and one
+with large files to read waits for them by itself.
 """
 
 import errno
@@ -17,11 +19,14 @@ from anyio import to_thread
 from torcd import errors, value
 from torcd.accounts import Account, Accounts
 from torcd.controller.layout import Layout
+from torcd.controller.looking import Look, Looked, Reader, States
 from torcd.controller.parsing import parse
-from torcd.impersonation import acting_as
+from torcd.controller.sightings import Reads, Sightings, ToSee
+from torcd.impersonation import as_user
 from torcd.model import AttemptKey, DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
+from torcd.scheduler.state import Running
 from torcd.validation import Checker
 from torcd.value import Value
 
@@ -44,14 +49,24 @@ class Expected(msgspec.Struct, frozen=True):
     """Its output user_data by name."""
     schemas: dict[DataKey, bytes]
     """Of those that have one."""
-    files: tuple[tuple[FileKey, str], ...]
-    """Its output files and where they are to be."""
+    files: tuple[ToSee, ...]
+    """Its output files."""
+    reads: Reads | None
+    """What it has read, as far as it must be looked at."""
     user: Account | None = None
     """Whose it is, if not ours."""
 
 
+class Harvest(msgspec.Struct, frozen=True):
+    """What was found."""
+
+    outputs: Outputs
+    made: Looked
+    read: Looked
+
+
 class Harvester:
-    """Adds to the news that an attempt exited what it left behind."""
+    """Adds to the news that an attempt exited what it left behind, and what it saw."""
 
     def __init__(
         self,
@@ -68,18 +83,46 @@ class Harvester:
         self._max_value_bytes = max_value_bytes
         self._checker = checker
         self._harvested = harvested
-        self._waiting: list[AttemptExited] = []
+        self._waiting: list[tuple[AttemptExited, Expected]] = []
         self._arrived = anyio.Event()
+        self._reader = Reader()
+        self.sightings = Sightings()
         self._left_nothing: set[AttemptKey] = set()
         """Those that are over and of which no file is there."""
 
     def take(self, event: AttemptExited) -> None:
         """Its outputs are not known yet."""
-        if event.return_code == 0 and self._left_something(event.attempt_key):
-            self._waiting.append(event)
-            self._arrived.set()
-        else:
+        found = self._scheduler.active_attempt(event.attempt_key)
+        if event.return_code != 0 or found is None or found[1].has_script_to_run:
             self._harvested(event)
+            return
+        node, job = found
+        state = job.state
+        started_at = state.started_at if isinstance(state, Running) else event.at
+        user = self._accounts.acts_as(node.workflow.owner)
+        reads = self.sightings.reads(node, job, started_at, user)
+        output_path = self._layout.output(event.attempt_key, user)
+        # os.path.lexists would make an exception of what is so for nearly all.
+        has_output = os.access(output_path, os.F_OK, follow_symlinks=False)
+        if not has_output and not (job.job.input_user_data or job.job.awaits):
+            self._left_nothing.add(event.attempt_key)  # there is no TORC_INPUTS either
+        if reads is None and not job.job.output_files and not has_output:
+            self._harvested(event)
+            return
+        data = [node.data[key].data for key in job.job.output_user_data]
+        expected = Expected(
+            output_path=output_path,
+            data={one.name: one.key for one in data},
+            schemas={one.key: bytes(one.schema) for one in data if one.schema is not None},
+            files=tuple(
+                ToSee(key, node.files[key].path, node.file_states.get(key), user=user)
+                for key in dict.fromkeys(job.job.output_files)
+            ),
+            reads=reads,
+            user=user,
+        )
+        self._waiting.append((event, expected))
+        self._arrived.set()
 
     def clear(self, attempts: Iterable[AttemptKey]) -> None:
         """Remove their files: their results are on disk."""
@@ -92,64 +135,65 @@ class Harvester:
         remove(paths)
 
     async def run(self) -> None:
-        while True:
-            await self._arrived.wait()
-            self._arrived = anyio.Event()
-            events, self._waiting = self._waiting, []
-            expected = [self._expected(event.attempt_key) for event in events]
-            found = await to_thread.run_sync(
-                harvest_all, expected, self._max_value_bytes, self._checker
-            )
-            for event, outputs in zip(events, found, strict=True):
-                self._harvested(msgspec.structs.replace(event, outputs=outputs))
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await self._arrived.wait()
+                self._arrived = anyio.Event()
+                waiting, self._waiting = self._waiting, []
+                expected = [one for _, one in waiting]
+                found = await to_thread.run_sync(
+                    harvest_all, expected, self._max_value_bytes, self._checker
+                )
+                for (event, one), harvest in zip(waiting, found, strict=True):
+                    if harvest.made.to_read or harvest.read.to_read:
+                        tasks.start_soon(self._read_and_tell, event, one, harvest)
+                    else:
+                        self._tell(event, one, harvest)
 
-    def _left_something(self, attempt_key: AttemptKey) -> bool:
-        found = self._scheduler.active_attempt(attempt_key)
-        if found is None:
-            return False
-        job = found[1].job
-        user = self._accounts.acts_as(found[0].workflow.owner)
-        # os.path.lexists would make an exception of what is so for nearly all.
-        path = self._layout.output(attempt_key, user)
-        if os.access(path, os.F_OK, follow_symlinks=False):
-            return True
-        if not (job.input_user_data or job.awaits):  # there is no TORC_INPUTS either
-            self._left_nothing.add(attempt_key)
-        return bool(job.output_files)
+    async def _read_and_tell(
+        self, event: AttemptExited, expected: Expected, harvest: Harvest
+    ) -> None:
+        """There are never more of these than attempts that have ended and are not over yet."""
+        to_read = (*harvest.made.to_read, *harvest.read.to_read)
+        self._tell(event, expected, harvest, await self._reader.states(to_read))
 
-    def _expected(self, attempt_key: AttemptKey) -> Expected | None:
-        found = self._scheduler.active_attempt(attempt_key)
-        if found is None:
-            return None
-        node, job = found
-        user = self._accounts.acts_as(node.workflow.owner)
-        wanted = set(job.job.output_files)
-        data = [node.data[key].data for key in job.job.output_user_data]
-        return Expected(
-            output_path=self._layout.output(attempt_key, user),
-            data={one.name: one.key for one in data},
-            schemas={one.key: bytes(one.schema) for one in data if one.schema is not None},
-            files=tuple((f.key, f.path) for f in node.workflow.files if f.key in wanted),
-            user=user,
+    def _tell(
+        self,
+        event: AttemptExited,
+        expected: Expected,
+        harvest: Harvest,
+        read_later: States | None = None,
+    ) -> None:
+        changed = False
+        found = self._scheduler.active_attempt(event.attempt_key)
+        if expected.reads is not None and found is not None:
+            changed = self.sightings.looked_at(found[0].key, expected.reads, harvest.read.changes)
+        states = {**harvest.made.states, **harvest.read.states, **(read_later or {})}
+        outputs = msgspec.structs.replace(
+            harvest.outputs, files=tuple(states.items()), inputs_changed=changed
         )
+        self._harvested(msgspec.structs.replace(event, outputs=outputs))
 
 
-def harvest_all(
-    expected: list[Expected | None], max_value_bytes: int, checker: Checker
-) -> list[Outputs]:
-    """Of several attempts at once; nothing for those of which nothing is expected any more."""
-    return [
-        Outputs() if one is None else harvest(one, max_value_bytes, checker) for one in expected
-    ]
+def harvest_all(expected: list[Expected], max_value_bytes: int, checker: Checker) -> list[Harvest]:
+    """Of several attempts at once."""
+    look = Look()
+    found = []
+    for one in expected:
+        made = look.at(one.files)
+        read = look.at(() if one.reads is None else one.reads.files)
+        outputs = harvest(one, made.missing, max_value_bytes, checker)
+        found.append(Harvest(outputs, made, read))
+    return found
 
 
-def harvest(expected: Expected, max_value_bytes: int, checker: Checker) -> Outputs:
-    """Never raises: what cannot be read is a problem of the attempt."""
-    missing: tuple[FileKey, ...] = ()
+def harvest(
+    expected: Expected, missing: tuple[FileKey, ...], max_value_bytes: int, checker: Checker
+) -> Outputs:
+    """Its values, and which files are `missing`. Never raises: what cannot be read is a problem of
+    the attempt."""
     try:
-        with acting_as(expected.user):
-            missing = tuple(key for key, path in expected.files if not os.path.lexists(path))
-            text = _read(expected.output_path, expected.user)
+        text = as_user(expected.user, _read, expected.output_path, expected.user)
     except OSError as e:
         return Outputs(missing_files=missing, problem=f"TORC_OUTPUT cannot be read: {e.strerror}")
     except ValueError as e:

@@ -12,7 +12,7 @@ from torcd.disk import is_no_room
 from torcd.executors.base import AttemptOrder
 from torcd.model import Workflow, WorkflowKey
 from torcd.ownership import make_for
-from torcd.scheduler.commands import StartAttempt, StartCommand
+from torcd.scheduler.commands import StartAttempt, StartCommand, StartRecovery
 
 INPUTS = "TORC_INPUTS"
 """The variable; only jobs that declare input user_data have it."""
@@ -88,6 +88,46 @@ class Launcher:
             lane_limit=start.max_parallel_jobs,
             argv=(self._shell, "-c", command) if isinstance(command, str) else command,
             plain=words(command, self._shell) if isinstance(command, str) else None,
+            base_environment=environment_name(start.workflow_key),
+            environment=environment,
+            cwd=job.cwd or workflow.directory,
+            stdout=stdout,
+            stderr=stderr,
+            user=user,
+        )
+
+    def recovery_order(self, start: StartRecovery, workflow: Workflow) -> AttemptOrder:
+        """The same for a recovery script. It has no token: it is not the job, and may do what the
+        user may."""
+        job = start.job
+        user = self._user(workflow)
+        job_key = str(job.key)
+        stdout, stderr = self._layout.recovery_log_paths(
+            start.workflow_key, job.key, start.run_id, start.attempt_id
+        )
+        self._make_log_dir(start.workflow_key, user)
+        logs = self._layout.log_paths(
+            start.workflow_key, job.key, start.run_id, start.attempt_id, job.stdio
+        )
+        environment = {
+            **job.env,
+            "TORC_JOB_KEY": job_key,
+            "TORC_JOB_ID": job_key,
+            "TORC_JOB_NAME": job.name,
+            "TORC_RUN_ID": str(start.run_id),
+            "TORC_ATTEMPT_ID": str(start.attempt_id),
+            "TORC_REASON": start.reason.value,
+        }
+        if start.return_code is not None:
+            environment["TORC_RETURN_CODE"] = str(start.return_code)
+        for name, path in zip(("TORC_STDOUT", "TORC_STDERR"), logs, strict=True):
+            if path is not None:
+                environment[name] = path
+        return AttemptOrder(
+            attempt_key=start.attempt_key,
+            lane=start.workflow_key,
+            lane_limit=start.max_parallel_jobs,
+            argv=(self._shell, "-c", start.script),
             base_environment=environment_name(start.workflow_key),
             environment=environment,
             cwd=job.cwd or workflow.directory,

@@ -37,6 +37,14 @@ class Layout:
         stem = f"{self.logs}/{workflow_key}/{job_key}.{run_id}.{attempt_id}"
         return f"{stem}.out", f"{stem}.out" if stdio == "combined" else f"{stem}.err"
 
+    def recovery_log_paths(
+        self, workflow_key: WorkflowKey, job_key: JobKey, run_id: int, attempt_id: int
+    ) -> tuple[str, str]:
+        """Standard output and error of the recovery script that is run because of an attempt."""
+        name = f"{job_key}.{run_id}.{attempt_id}.recovery"
+        stem = os.path.join(self.log_dir(workflow_key), name)
+        return f"{stem}.out", f"{stem}.err"
+
     def action_log_paths(
         self, workflow_key: WorkflowKey, action: int, run_id: int, command: int
     ) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection
 
 from torcd.accounts import Account
+from torcd.controller.contents import Glance, glance
 from torcd.impersonation import acting_as
 from torcd.model import FileKey, Workflow
 
@@ -14,6 +15,17 @@ def absent_inputs(workflow: Workflow, user: Account | None) -> frozenset[FileKey
     ours."""
     made = {key for job in workflow.jobs for key in job.output_files}
     return absent(workflow, {file.key for file in workflow.files} - made, user)
+
+
+def seen_inputs(workflow: Workflow, user: Account | None) -> dict[FileKey, Glance | None]:
+    """The files that no job makes as they look; None: it is not there."""
+    made = {key for job in workflow.jobs for key in job.output_files}
+    with acting_as(user):
+        return {
+            file.key: glance(file.path) if os.path.exists(file.path) else None
+            for file in workflow.files
+            if file.key not in made
+        }
 
 
 def absent(

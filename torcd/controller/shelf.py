@@ -50,6 +50,8 @@ class Shelf:
         self._loading = anyio.Lock()
         self.environments: dict[WorkflowKey, Mapping[str, str]] = {}
         """What the jobs of each workflow that is not over inherit."""
+        self._reviving: dict[WorkflowKey, int] = {}
+        """Those that are over, and about to be no more."""
         self.unborn: set[WorkflowKey] = set()
         """Submitted and not yet on disk: nobody may see them."""
         self.foreign_attempts: dict[AttemptKey, str] = {}
@@ -119,6 +121,27 @@ class Shelf:
         )
         return event
 
+    @asynccontextmanager
+    async def revived(self, node: WorkflowNode) -> AsyncIterator[None]:
+        """While the block lasts there is what its jobs inherit; and afterwards, if it is not over
+        any more."""
+        key = node.key
+        self._reviving[key] = self._reviving.get(key, 0) + 1
+        try:
+            if key not in self.environments:
+                environment = await self._store.environment(key)
+                if environment is None:
+                    raise unknown(key)
+                self.environments.setdefault(key, environment)
+                self.share_environment(node.workflow)
+            yield
+        finally:
+            self._reviving[key] -= 1
+            if not self._reviving[key]:
+                del self._reviving[key]
+                if node.is_over:
+                    self._drop_environment(key)
+
     def share_environment(self, workflow: Workflow) -> None:
         """Give the executor what all jobs of a workflow share."""
         inherited = self.environments.get(workflow.key, {})
@@ -129,9 +152,13 @@ class Shelf:
 
     def is_over(self, key: WorkflowKey) -> None:
         """A workflow is: its jobs need nothing any more."""
+        if key not in self._reviving:
+            self._drop_environment(key)
+        self._forget_idle()
+
+    def _drop_environment(self, key: WorkflowKey) -> None:
         self.environments.pop(key, None)
         self._executor.remove_environment(environment_name(key))
-        self._forget_idle()
 
     def _forget_idle(self) -> None:
         idle = [

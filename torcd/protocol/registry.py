@@ -68,6 +68,8 @@ MANAGER = Interface(
         Method(m.Cancel, m.Changed),
         Method(m.Pause, m.WorkflowReply),
         Method(m.Resume, m.WorkflowReply),
+        Method(m.Restart, m.Restarted),
+        Method(m.Retry, m.Changed),
         Method(m.Disable, m.Changed),
         Method(m.Enable, m.Changed),
         Method(m.Archive, m.WorkflowReply),

@@ -62,7 +62,7 @@ def _is_due(node: WorkflowNode, action: Action) -> bool:
             return all(isinstance(job.state, Ended | Disabled) for job in jobs)
         case "on_jobs_ready":
             return not any(
-                isinstance(job.state, Blocked)
+                (isinstance(job.state, Blocked) and job.recovery is None)
                 or (job.state.status is JobStatus.CANCELED and not job.attempt_id)
                 for job in jobs
             )

@@ -155,6 +155,8 @@ def _is_far_enough(action: Action, job: JobNode) -> bool:
     state = job.state
     if action.trigger == "on_jobs_complete":
         return isinstance(state, Ended | Disabled)
+    if job.recovery is not None:
+        return True
     if isinstance(state, Ended):
         return state.status is not JobStatus.CANCELED or job.attempt_id > 0
     return isinstance(state, Ready | Pending | Running | Disabled)

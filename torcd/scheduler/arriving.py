@@ -1,13 +1,15 @@
 """How a workflow comes to the scheduler, and what it waits for from outside."""
 
+from collections.abc import Container, Iterable
+
 from torcd import errors
-from torcd.model import JobStatus, WorkflowStatus
-from torcd.scheduler import acting, wording
+from torcd.model import FileKey, JobStatus, WorkflowStatus
+from torcd.scheduler import acting, recovering, wording
 from torcd.scheduler.building import AS_SUBMITTED, build
 from torcd.scheduler.commands import Command, CreateWorkflow, WatchFile
-from torcd.scheduler.events import FileAppeared, SubmitRequested, WorkflowLoaded
+from torcd.scheduler.events import FileAppeared, LoadedValue, SubmitRequested, WorkflowLoaded
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import Pending, WorkflowNode
+from torcd.scheduler.state import JobNode, Pending, WorkflowNode
 from torcd.scheduler.turn import Turn
 
 
@@ -26,7 +28,17 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
             started_at=event.at,
             ended_at=None,
             jobs=(AS_SUBMITTED,) * len(workflow.jobs),
-            revisions=dict.fromkeys(event.initial_values, 1),
+            values={
+                data.key: LoadedValue(
+                    revision=1,
+                    sha256=event.initial_values[data.key].sha256,
+                    initial_sha256=(
+                        event.initial_values[data.key].sha256 if data.is_ephemeral else None
+                    ),
+                )
+                for data in workflow.user_data
+                if data.key in event.initial_values
+            },
             stored_in_run={},
             absent_files=event.absent_files,
             at=event.at,
@@ -34,7 +46,7 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
         memory.ledger.capacity,
     )
     if not event.wait_for_inputs:
-        _refuse_missing_inputs(node, event)
+        refuse_missing_inputs(node, node.jobs.values(), event.absent_files)
     memory.next_key += workflow.size
     memory.workflows[workflow.key] = node
     turn = Turn(memory, node, event.at)
@@ -50,7 +62,7 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
     turn.outbox.tell_submitted()
     for key, value in event.initial_values.items():
         turn.outbox.save_initial_value(key, value)
-    _watch_files(turn)
+    watch_files(turn)
     return turn.end()
 
 
@@ -68,9 +80,10 @@ def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
         for job, saved in zip(node.jobs.values(), event.jobs, strict=True):
             if isinstance(job.state, Pending):
                 turn.repeat(job, job.state, saved.gpus)
+    recovering.repeat(memory, node)
     if node.actions is not None:
         acting.repeat(memory, node, turn.outbox, node.actions)
-    _watch_files(turn)
+    watch_files(turn)
     return turn.end()
 
 
@@ -91,10 +104,13 @@ def file_appeared(memory: Memory, event: FileAppeared) -> list[Command]:
     return turn.end()
 
 
-def _refuse_missing_inputs(node: WorkflowNode, event: SubmitRequested) -> None:
+def refuse_missing_inputs(
+    node: WorkflowNode, jobs: Iterable[JobNode], absent_files: Container[FileKey]
+) -> None:
+    """Raises MissingInputs for what these jobs need, that is not there and that no job makes."""
     needed: dict[int, str] = {}
     seen: set[int] = set()
-    for job in node.jobs.values():
+    for job in jobs:
         for awaited in job.awaits:
             if awaited.subject in seen:
                 continue
@@ -105,12 +121,12 @@ def _refuse_missing_inputs(node: WorkflowNode, event: SubmitRequested) -> None:
     missing = [
         f'{wording.file(node, file.key)}, which job "{needed[file.key]}" needs'
         for file in node.workflow.files
-        if file.key in needed and file.key in event.absent_files
+        if file.key in needed and file.key in absent_files
     ]
     missing += [
         f'user_data "{data.name}", which job "{needed[data.key]}" needs'
         for data in node.workflow.user_data
-        if data.key in needed and not node.data[data.key].revision
+        if data.key in needed and node.data[data.key].sha256 is None
     ]
     if missing:
         raise errors.MissingInputs(
@@ -121,7 +137,8 @@ def _refuse_missing_inputs(node: WorkflowNode, event: SubmitRequested) -> None:
         )
 
 
-def _watch_files(turn: Turn) -> None:
+def watch_files(turn: Turn) -> None:
+    """Have those that it waits for watched for."""
     node = turn.node
     if not node.wait_for_inputs or node.is_over:
         return

@@ -15,15 +15,17 @@ from torcd.model import (
     JobKey,
     JobsSortMethod,
     JobStatus,
+    Timestamp,
 )
 from torcd.scheduler.actions import Actions, ActionState
-from torcd.scheduler.events import LoadedCommand, LoadedJob, WorkflowLoaded
+from torcd.scheduler.events import LoadedCommand, LoadedJob, LoadedValue, WorkflowLoaded
 from torcd.scheduler.sharing import Share, share_of
 from torcd.scheduler.state import (
     BLOCKED,
     DISABLED,
     READY,
     DataNode,
+    Disabled,
     Ended,
     GateNode,
     JobNode,
@@ -47,9 +49,15 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     node.ended_at = loaded.ended_at
     node.frozen_since = loaded.frozen_since
 
+    node.file_states = dict(loaded.file_states)
     for data in loaded.workflow.user_data:
         data_node = node.data[data.key] = DataNode(data)
-        data_node.revision = loaded.revisions.get(data.key, 0)
+        value = loaded.values.get(data.key)
+        if value is not None:
+            data_node.revision = value.revision
+            data_node.sha256 = value.sha256
+            data_node.initial_sha256 = value.initial_sha256
+            data_node.changed_at = value.changed_at
         data_node.is_stored_in_run = data.key in loaded.stored_in_run
     queues: dict[Share | None, Queue] = {None: node.ready}
     ranks: dict[Rank, Rank] = {}
@@ -65,11 +73,18 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
         rank = ranks.setdefault(rank, rank)
         job_node = node.jobs[job.key] = JobNode(job, position, queue, rank)
         job_node.attempt_id = saved.attempt_id
+        job_node.run_id = loaded.run_id if saved.run_id is None else saved.run_id
+        job_node.trace = saved.trace
+        job_node.may_skip = saved.may_skip
+        job_node.recovery = saved.recovery
+        if job_node.run_id == node.run_id:
+            waits_for_retry = saved.recovery is not None and not saved.is_retry_under_way
+            node.retries += max(saved.attempt_id - 1, 0) + waits_for_retry
         job_node.frozen_microseconds = saved.frozen_microseconds
         job_node.state = _state(saved)
 
     absent = loaded.absent_files if loaded.wait_for_inputs else frozenset[FileKey]()
-    made: dict[int, GateNode] = {}
+    made = node.gates
     for gate in graph.gates(loaded.workflow):
         if gate.kind == "group":
             _add_group(node, gate, tuple(made[member] for member in gate.members))
@@ -78,7 +93,8 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
 
     for job_node in node.jobs.values():
         job_node.waits = sum(1 for gate in job_node.awaits if gate.missing)
-        if job_node.state is BLOCKED and not job_node.waits and not node.is_over:
+        is_free = not job_node.waits and not job_node.rests(loaded.at)
+        if job_node.state is BLOCKED and is_free and not node.is_over:
             job_node.state = READY
             job_node.queue.heap.append((job_node.rank, job_node.position, job_node))
         node.counts[job_node.state.status] += 1
@@ -165,9 +181,11 @@ def _add_gate(
     gate_node = GateNode(
         gate.subject, gate.kind, is_input=not gate.producers, opens_early=opens_early
     )
-    for key in gate.producers:
-        producer = node.jobs[key]
+    gate_node.producers = tuple(node.jobs[key] for key in gate.producers)
+    for producer in gate_node.producers:
         producer.feeds.append(gate_node)
+        if producer.trace is not None:
+            gate_node.made_at = max(gate_node.made_at, producer.trace.made_at)
         status = producer.state.status
         gate_node.spoiled |= status in ENDED_BADLY
         gate_node.made |= status is JobStatus.COMPLETED
@@ -181,7 +199,7 @@ def _add_gate(
                 gate_node.opens_early.add(key)
                 if not isinstance(producer.state, Ended) and producer.state is not DISABLED:
                     gate_node.missing -= 1
-        elif not gate.producers and not data.revision:
+        elif not gate.producers and data.sha256 is None:
             gate_node.missing = 1
     elif gate.kind == "file" and not gate.producers:
         node.file_gates[FileKey(gate.subject)] = gate_node
@@ -207,6 +225,63 @@ def _add_consumers(node: WorkflowNode, gate: graph.Gate, gate_node: GateNode) ->
     gate_node.consumers = tuple(node.jobs[key] for key in gate.consumers)
     for consumer in gate_node.consumers:
         consumer.awaits.append(gate_node)
+
+
+def as_loaded(node: WorkflowNode, at: Timestamp) -> WorkflowLoaded:
+    """What would be loaded of a workflow that is over, but for its actions: for building it anew,
+    changed."""
+    return WorkflowLoaded(
+        workflow=node.workflow,
+        status=node.status,
+        stopping=node.stopping,
+        run_id=node.run_id,
+        max_parallel_jobs=node.max_parallel_jobs,
+        wait_for_inputs=node.wait_for_inputs,
+        started_at=node.started_at,
+        ended_at=node.ended_at,
+        jobs=tuple(map(_as_loaded, node.jobs.values())),
+        values={
+            key: LoadedValue(
+                revision=data.revision,
+                sha256=data.sha256,
+                initial_sha256=data.initial_sha256,
+                changed_at=data.changed_at,
+            )
+            for key, data in node.data.items()
+            if data.revision
+        },
+        file_states=node.file_states,
+        stored_in_run={
+            key: frozenset((data.gate and data.gate.opens_early) or ())
+            for key, data in node.data.items()
+            if data.is_stored_in_run
+        },
+        absent_files=frozenset(),
+        archived=node.archived,
+        at=at,
+    )
+
+
+def _as_loaded(job: JobNode) -> LoadedJob:
+    state = job.state
+    assert isinstance(state, Ended | Disabled)
+    ended = Ended(state.status, None, None, None, None, None)
+    if isinstance(state, Ended):
+        ended = state
+    return LoadedJob(
+        status=state.status,
+        stopping=False,
+        reason=ended.reason,
+        message=ended.message,
+        return_code=ended.return_code,
+        attempt_id=job.attempt_id,
+        attempt_key=None,
+        started_at=ended.started_at,
+        ended_at=ended.ended_at,
+        run_id=job.run_id,
+        trace=job.trace,
+        may_skip=job.may_skip,
+    )
 
 
 AS_SUBMITTED = LoadedJob(

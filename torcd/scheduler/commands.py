@@ -1,8 +1,8 @@
 """What the scheduler wants done: first what must be on disk, then what is to happen.
 
-The controller commits all `Save…`, `Create…`, `Add…` and `Remove…` commands of a batch before it
-carries out any of the others. Both in the order in which they are given: an attempt may be started
-and stopped in one batch, and a number taken back and given again.
+The controller commits all `Save…`, `Create…`, `Add…`, `Clear…` and `Remove…` commands of a batch
+before it carries out any of the others. Both in the order in which they are given: an attempt may
+be started and stopped in one batch, and a number taken back and given again.
 """
 
 import msgspec
@@ -11,17 +11,20 @@ from torcd.model import (
     AttemptKey,
     DataKey,
     FileKey,
+    FileState,
     Happening,
     Job,
     JobKey,
     JobStatus,
     Reason,
     Timestamp,
+    Trace,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
 from torcd.scheduler.sharing import Share
+from torcd.scheduler.state import Recovery
 from torcd.value import Value
 
 # To be written down
@@ -71,6 +74,13 @@ class SaveJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started_at: Timestamp | None
     ended_at: Timestamp | None
     at: Timestamp
+    trace: Trace | None = None
+    """What it saw when it completed last. Of it, the attempt and the digests are to be kept."""
+    recovery: Recovery | None = None
+    """Why and when another attempt is to be made; it ended badly, though its status says nothing
+    of that."""
+    may_skip: bool = False
+    """It need not run if its inputs turn out to be as they were."""
 
 
 class AddAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -84,6 +94,8 @@ class AddAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt_id: int
     gpus: tuple[int, ...] = ()
     """Those it holds until it is over."""
+    is_recovery: bool = False
+    """It is that of a recovery script, run because of the attempt of that number."""
 
 
 class AddCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -137,6 +149,33 @@ class SaveValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt_key: AttemptKey | None
     """Who stored it; None: a person, or the spec."""
     at: Timestamp
+    changed_at: int = 0
+    """The next attempt's key when it last became another value."""
+
+
+class SaveInitialAgain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A new revision of a user_data: the value that the spec gave, once more, and in no run."""
+
+    workflow_key: WorkflowKey
+    data_key: DataKey
+    revision: int
+    changed_at: int
+    at: Timestamp
+
+
+class ClearValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A user_data has no value from now on; its revisions are kept."""
+
+    workflow_key: WorkflowKey
+    data_key: DataKey
+
+
+class SaveFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is known of a file; None: it is not there."""
+
+    workflow_key: WorkflowKey
+    file_key: FileKey
+    state: FileState | None
 
 
 # To be done
@@ -155,6 +194,21 @@ class StartAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What it gets of what it asks for; None: it does not ask."""
     gpus: tuple[int, ...] = ()
     """Which ones."""
+
+
+class StartRecovery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The same for a recovery script, because of an attempt that ended badly."""
+
+    attempt_key: AttemptKey
+    workflow_key: WorkflowKey
+    job: Job
+    run_id: int
+    attempt_id: int
+    """Of that one, as are `reason` and `return_code`."""
+    max_parallel_jobs: int
+    script: str
+    reason: Reason
+    return_code: int | None
 
 
 class StartCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -218,9 +272,13 @@ Record = (
     | SaveFrozenTime
     | RemoveAttempt
     | SaveValue
+    | SaveInitialAgain
+    | ClearValue
+    | SaveFile
 )
 Action = (
     StartAttempt
+    | StartRecovery
     | StartCommand
     | RevokeAttempt
     | StopAttempt

@@ -11,14 +11,17 @@ from torcd.model import (
     AttemptKey,
     DataKey,
     FileKey,
+    FileState,
     JobKey,
     JobStatus,
     Reason,
     Timestamp,
+    Trace,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
+from torcd.scheduler.state import Recovery
 from torcd.value import Value
 
 
@@ -44,7 +47,7 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None
     return_code: int | None
     attempt_id: int
-    """Number of its newest attempt in this run; 0 without any."""
+    """Number of its newest attempt in `run_id`; 0 without any."""
     attempt_key: AttemptKey | None
     """Its active attempt; None unless pending or running."""
     started_at: Timestamp | None
@@ -53,6 +56,27 @@ class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
     """Those that its active attempt holds."""
     frozen_microseconds: int = 0
     """How long its active attempt has been frozen, before the present freeze if there is one."""
+    run_id: int | None = None
+    """The run of its newest attempt; None: that of the workflow."""
+    trace: Trace | None = None
+    recovery: Recovery | None = None
+    is_retry_under_way: bool = False
+    """Of one that recovers: its next attempt is written down, after which it is no more of use."""
+    may_skip: bool = False
+    """It need not run if its inputs turn out to be as they were."""
+
+
+class LoadedValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a user_data that was ever stored holds."""
+
+    revision: int
+    """The newest there was."""
+    sha256: str | None
+    """None: it was cleared."""
+    initial_sha256: str | None = None
+    """Of the value that the spec gives; only of ephemeral ones."""
+    changed_at: int = 0
+    """The next attempt's key when it last became another value."""
 
 
 class LoadedCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +113,10 @@ class WorkflowLoaded(msgspec.Struct, frozen=True, kw_only=True):
     """In the order of `workflow.jobs`."""
     action_commands: tuple[LoadedCommand, ...] = ()
     """Those of this run that have begun, in that order."""
-    revisions: dict[DataKey, int]
-    """Of each user_data that has a value: the newest revision."""
+    values: dict[DataKey, LoadedValue]
+    """Of each user_data that was ever stored."""
+    file_states: dict[FileKey, FileState] = {}
+    """Of the files that somebody has looked at and that were there."""
     stored_in_run: dict[DataKey, frozenset[JobKey]]
     """Of each user_data that was stored in this run: the jobs that did; empty: people only."""
     absent_files: frozenset[FileKey]
@@ -123,6 +149,10 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     """Declared output files that are not there."""
     problem: str | None = None
     """Why TORC_OUTPUT could not be taken; `values` is empty then."""
+    files: tuple[tuple[FileKey, FileState | None], ...] = ()
+    """Those that it made or read and that were looked at; None: it is not there."""
+    inputs_changed: bool = False
+    """A file that it read was changed while it ran."""
 
 
 class AttemptExited(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,6 +251,37 @@ class DeleteRequested(msgspec.Struct, frozen=True):
     at: Timestamp
 
 
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs are meant to run again, if they have a reason to."""
+
+    jobs: frozenset[JobKey] | None = None
+    """None: all. Those that are named run, reason or not; with all that comes after them, if it has
+    a reason to."""
+    only: bool = False
+    """Nothing else, whatever comes after them."""
+
+
+class RestartRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """A new run of a workflow that is over, of what is out of date."""
+
+    workflow_key: WorkflowKey
+    selection: Selection
+    files: dict[FileKey, FileState | None]
+    """Its files as they are now; None: it is not there."""
+    at: Timestamp
+
+
+class RetryRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """Run jobs that ended badly once more, in the same run, with what was canceled because of
+    them."""
+
+    workflow_key: WorkflowKey
+    jobs: tuple[JobKey, ...]
+    absent_files: frozenset[FileKey]
+    """Of the workflow's files: those that are not there."""
+    at: Timestamp
+
+
 class TimePassed(msgspec.Struct, frozen=True):
     """The moment asked for with `WakeAt` has come."""
 
@@ -251,6 +312,8 @@ Event = (
     | EnableRequested
     | ArchiveRequested
     | DeleteRequested
+    | RestartRequested
+    | RetryRequested
     | TimePassed
     | DrainRequested
 )

@@ -6,7 +6,7 @@ Everything is counted again from the jobs' states, in one pass over jobs and gat
 from collections.abc import Iterator
 
 from torcd.model import ENDED_BADLY, AttemptKey, JobKey, JobStatus, WorkflowStatus
-from torcd.scheduler import choosing, limits
+from torcd.scheduler import choosing, limits, recovering
 from torcd.scheduler.action_invariants import actions_of, commands_of
 from torcd.scheduler.machine import Scheduler
 from torcd.scheduler.state import (
@@ -175,8 +175,18 @@ def _limits(
                 bound.append((at, key))
     if not set(bound) <= set(memory.deadlines):
         yield "a runtime limit is not watched"
-    if memory.wake_at != min((at for at, _ in bound), default=None):
-        yield f"is to be woken at {memory.wake_at}, and the limits are {bound}"
+    rests = [
+        (job.recovery.until, key, job_key)
+        for key, node in scheduler.workflows.items()
+        for job_key, job in node.jobs.items()
+        if job.recovery is not None and recovering.is_due(job, job.recovery.until)
+    ]
+    waiting = [entry for entry in rests if not scheduler.workflows[entry[1]].jobs[entry[2]].waits]
+    if not set(waiting) <= set(memory.rests):
+        yield "a job rests, and nobody wakes it"
+    moments = [*(at for at, _ in bound), *(until for until, _, _ in set(rests) & set(memory.rests))]
+    if memory.wake_at != min(moments, default=None):
+        yield f"is to be woken at {memory.wake_at}, and the moments are {moments}"
 
 
 def _job(job: JobNode) -> Iterator[str]:
@@ -184,8 +194,12 @@ def _job(job: JobNode) -> Iterator[str]:
     closed = sum(1 for gate in job.awaits if gate.missing)
     if job.waits != closed:
         yield f"waits for {job.waits} gates, and {closed} are closed"
-    if isinstance(state, Blocked) and not closed:
+    if isinstance(state, Blocked) and not closed and job.recovery is None:
         yield "blocked by nothing"
+    if job.recovery is not None and isinstance(state, Ended | Disabled):
+        yield f"{state.status.value}, and to recover"
+    if job.has_script_to_run and isinstance(state, Blocked) and not closed:
+        yield "its recovery script waits for nothing"
     if isinstance(state, Ready) and closed:
         yield "ready, and gates are closed"
     if job.attempt_id < 0 or (isinstance(state, Active) and not job.attempt_id):
@@ -236,7 +250,7 @@ def _input(node: WorkflowNode, gate: GateNode) -> str | None:
     if gate.missing not in (0, 1) or gate.spoiled or gate.made:
         return f"an input that misses {gate.missing}"
     if gate.kind == "user_data":
-        has_value = any(d.revision for d in node.data.values() if d.gate is gate)
+        has_value = any(d.sha256 is not None for d in node.data.values() if d.gate is gate)
         if has_value == bool(gate.missing):
             return f"an input that misses {gate.missing}, and has a value: {has_value}"
     return None

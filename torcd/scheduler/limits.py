@@ -1,9 +1,10 @@
 """Runtime limits: a job that has run for as long as it may is stopped, and ends `terminated`.
 
 The scheduler has no clock. It says when it wants to be told that time has passed (`WakeAt`), only
-when that moment changes, and not at all while nothing that runs has a limit. After a restart the
-executor says again when each attempt started, so its limit is counted from then. The time in
-which an attempt was frozen does not count, and one that is frozen now has no limit until it thaws.
+when that moment changes, and not at all while nothing that runs has a limit and no job rests. After
+a restart the executor says again when each attempt started, so its limit is counted from then. The
+time in which an attempt was frozen does not count, and one that is frozen now has no limit until it
+thaws.
 
 A job may end by itself while the news of it, or the order to stop it, is on its way. What counts
 is when it ended: before the limit, and not by a signal with which we stop jobs, it is judged by its
@@ -15,7 +16,7 @@ import signal
 from heapq import heapify, heappop, heappush
 
 from torcd.model import AttemptKey, Reason, Timestamp
-from torcd.scheduler import wording
+from torcd.scheduler import recovering, wording
 from torcd.scheduler.commands import Command, WakeAt
 from torcd.scheduler.events import AttemptExited, TimePassed
 from torcd.scheduler.memory import Memory
@@ -64,7 +65,7 @@ def time_passed(memory: Memory, event: TimePassed) -> list[Command]:
         turn = Turn(memory, node, event.at)
         turn.cancel([job], Stop(Reason.TIMEOUT, f"stopped at its runtime limit of {limit}"))
         commands += turn.end()
-    return commands
+    return commands + recovering.wake(memory, event.at)
 
 
 def next_wake(memory: Memory) -> list[Command]:
@@ -75,7 +76,11 @@ def next_wake(memory: Memory) -> list[Command]:
         heapify(deadlines)
     while deadlines and not _is_bound(memory, deadlines[0]):
         heappop(deadlines)
-    earliest = deadlines[0][0] if deadlines else None
+    moments = [deadlines[0][0]] if deadlines else []
+    rest = recovering.next_end_of_rest(memory)
+    if rest is not None:
+        moments.append(rest)
+    earliest = min(moments, default=None)
     if earliest == memory.wake_at:
         return []
     memory.wake_at = earliest

@@ -5,18 +5,18 @@ and no dice, so a test can drive it through any history in virtual time, and two
 the same events decide the same. A request that cannot be granted raises a UserError before
 anything has changed.
 
-Behind it: `arriving` (workflows come), `reporting` (attempts go) and `requesting` (people and jobs
-ask) check an event and say what it means; `turn` has the rules by which that spreads through a
-workflow; `choosing` says who is next, by the account that `sharing` keeps, and `line`
-in which workflow; `limits` stops what has run for long enough, and `freezing` has what runs stand
-still; `outbox` puts what was decided into
-commands.
+Behind it: `arriving` (workflows come), `reporting` (attempts go), `requesting` (people and jobs
+ask), `restarting` (a new run, of what `planning` finds out of date) and `retrying` (once more in
+the same run) check an event and say what it means; `turn` has the rules by which that spreads
+through a workflow; `choosing` says who is next, by the account that `sharing` keeps, and `line` in
+which workflow; `limits` stops what has run for long enough, `recovering` has failure handlers do
+their work, and `freezing` has what runs stand still; `outbox` puts what was decided into commands.
 """
 
 from collections.abc import Iterable, Mapping
 
 from torcd.model import AttemptKey, Capacity, WorkflowKey
-from torcd.scheduler import arriving, limits, line, reporting, requesting
+from torcd.scheduler import arriving, limits, line, reporting, requesting, restarting, retrying
 from torcd.scheduler import events as e
 from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.commands import Command
@@ -48,7 +48,7 @@ class Scheduler:
         commands = self._decide(memory, event)
         if memory.line.is_due:
             commands += line.serve(memory, event.at)
-        if memory.deadlines or memory.wake_at is not None:
+        if memory.deadlines or memory.rests or memory.wake_at is not None:
             commands += limits.next_wake(memory)
         return commands
 
@@ -90,6 +90,10 @@ class Scheduler:
                 return requesting.archive(memory, event)
             case e.DeleteRequested():
                 return requesting.delete(memory, event)
+            case e.RestartRequested():
+                return restarting.restart(memory, event)
+            case e.RetryRequested():
+                return retrying.retry(memory, event)
             case e.DrainRequested():
                 return requesting.drain(memory, event)
             case e.SubmitRequested():

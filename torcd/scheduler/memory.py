@@ -58,6 +58,7 @@ class Memory:
         "next_attempt_key",
         "next_happening",
         "next_key",
+        "rests",
         "wake_at",
         "workflows",
     )
@@ -86,6 +87,8 @@ class Memory:
         self.deadlines: list[tuple[Timestamp, AttemptKey]] = []
         """A heap: when the runtime limits of attempts are reached. It may hold some that are
         over."""
+        self.rests: list[tuple[Timestamp, WorkflowKey, JobKey]] = []
+        """A heap: when jobs that rest have rested. It may hold some that do so no more."""
         self.wake_at: Timestamp | None = None
         """When it wants to be told that time has passed."""
         self.ledger = Ledger(capacity)

@@ -21,16 +21,22 @@ from torcd.scheduler.commands import (
     RemoveWorkflow,
     RevokeAttempt,
     SaveAttempt,
+    SaveInitialAgain,
     SaveJob,
     SaveValue,
     SaveWorkflow,
     StartAttempt,
+    StartRecovery,
     StopAttempt,
 )
 from torcd.scheduler.state import (
     Active,
+    Blocked,
+    DataNode,
     Ended,
     JobNode,
+    Pending,
+    Ready,
     Running,
     State,
     Stop,
@@ -59,10 +65,28 @@ class Outbox:
                 run_id=self._node.run_id,
                 attempt_id=job.attempt_id,
                 gpus=gpus,
+                is_recovery=job.has_script_to_run,
             )
         )
 
     def start_attempt(self, job: JobNode, attempt_key: AttemptKey, gpus: tuple[int, ...]) -> None:
+        """That of the job, or of its recovery script."""
+        recovery = job.recovery
+        if recovery is not None and recovery.script is not None:
+            self.add(
+                StartRecovery(
+                    attempt_key=attempt_key,
+                    workflow_key=self._node.key,
+                    job=job.job,
+                    run_id=self._node.run_id,
+                    attempt_id=job.attempt_id,
+                    max_parallel_jobs=self._node.max_parallel_jobs,
+                    script=recovery.script,
+                    reason=recovery.reason,
+                    return_code=recovery.return_code,
+                )
+            )
+            return
         self.add(
             StartAttempt(
                 attempt_key=attempt_key,
@@ -110,10 +134,16 @@ class Outbox:
 
     # Values
 
-    def save_value(
-        self, data_key: DataKey, revision: int, value: Value, attempt_key: AttemptKey | None
-    ) -> None:
-        self._save_value(data_key, revision, value, self._node.run_id, attempt_key)
+    def save_value(self, data: DataNode, value: Value, attempt_key: AttemptKey | None) -> None:
+        """Its newest revision."""
+        self._save_value(
+            data.data.key,
+            data.revision,
+            value,
+            self._node.run_id,
+            attempt_key,
+            changed_at=data.changed_at,
+        )
 
     def save_initial_value(self, data_key: DataKey, value: Value) -> None:
         """The value that the spec gives: revision 1, stored by nobody in no run."""
@@ -126,6 +156,8 @@ class Outbox:
         value: Value,
         run_id: int,
         attempt_key: AttemptKey | None,
+        *,
+        changed_at: int = 0,
     ) -> None:
         self.add(
             SaveValue(
@@ -135,9 +167,24 @@ class Outbox:
                 value=value,
                 run_id=run_id,
                 attempt_key=attempt_key,
+                changed_at=changed_at,
                 at=self._at,
             )
         )
+
+    def save_initial_again(self, data: DataNode) -> None:
+        self.add(
+            SaveInitialAgain(
+                workflow_key=self._node.key,
+                data_key=data.data.key,
+                revision=data.revision,
+                changed_at=data.changed_at,
+                at=self._at,
+            )
+        )
+
+    def tell_cleared(self, data_key: DataKey) -> None:
+        self._tell("value_cleared", data_key=data_key)
 
     def tell_value(self, data_key: DataKey, revision: int, producer: JobNode | None) -> None:
         self._tell(
@@ -165,10 +212,24 @@ class Outbox:
 
     # Jobs and workflows
 
-    def save_job(self, job: JobNode) -> None:
-        """Write the job's state down, and tell it."""
+    def save_job(self, job: JobNode, message: str | None = None) -> None:
+        """Write the job's state down, and tell it; with a message in place of what it has."""
+        self._save_job(job)
+        self.tell_job(job, message)
+
+    def save_skipped(self, job: JobNode) -> None:
+        """The same for one that was found up to date."""
+        self._save_job(job)
+        self._tell(
+            "job_up_to_date",
+            job_key=job.job.key,
+            status=job.state.status.value,
+            message=f"what it reads is as it was in run {job.run_id}",
+        )
+
+    def _save_job(self, job: JobNode) -> None:
         state = job.state
-        reason, message, return_code = _why(state)
+        reason, message, return_code = _why_of(job)
         started_at = ended_at = None
         match state:
             case Ended():
@@ -186,19 +247,23 @@ class Outbox:
                 reason=reason,
                 message=message,
                 return_code=return_code,
-                run_id=self._node.run_id,
+                run_id=job.run_id,
                 attempt_id=job.attempt_id,
                 started_at=started_at,
                 ended_at=ended_at,
                 at=self._at,
+                trace=job.trace,
+                recovery=job.recovery,
+                may_skip=job.may_skip,
             )
         )
-        self.tell_job(job)
 
-    def tell_job(self, job: JobNode) -> None:
+    def tell_job(self, job: JobNode, note: str | None = None) -> None:
         # Made here and not by way of `_tell`: there are three of these for each job.
         state = job.state
-        reason, message, return_code = _why(state)
+        reason, message, return_code = _why_of(job)
+        if job.has_script_to_run and isinstance(state, Pending | Running):
+            message = message or "its recovery script"
         self.add(
             Happening(
                 number=self.next_happening,
@@ -212,7 +277,7 @@ class Outbox:
                 attempt_id=job.attempt_id or None,
                 return_code=return_code,
                 reason=reason,
-                message=message,
+                message=message if note is None else note,
             )
         )
         self.next_happening += 1
@@ -279,6 +344,13 @@ class Outbox:
             )
         )
         self.next_happening += 1
+
+
+def _why_of(job: JobNode) -> tuple[Reason | None, str | None, int | None]:
+    """Of one that is to recover, why it has to."""
+    if job.recovery is not None and isinstance(job.state, Blocked | Ready):
+        return job.recovery.reason, job.recovery.message, job.recovery.return_code
+    return _why(job.state)
 
 
 def _why(state: State) -> tuple[Reason | None, str | None, int | None]:

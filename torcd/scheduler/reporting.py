@@ -5,7 +5,7 @@ says again what is known, changes nothing.
 """
 
 from torcd.model import JobStatus, Reason
-from torcd.scheduler import action_reports, choosing, freezing, limits, wording
+from torcd.scheduler import action_reports, choosing, freezing, limits, recovering, wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     AttemptExited,
@@ -46,18 +46,27 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     started_at = event.at
     if isinstance(job.state, Running):
         started_at = job.state.started_at
-        if stop is None:
+        if stop is None and not job.has_script_to_run:
             choosing.learn_duration(node, event.at - started_at)
+    if job.has_script_to_run:
+        recovering.script_ended(turn, job, event, stop)
+        return turn.end()
     if event.return_code == 0:
         for data_key, value in event.outputs.values:
             turn.store(data_key, value, job, event.attempt_key)
+        turn.looked_at(event.outputs.files)
     verdict = _verdict(node, job, event) if stop is None else _stopped(stop)
+    ended = Ended(*verdict, event.return_code, started_at, event.at)
     turn.finish(
         job,
         event.attempt_key,
-        Ended(*verdict, event.return_code, started_at, event.at),
+        ended,
         cpu_seconds=event.cpu_seconds,
         peak_memory_bytes=event.peak_memory_bytes,
+        inputs_changed=event.outputs.inputs_changed,
+        recovery=None
+        if ended.reason is None
+        else recovering.recovery(node, job, event.attempt_key, ended),
     )
     return turn.end()
 
@@ -72,11 +81,12 @@ def not_started(memory: Memory, event: AttemptNotStarted) -> list[Command]:
         return []
     turn = Turn(memory, node, event.at)
     if state.stop is None and event.problem is not None:
-        turn.finish(
-            job,
-            event.attempt_key,
-            Ended(JobStatus.FAILED, Reason.START_FAILED, event.problem, None, None, event.at),
-        )
+        if job.has_script_to_run:
+            recovering.script_ended(turn, job, event, None)
+            return turn.end()
+        ended = Ended(JobStatus.FAILED, Reason.START_FAILED, event.problem, None, None, event.at)
+        recovery = recovering.recovery(node, job, event.attempt_key, ended)
+        turn.finish(job, event.attempt_key, ended, recovery=recovery)
     else:
         turn.take_back(job, event.attempt_key, state.stop)
     return turn.end()
@@ -90,8 +100,13 @@ def lost(memory: Memory, event: AttemptLost) -> list[Command]:
     turn = Turn(memory, node, event.at)
     started_at = job.state.started_at if isinstance(job.state, Running) else None
     stop = _stop_that_holds(job)
+    if job.has_script_to_run:
+        recovering.script_ended(turn, job, event, stop)
+        return turn.end()
     verdict = (JobStatus.FAILED, Reason.LOST, event.problem) if stop is None else _stopped(stop)
-    turn.finish(job, event.attempt_key, Ended(*verdict, None, started_at, event.at))
+    ended = Ended(*verdict, None, started_at, event.at)
+    recovery = recovering.recovery(node, job, event.attempt_key, ended)
+    turn.finish(job, event.attempt_key, ended, recovery=recovery)
     return turn.end()
 
 

@@ -1,8 +1,12 @@
 """What people and jobs ask for. A refusal is raised before anything has changed."""
 
+import msgspec
+
 from torcd import errors
-from torcd.model import Reason, WorkflowStatus
+from torcd.model import JobStatus, Reason, WorkflowStatus
 from torcd.scheduler import acting, freezing, limits, wording
+from torcd.scheduler.arriving import refuse_missing_inputs
+from torcd.scheduler.building import AS_SUBMITTED, as_loaded, build
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     ArchiveRequested,
@@ -16,7 +20,8 @@ from torcd.scheduler.events import (
     StoreRequested,
 )
 from torcd.scheduler.memory import Memory, jobs_of
-from torcd.scheduler.state import Blocked, Disabled, Ended, Ready, Stop
+from torcd.scheduler.retrying import go_on, require_able_to_go_on
+from torcd.scheduler.state import Blocked, Disabled, Ended, Ready, Stop, WorkflowNode
 from torcd.scheduler.turn import Turn
 
 
@@ -115,7 +120,10 @@ def resume(memory: Memory, event: ResumeRequested) -> list[Command]:
 
 
 def disable(memory: Memory, event: DisableRequested) -> list[Command]:
-    node = memory.unfinished_workflow(event.workflow_key, "changed")
+    node = memory.workflow(event.workflow_key)
+    if node.is_over:
+        return _disable_in_one_that_is_over(memory, node, event)
+    memory.unfinished_workflow(event.workflow_key, "changed")
     jobs = jobs_of(node, event.jobs)
     for job in jobs:
         if not isinstance(job.state, Blocked | Ready | Disabled):
@@ -129,8 +137,39 @@ def disable(memory: Memory, event: DisableRequested) -> list[Command]:
     return turn.end()
 
 
+def _disable_in_one_that_is_over(
+    memory: Memory, node: WorkflowNode, event: DisableRequested
+) -> list[Command]:
+    """Whatever became of them, the next run is to do without them."""
+    jobs = [job for job in jobs_of(node, event.jobs) if not isinstance(job.state, Disabled)]
+    keys = [job.job.key for job in jobs]
+    was = as_loaded(node, event.at)
+    states = tuple(
+        msgspec.structs.replace(
+            AS_SUBMITTED,
+            status=JobStatus.DISABLED,
+            run_id=saved.run_id,
+            attempt_id=saved.attempt_id,
+            trace=saved.trace,
+        )
+        if key in keys
+        else saved
+        for key, saved in zip(node.jobs, was.jobs, strict=True)
+    )
+    actions = node.actions
+    node.become(build(msgspec.structs.replace(was, jobs=states), memory.ledger.capacity))
+    node.actions = actions
+    turn = Turn(memory, node, event.at)
+    for key in keys:
+        turn.outbox.save_job(node.jobs[key])
+        if actions is not None:
+            actions.note(node.jobs[key])
+    return turn.end()
+
+
 def enable(memory: Memory, event: EnableRequested) -> list[Command]:
-    node = memory.unfinished_workflow(event.workflow_key, "changed")
+    node = memory.workflow(event.workflow_key)
+    require_able_to_go_on(node)
     if node.actions is not None and node.actions.at_the_end:
         raise errors.WrongState(
             f"workflow {node.key} is at its end already: its on_workflow_complete commands have "
@@ -144,7 +183,10 @@ def enable(memory: Memory, event: EnableRequested) -> list[Command]:
                 f'job "{job.job.name}" is {job.state.status.value}, not disabled',
                 status=job.state.status.value,
             )
+    if not node.wait_for_inputs:
+        refuse_missing_inputs(node, jobs, event.absent_files)
     turn = Turn(memory, node, event.at)
+    go_on(turn)
     turn.enable(jobs, event.absent_files)
     return turn.end()
 

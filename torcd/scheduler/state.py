@@ -8,7 +8,10 @@ cannot be written. The way through them:
        │ │        │ └────────┘ taken back before it started (paused); to Blocked, if it must wait
        │ └────────┘ a disabled job that it waits for was enabled again
        ├─────────> Disabled <─ also from Ready; back to Blocked or Ready
-       └─────────> Ended     <─ from every state: canceled, or because of what it depends on
+       └─────────> Ended     <─ from every state: canceled, or because of what it depends on;
+                                or because it turned out to be up to date
+
+From Ended a job comes back to Blocked when its workflow is restarted or the job is retried.
 
 Jobs do not know whom they wait for, only how many gates; gates know their consumers. One event
 touches only the jobs behind the gates it moves, so its cost does not grow with the workflow.
@@ -25,16 +28,19 @@ from torcd.model import (
     DataKey,
     File,
     FileKey,
+    FileState,
     Job,
     JobKey,
     JobStatus,
     Reason,
     Timestamp,
+    Trace,
     UserData,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
+from torcd.scheduler.digests import Digests
 from torcd.scheduler.sharing import Share
 
 if TYPE_CHECKING:
@@ -90,6 +96,20 @@ class Running(msgspec.Struct, frozen=True, gc=False):
     stop: Stop | None = None
 
 
+class Recovery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An attempt ended badly, and another one is to be made. Until that begins, the job keeps this;
+    it is blocked (it rests), ready, or its recovery script is pending or running."""
+
+    until: Timestamp
+    """Before that it rests."""
+    script: str | None
+    """To be run to its end before; None: there is none, or it has been."""
+    reason: Reason
+    message: str
+    return_code: int | None
+    """Those of the attempt that ended badly."""
+
+
 class Ended(msgspec.Struct, frozen=True, gc=False):
     status: JobStatus
     reason: Reason | None
@@ -122,9 +142,11 @@ class GateNode:
         "is_input",
         "kind",
         "made",
+        "made_at",
         "members",
         "missing",
         "opens_early",
+        "producers",
         "spoiled",
         "subject",
     )
@@ -141,8 +163,11 @@ class GateNode:
         """A producer ended badly."""
         self.made = False
         """A producer completed (rather than being disabled)."""
+        self.made_at = 0
+        """The newest of the traces of its producers."""
         self.opens_early: set[JobKey] | None = set() if opens_early else None
         """For `available: on_store`: the producers that have stored already."""
+        self.producers: tuple[JobNode, ...] = ()
         self.consumers: tuple[JobNode, ...] = ()
         self.groups: list[GateNode] | tuple[()] = ()
         """Those of which it is a member. Hardly any gate is, and an empty list has its size."""
@@ -184,10 +209,14 @@ class JobNode:
         "feeds",
         "frozen_microseconds",
         "job",
+        "may_skip",
         "position",
         "queue",
         "rank",
+        "recovery",
+        "run_id",
         "state",
+        "trace",
         "waits",
     )
 
@@ -200,12 +229,29 @@ class JobNode:
         self.state: State = BLOCKED
         self.waits = 0
         """How many of the gates it awaits are closed."""
+        self.run_id = 1
+        """The run of its newest attempt; without one, of its workflow."""
         self.attempt_id = 0
+        """Of its newest attempt in that run; 0 without any."""
+        self.trace: Trace | None = None
+        """What it saw when it completed last, if it ever did."""
+        self.recovery: Recovery | None = None
+        self.may_skip = False
+        """It need not run if its inputs turn out to be as they were."""
         self.frozen_microseconds = 0
         """How long its active attempt has been frozen, before the present freeze."""
         self.awaits: list[GateNode] = []
         self.feeds: list[GateNode] = []
         """The gates of which it is a producer."""
+
+    @property
+    def has_script_to_run(self) -> bool:
+        """Its next attempt, or the one under way, is that of a recovery script."""
+        return self.recovery is not None and self.recovery.script is not None
+
+    def rests(self, at: Timestamp) -> bool:
+        """It is too early for its next attempt."""
+        return self.recovery is not None and not self.has_script_to_run and at < self.recovery.until
 
     @property
     def is_stopping(self) -> bool:
@@ -214,11 +260,27 @@ class JobNode:
 
 
 class DataNode:
-    __slots__ = ("data", "gate", "is_stored_in_run", "revision")
+    __slots__ = (
+        "changed_at",
+        "data",
+        "gate",
+        "initial_sha256",
+        "is_stored_in_run",
+        "revision",
+        "sha256",
+    )
 
     def __init__(self, data: UserData) -> None:
         self.data = data
         self.revision = 0
+        """The newest there was; the value may have been cleared since."""
+        self.sha256: str | None = None
+        """Of its value; None: it has none."""
+        self.initial_sha256: str | None = None
+        """Of the value that the spec gives; only of ephemeral ones, which take it again."""
+        self.changed_at = 0
+        """The next attempt's key when it last became another value: attempts before it may have
+        seen the one before."""
         self.is_stored_in_run = False
         self.gate: GateNode | None = None
 
@@ -227,21 +289,26 @@ class WorkflowNode:
     __slots__ = (
         "_data_keys",
         "_job_keys",
+        "_makers",
         "actions",
         "archived",
         "asking",
         "counts",
         "data",
+        "digests",
         "ended_at",
         "file_gates",
+        "file_states",
         "files",
         "frozen_since",
+        "gates",
         "held_up_since",
         "in_flight",
         "jobs",
         "max_parallel_jobs",
         "mean_microseconds",
         "ready",
+        "retries",
         "run_id",
         "started_at",
         "status",
@@ -262,6 +329,8 @@ class WorkflowNode:
         self.frozen_since: Timestamp | None = None
         """Since when what runs of it stands still; None: it does not. It is paused then."""
         self.run_id = 1
+        self.retries = 0
+        """In this run, of all jobs: attempts after a first one, made or to be made."""
         self.started_at: Timestamp | None = None
         self.ended_at: Timestamp | None = None
         self.jobs: dict[JobKey, JobNode] = {}
@@ -269,6 +338,11 @@ class WorkflowNode:
         self.files: dict[FileKey, File] = {file.key: file for file in workflow.files}
         self.file_gates: dict[FileKey, GateNode] = {}
         """Those of files that no job makes."""
+        self.file_states: dict[FileKey, FileState] = {}
+        """As they were when somebody looked last; without those that were not there."""
+        self.gates: dict[int, GateNode] = {}
+        """By subject; without groups."""
+        self.digests = Digests(self)
         self.actions: Actions | None = None
         """None when there are none."""
         self.counts = dict.fromkeys(JobStatus, 0)
@@ -285,11 +359,13 @@ class WorkflowNode:
         """How long attempts take, lately; None before the first has ended."""
         self._job_keys: dict[str, JobKey] | None = None
         self._data_keys: dict[str, DataKey] | None = None
+        self._makers: dict[int, list[JobNode]] | None = None
 
     def become(self, other: "WorkflowNode") -> None:
         """Be what the other is, so that who holds this one has it as it is now."""
         for name in self.__slots__:
             setattr(self, name, getattr(other, name))
+        self.digests = Digests(self)
 
     @property
     def key(self) -> WorkflowKey:
@@ -340,3 +416,13 @@ class WorkflowNode:
         if self._data_keys is None:
             self._data_keys = {data.data.name: key for key, data in self.data.items()}
         return self._data_keys
+
+    @property
+    def makers(self) -> dict[int, list[JobNode]]:
+        """Of each file and user_data that jobs make: those jobs. Made when first asked for."""
+        if self._makers is None:
+            self._makers = {}
+            for job in self.jobs.values():
+                for subject in {*job.job.output_files, *job.job.output_user_data}:
+                    self._makers.setdefault(subject, []).append(job)
+        return self._makers

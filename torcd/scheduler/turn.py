@@ -11,15 +11,40 @@ to the groups it is in.
 Two ways to cancel. What a person cancels ends, whatever it is doing. What is canceled because of
 what it depends on ends only if it has not started, and of a pending job only the executor knows
 that: it is asked to take the attempt back, and the job is canceled when it says that it did.
+
+Early cutoff. After a restart a job may have nothing against it but that something before it runs
+again. It waits for that like any other; when its last gate opens, what it would read is compared
+with what it read when it completed last, and if that is the same it ends as it did then, without an
+attempt. What it makes is as it was, so those after it go the same way.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from heapq import heappush
 
-from torcd.model import AttemptKey, DataKey, FileKey, JobStatus, Reason, Timestamp
+import msgspec
+
+from torcd.model import (
+    ENDED_BADLY,
+    AttemptKey,
+    DataKey,
+    FileKey,
+    FileState,
+    JobStatus,
+    Reason,
+    Timestamp,
+    Trace,
+)
 from torcd.scheduler import acting, choosing, freezing, wording
-from torcd.scheduler.commands import Command, RemoveAttempt, RevokeAttempt
+from torcd.scheduler.commands import (
+    ClearValue,
+    Command,
+    RemoveAttempt,
+    RevokeAttempt,
+    SaveFile,
+)
+from torcd.scheduler.digests import NOTHING, definition, packed
+from torcd.scheduler.events import AttemptExited, AttemptLost, AttemptNotStarted
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.outbox import Outbox
 from torcd.scheduler.state import (
@@ -34,6 +59,7 @@ from torcd.scheduler.state import (
     JobNode,
     Pending,
     Ready,
+    Recovery,
     Running,
     State,
     Stop,
@@ -93,18 +119,126 @@ class Turn:
         *,
         cpu_seconds: float | None = None,
         peak_memory_bytes: int | None = None,
+        inputs_changed: bool = False,
+        recovery: Recovery | None = None,
     ) -> None:
-        """The attempt is over, and the job with it: spread it."""
+        """The attempt is over, and the job with it: spread it; but for one that is to recover."""
         self.memory.release(attempt_key)
         self.outbox.save_attempt(attempt_key, ended, cpu_seconds, peak_memory_bytes)
+        if recovery is not None:
+            self._recover(job, recovery)
+            return
+        if ended.status is JobStatus.COMPLETED:
+            self._leave_trace(job, attempt_key, ended, inputs_changed=inputs_changed)
         self._conclude(job, ended)
         self._spread()
+
+    def _leave_trace(
+        self, job: JobNode, attempt_key: AttemptKey, ended: Ended, *, inputs_changed: bool
+    ) -> None:
+        assert ended.started_at is not None
+        assert ended.ended_at is not None
+        given: bytes | None = NOTHING
+        made: bytes | None = NOTHING
+        if job.awaits:
+            inputs = self.node.digests.inputs(job)
+            # What ended badly may have left anything behind, and what comes late was not there yet.
+            is_known = not (
+                inputs_changed
+                or job.waits
+                or inputs.newest > attempt_key
+                or any(gate.spoiled for gate in job.awaits)
+            )
+            given = packed(inputs.given) if is_known else None
+            made = packed(inputs.made) if is_known else None
+        job.trace = Trace(
+            attempt_key=attempt_key,
+            run_id=job.run_id,
+            attempt_id=job.attempt_id,
+            started_at=ended.started_at,
+            ended_at=ended.ended_at,
+            definition=definition(self.node, job),
+            given=given,
+            made=made,
+            made_at=self.memory.next_attempt_key,
+        )
+        for gate in job.feeds:
+            gate.made_at = job.trace.made_at
+        self.node.digests.changed(job.job.key)
+
+    def _recover(self, job: JobNode, recovery: Recovery) -> None:
+        job.recovery = recovery
+        self.node.retries += 1
+        self._go_on_recovering(job)
+
+    def _go_on_recovering(self, job: JobNode) -> None:
+        """Run its script, rest, or be ready; whatever it is, it is written down."""
+        self._enter(job, BLOCKED)
+        self.outbox.save_job(job)
+        if job.rests(self.at):
+            assert job.recovery is not None
+            heappush(self.memory.rests, (job.recovery.until, self.node.key, job.job.key))
+        elif not job.waits:
+            self._make_ready(job)
+            self._spread()
+
+    def script_ended_well(
+        self, job: JobNode, event: AttemptExited | AttemptLost | AttemptNotStarted
+    ) -> None:
+        """Now the job may be run again, when it has rested."""
+        assert job.recovery is not None
+        self._close_script(job, event, JobStatus.COMPLETED, None, None)
+        job.recovery = msgspec.structs.replace(job.recovery, script=None)
+        self._go_on_recovering(job)
+
+    def finish_script(
+        self,
+        job: JobNode,
+        event: AttemptExited | AttemptLost | AttemptNotStarted,
+        ended: Ended,
+    ) -> None:
+        """The script ended badly, and the job does so with it."""
+        assert ended.reason is not None
+        self._close_script(job, event, ended.status, ended.reason, ended.message)
+        self._conclude(job, ended)
+        self._spread()
+
+    def _close_script(
+        self,
+        job: JobNode,
+        event: AttemptExited | AttemptLost | AttemptNotStarted,
+        status: JobStatus,
+        reason: Reason | None,
+        message: str | None,
+    ) -> None:
+        state = job.state
+        started_at = state.started_at if isinstance(state, Running) else None
+        exited = event if isinstance(event, AttemptExited) else None
+        return_code = None if exited is None else exited.return_code
+        self.memory.release(event.attempt_key)
+        self.outbox.save_attempt(
+            event.attempt_key,
+            Ended(status, reason, message, return_code, started_at or event.at, event.at),
+            None if exited is None else exited.cpu_seconds,
+            None if exited is None else exited.peak_memory_bytes,
+        )
+
+    def has_rested(self, job: JobNode) -> None:
+        """Its backoff is over."""
+        assert job.recovery is not None
+        # The clock may be put back meanwhile: it does not begin to rest again.
+        job.recovery = msgspec.structs.replace(job.recovery, until=Timestamp(0))
+        if not job.waits:
+            self._make_ready(job)
+            self._spread()
 
     def take_back(self, job: JobNode, attempt_key: AttemptKey, stop: Stop | None) -> None:
         """The attempt did not start, and it is as if it had never been."""
         self.memory.release(attempt_key)
         self.outbox.add(RemoveAttempt(attempt_key))
-        job.attempt_id -= 1
+        if not job.has_script_to_run:
+            self.node.retries -= job.attempt_id > 1 and job.recovery is None
+            job.attempt_id -= 1
         if stop is not None:
             self._conclude(job, self._canceled(stop))
             self._spread()
@@ -113,6 +247,7 @@ class Turn:
             self.outbox.tell_job(job)
         else:
             self._make_ready(job)
+            self._spread()
 
     def revoke_pending(self) -> None:
         """Have what was chosen and has not started taken back."""
@@ -164,6 +299,46 @@ class Turn:
                 self._make_ready(job)
         self._spread()
 
+    def cancel_what_is_never_ready(self, absent_files: frozenset[FileKey]) -> None:
+        """In a new run: those that need what only disabled jobs would make, and is not there."""
+        if not self.node.counts[JobStatus.DISABLED]:
+            return
+        self._absent_files = absent_files
+        for gate in self.node.gates.values():
+            if not gate.missing and self._is_never_made(gate):
+                missing = Stop(Reason.DEPENDENCY, wording.because_never_made(self.node, gate))
+                for consumer in gate.all_consumers:
+                    self._cancel(consumer, missing)
+        self._spread()
+
+    def retry(self, jobs: list[JobNode], absent_files: frozenset[FileKey]) -> None:
+        """They ended badly, and run once more. Consumers that have not started wait for them
+        again; those whose attempt is written down already go on."""
+        gates: dict[int, GateNode] = {}
+        for job in jobs:
+            self._enter(job, BLOCKED)
+            for gate in job.feeds:
+                gates[gate.subject] = gate
+                if not gate.has_stored(job):
+                    self._raise(gate)
+        self._judge_anew(gates)
+        for job in jobs:
+            self.outbox.save_job(job)
+        self.cancel_what_is_never_ready(absent_files)
+        for job in jobs:
+            if isinstance(job.state, Blocked) and not job.waits:
+                self._make_ready(job)
+        self._spread()
+
+    def _judge_anew(self, gates: dict[int, GateNode]) -> None:
+        """Whether they are spoiled; a producer may have been put back."""
+        groups: dict[int, GateNode] = {}
+        for gate in gates.values():
+            gate.spoiled = any(p.state.status in ENDED_BADLY for p in gate.producers)
+            groups.update((group.subject, group) for group in gate.groups)
+        for group in groups.values():
+            group.spoiled = any(member.spoiled for member in group.members)
+
     def store(
         self,
         data_key: DataKey,
@@ -175,7 +350,11 @@ class Turn:
         data = self.node.data[data_key]
         data.revision += 1
         data.is_stored_in_run = True
-        self.outbox.save_value(data_key, data.revision, value, attempt_key)
+        if data.sha256 != value.sha256:
+            data.sha256 = value.sha256
+            data.changed_at = self.memory.next_attempt_key
+            self.node.digests.changed(data_key)
+        self.outbox.save_value(data, value, attempt_key)
         self.outbox.tell_value(data_key, data.revision, producer)
         gate = data.gate
         if gate is None:
@@ -192,6 +371,38 @@ class Turn:
         """An input that nobody makes has appeared."""
         if gate.missing:
             self._lower(gate)
+
+    def looked_at(self, files: Iterable[tuple[FileKey, FileState | None]]) -> None:
+        """This is what is known of these files now."""
+        states = self.node.file_states
+        for key, state in files:
+            before = states.get(key)
+            if state == before:
+                continue
+            if state is None:
+                del states[key]
+            else:
+                states[key] = state
+            if state is None or before is None or state.sha256 != before.sha256:
+                self.node.digests.changed(key)
+            self.outbox.add(SaveFile(workflow_key=self.node.key, file_key=key, state=state))
+
+    def clear(self, data_key: DataKey) -> None:
+        """It has no value any more; or, if the spec gave it one, that one again."""
+        data = self.node.data[data_key]
+        if data.sha256 == data.initial_sha256:
+            return
+        self.node.digests.changed(data_key)
+        if data.initial_sha256 is None:
+            data.sha256 = None
+            self.outbox.add(ClearValue(workflow_key=self.node.key, data_key=data_key))
+            self.outbox.tell_cleared(data_key)
+            return
+        data.revision += 1
+        data.sha256 = data.initial_sha256
+        data.changed_at = self.memory.next_attempt_key
+        self.outbox.save_initial_again(data)
+        self.outbox.tell_value(data_key, data.revision, None)
 
     # How it spreads
 
@@ -253,7 +464,7 @@ class Turn:
         if gate.is_input or gate.made or gate.spoiled:
             return False
         if gate.kind == "user_data":
-            return not self.node.data[DataKey(gate.subject)].revision
+            return self.node.data[DataKey(gate.subject)].sha256 is None
         return gate.kind == "file" and gate.subject in self._absent_files
 
     def _why_never_ready(self, job: JobNode) -> str | None:
@@ -294,7 +505,12 @@ class Turn:
         attempt_key = AttemptKey(self.memory.next_attempt_key)
         self.memory.next_attempt_key += 1
         self.memory.attempts[attempt_key] = (self.node, job)
-        job.attempt_id += 1
+        if not job.has_script_to_run:
+            if job.run_id != self.node.run_id:
+                job.run_id, job.attempt_id = self.node.run_id, 0
+            job.attempt_id += 1
+            # Of one that recovers, it was counted when it was decided.
+            self.node.retries += job.attempt_id > 1 and job.recovery is None
         job.frozen_microseconds = 0
         share = job.queue.share
         gpus = () if share is None else self.memory.ledger.take(attempt_key, share)
@@ -304,7 +520,13 @@ class Turn:
         self.outbox.start_attempt(job, attempt_key, gpus)
 
     def _conclude(self, job: JobNode, state: Ended | Disabled) -> None:
+        if job.recovery is not None:
+            is_made = isinstance(job.state, Pending | Running) and not job.has_script_to_run
+            self.node.retries -= not is_made
+            job.recovery = None
         self._enter(job, state)
+        if job.may_skip:
+            job.may_skip = isinstance(state, Disabled)
         self.outbox.save_job(job)
         self._to_spread.append(job)
 
@@ -312,9 +534,30 @@ class Turn:
         return Ended(stop.status, stop.reason, stop.message, None, None, self.at)
 
     def _make_ready(self, job: JobNode) -> None:
+        if job.recovery is not None and job.rests(self.at):
+            return
+        if job.may_skip and job.trace is not None and self._is_as_it_was(job, job.trace):
+            self._skip(job, job.trace)
+            return
         self._enter(job, READY)
         heappush(job.queue.heap, (job.rank, job.position, job))
         self.outbox.tell_job(job)
+
+    def _is_as_it_was(self, job: JobNode, trace: Trace) -> bool:
+        """Whether all that it would read is what it has read before."""
+        inputs = self.node.digests.inputs(job)
+        was = (trace.given, trace.made)
+        return was == (packed(inputs.given), packed(inputs.made)) and not any(
+            gate.spoiled for gate in job.awaits
+        )
+
+    def _skip(self, job: JobNode, trace: Trace) -> None:
+        """It is up to date: it ends as it did before, and what it made is what it was."""
+        job.run_id, job.attempt_id = trace.run_id, trace.attempt_id
+        job.may_skip = False
+        self._enter(job, ended_as_before(trace))
+        self.outbox.save_skipped(job)
+        self._to_spread.append(job)
 
     def _enter(self, job: JobNode, state: State) -> None:
         node = self.node
@@ -338,3 +581,8 @@ class Turn:
         node.frozen_since = None
         node.ended_at = self.at
         self.outbox.save_workflow()
+
+
+def ended_as_before(trace: Trace) -> Ended:
+    """As the attempt did that left the trace."""
+    return Ended(JobStatus.COMPLETED, None, None, 0, trace.started_at, trace.ended_at)

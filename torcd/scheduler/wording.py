@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torcd.model import DataKey, FileKey, JobKey, JobStatus, Reason
 from torcd.scheduler.state import GateNode, JobNode, WorkflowNode
 
-_PAST = {
+PAST = {
     JobStatus.FAILED: "failed",
     JobStatus.CANCELED: "was canceled",
     JobStatus.TERMINATED: "was terminated",
@@ -29,7 +29,7 @@ def file(node: WorkflowNode, key: FileKey) -> str:
 
 def because_of(node: WorkflowNode, culprit: JobNode, gate: GateNode) -> str:
     """Why a consumer of the gate is canceled when a producer ends badly."""
-    message = f'canceled because "{culprit.job.name}" {_PAST[culprit.state.status]}'
+    message = f'canceled because "{culprit.job.name}" {PAST[culprit.state.status]}'
     if gate.kind != "job":
         message += f", which makes {subject(node, gate)}"
     return message

@@ -179,6 +179,7 @@ class _Expander:
             actions=actions,
             failure_handlers=self._policies.failure_handlers,
             jobs_sort_method=spec.jobs_sort_method or "none",
+            max_retries=spec.max_retries,
             without_effect=without_effect,
             files=self._all(unrolled.files, self._file),
             user_data=self._all(unrolled.user_data, self._item),

@@ -40,7 +40,9 @@ class ResourceRequirementsSpec(
     ] = None
 
 
-OtherReason = Literal["timeout", "oom", "lost", "missing_output", "bad_output", "start_failed"]
+OtherReason = Literal[
+    "signal", "timeout", "oom", "lost", "missing_output", "bad_output", "start_failed"
+]
 
 
 class FailureRuleSpec(
@@ -76,6 +78,14 @@ class FailureRuleSpec(
     backoff: Annotated[
         Annotated[float, Meta(ge=0, le=1e9)] | None,
         Meta(description="Seconds before the first retry, doubled each time. Default: 0."),
+    ] = None
+    max_backoff: Annotated[
+        Annotated[float, Meta(ge=0, le=1e9)] | None,
+        Meta(description="Seconds; it is never longer. Default: 3600, or `backoff` if longer."),
+    ] = None
+    jitter: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="By which part of it the time may be shorter or longer. Default: 0."),
     ] = None
 
 

@@ -45,7 +45,6 @@ class Policies:
             for n, handler in enumerate(handlers)
         )
         self._handlers = {handler.name for handler in handlers}
-        self._told_of_handlers = False
         self._told_of_schedulers = False
 
     # Of a job
@@ -63,10 +62,6 @@ class Policies:
         name, path = job.failure_handler, (*at, "failure_handler")
         if name is not None and name not in self._handlers:
             self._unknown("failure handler", name, path, self._handlers)
-        elif name is not None and not self._told_of_handlers:
-            self._told_of_handlers = True
-            message = "this version of torcd keeps failure handlers, and does not retry jobs yet"
-            self._add(path, message, severity="warning")
         return name
 
     def scheduler(self, job: JobSpec, at: Path) -> str | None:
@@ -214,6 +209,8 @@ class Policies:
             recovery_script=rule.recovery_script,
             max_retries=3 if rule.max_retries is None else rule.max_retries,
             backoff_seconds=rule.backoff or 0.0,
+            max_backoff_seconds=rule.max_backoff,
+            jitter=rule.jitter or 0.0,
         )
 
     def _check_names(self, section: str, names: Sequence[str]) -> None:

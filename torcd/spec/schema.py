@@ -274,6 +274,13 @@ class WorkflowSpec(
     failure_handlers: Annotated[
         tuple[FailureHandlerSpec, ...] | None, Meta(description="Default: none.")
     ] = None
+    max_retries: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000_000_000)] | None,
+        Meta(
+            description="How many retries there may be in a run, of all jobs together. Default: as "
+            "many as the handlers say."
+        ),
+    ] = None
     actions: Annotated[tuple[ActionSpec, ...] | None, Meta(description="Default: none.")] = None
     jobs_sort_method: Annotated[
         JobsSortMethod | None,

@@ -1,22 +1,26 @@
 """What a batch of records comes to: each row written once.
 
-The last state of a job or a workflow counts. An attempt that is added and ends in the same batch
-is one row; one that is added and taken back is none, but its key is spent all the same. Revisions
-are all kept. The result is what writing the records one by one, in their order, would give.
+The last state of a job, a file or a workflow counts. An attempt that is added and ends in the same
+batch is one row; one that is added and taken back is none, but its key is spent all the same.
+Revisions are all kept. The result is what writing the records one by one, in their order, would
+give.
 """
 
 from collections.abc import Sequence
 
-from torcd.model import AttemptKey, JobKey, WorkflowKey
+from torcd.model import AttemptKey, FileKey, JobKey, WorkflowKey
 from torcd.scheduler.commands import (
     AddAttempt,
     AddCommand,
+    ClearValue,
     CreateWorkflow,
     Record,
     RemoveAttempt,
     RemoveWorkflow,
     SaveAttempt,
+    SaveFile,
     SaveFrozenTime,
+    SaveInitialAgain,
     SaveJob,
     SaveValue,
     SaveWorkflow,
@@ -35,7 +39,8 @@ class Batch:
         """What became of attempts, of those in `added` as well as of older ones."""
         self.frozen: dict[AttemptKey, int] = {}
         """How many microseconds attempts were frozen."""
-        self.values: list[SaveValue] = []
+        self.values: list[SaveValue | SaveInitialAgain | ClearValue] = []
+        self.files: dict[FileKey, SaveFile] = {}
         self.jobs: dict[JobKey, SaveJob] = {}
         self.workflows: dict[WorkflowKey, SaveWorkflow] = {}
         self.deleted: list[RemoveWorkflow] = []
@@ -57,8 +62,10 @@ class Batch:
                     self.saved[record.attempt_key] = record
             case SaveFrozenTime():
                 self.frozen[record.attempt_key] = record.microseconds
-            case SaveValue():
+            case SaveValue() | SaveInitialAgain() | ClearValue():
                 self.values.append(record)
+            case SaveFile():
+                self.files[record.file_key] = record
             case SaveWorkflow():
                 self.workflows[record.workflow_key] = record
             case RemoveWorkflow():

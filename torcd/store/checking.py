@@ -303,7 +303,7 @@ def _attempts(connection: sqlite3.Connection) -> _Found:
     for job, run, count, newest, active in connection.execute(
         "SELECT job_key, run_id, count(DISTINCT attempt_id), max(attempt_id),"
         " sum(ended_at IS NULL) FROM attempt"
-        f" WHERE job_key IS NOT NULL AND workflow_key NOT IN ({_DELETED})"
+        f" WHERE job_key IS NOT NULL AND NOT is_recovery AND workflow_key NOT IN ({_DELETED})"
         " GROUP BY job_key, run_id"
         " HAVING count(*) != max(attempt_id) OR count(DISTINCT attempt_id) != max(attempt_id)"
         " OR sum(ended_at IS NULL) > 1"
@@ -318,6 +318,7 @@ def _jobs(connection: sqlite3.Connection) -> _Found:
         " WHEN a.key IS NULL THEN 'is not there' ELSE 'has not ended' END"
         " FROM job_state s LEFT JOIN attempt a"
         " ON a.job_key = s.job_key AND a.run_id = s.run_id AND a.attempt_id = s.attempt_id"
+        " AND NOT a.is_recovery"
         f" WHERE s.status IN ({_ENDED}) AND s.attempt_id > 0 AND a.ended_at IS NULL"
         f" AND s.job_key NOT IN (SELECT key FROM job WHERE workflow_key IN ({_DELETED}))"
     ):

@@ -10,19 +10,23 @@ from torcd.model import (
     AttemptKey,
     DataKey,
     File,
+    FileKey,
+    FileState,
     Job,
     JobKey,
     JobStatus,
     Owner,
     Reason,
     Timestamp,
+    Trace,
     UserData,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
 from torcd.scheduler.building import AS_SUBMITTED
-from torcd.scheduler.events import LoadedCommand, LoadedJob, WorkflowLoaded
+from torcd.scheduler.events import LoadedCommand, LoadedJob, LoadedValue, WorkflowLoaded
+from torcd.scheduler.state import Recovery
 from torcd.store.rows import LoadedWorkflow
 
 _decode_job = msgspec.json.Decoder(Job).decode
@@ -68,19 +72,30 @@ def load_within(
     boot_ids: dict[AttemptKey, str] = {}
     if status not in WORKFLOW_OVER:
         # Attempts tell more of a job than its own row, which is not written when one starts.
-        for attempt_key, job_key, attempt_id, ended, boot_id, gpus, frozen in connection.execute(
-            "SELECT a.key, job_key, attempt_id, ended_at, boot_id, gpus, frozen_microseconds"
+        for (
+            attempt_key,
+            job_key,
+            attempt_id,
+            ended,
+            boot_id,
+            gpus,
+            frozen,
+            is_recovery,
+        ) in connection.execute(
+            "SELECT a.key, job_key, attempt_id, ended_at, boot_id, gpus, frozen_microseconds,"
+            " is_recovery"
             " FROM attempt a JOIN boot b ON b.key = a.boot_key"
             " WHERE workflow_key = ? AND run_id = ? AND job_key IS NOT NULL ORDER BY a.key",
             (key, run_id),
         ):
-            newest[job_key] = attempt_id
+            if not is_recovery:
+                newest[job_key] = attempt_id
             if ended is None:
                 held = () if gpus is None else _decode_gpus(gpus)
                 active[job_key] = attempt_key, held, frozen
                 boot_ids[attempt_key] = boot_id
     jobs, states = _jobs(connection, key, run_id, newest, active)
-    user_data, revisions = _user_data(connection, key)
+    user_data, values = _user_data(connection, key)
     workflow = (
         Workflow(key=key, name=name, jobs=())
         if definition is None
@@ -112,7 +127,8 @@ def load_within(
             ended_at=ended_at,
             jobs=states,
             action_commands=commands,
-            revisions=revisions,
+            values=values,
+            file_states=_file_states(connection, key),
             stored_in_run=_stored_in_run(connection, key, run_id),
             absent_files=frozenset(),
             frozen_since=frozen_since,
@@ -121,6 +137,16 @@ def load_within(
         _decode_variables(variables),
         boot_ids,
     )
+
+
+def environment(connection: sqlite3.Connection, key: WorkflowKey) -> dict[str, str] | None:
+    """What the jobs of a workflow inherit; None: there is none of that key."""
+    row = connection.execute(
+        "SELECT variables FROM workflow_environment JOIN workflow w ON w.key = workflow_key"
+        " WHERE workflow_key = ? AND deleted_at IS NULL",
+        (key,),
+    ).fetchone()
+    return None if row is None else _decode_variables(row[0])
 
 
 def _jobs(
@@ -143,10 +169,18 @@ def _jobs(
         attempt_id,
         start,
         end,
+        may_skip,
+        retry_at,
+        script,
+        *trace,
     ) in connection.execute(
         "SELECT j.definition, s.status, s.stopping, s.reason, s.message, s.return_code,"
-        " s.run_id, s.attempt_id, s.started_at, s.ended_at"
+        " s.run_id, s.attempt_id, s.started_at, s.ended_at, s.may_skip,"
+        " s.retry_at, s.recovery_script,"
+        " s.trace_attempt, t.run_id, t.attempt_id, t.started_at, t.ended_at,"
+        " s.trace_definition, s.trace_given, s.trace_made, s.trace_made_at"
         " FROM job j LEFT JOIN job_state s ON s.job_key = j.key"
+        " LEFT JOIN attempt t ON t.key = s.trace_attempt"
         " WHERE j.workflow_key = ? ORDER BY j.key",
         (key,),
     ):
@@ -156,6 +190,9 @@ def _jobs(
             states.append(AS_SUBMITTED)
             continue
         attempt_key, gpus, frozen = active.get(job.key, (None, (), 0))
+        is_retry_under_way = retry_at is not None and newest.get(job.key) != attempt_id
+        if job.key in newest:
+            run, attempt_id = run_id, newest[job.key]
         states.append(
             LoadedJob(
                 status=JobStatus.BLOCKED if word is None else _STATUSES[word],
@@ -163,15 +200,61 @@ def _jobs(
                 reason=_REASONS[reason],
                 message=message,
                 return_code=code,
-                attempt_id=newest.get(job.key, attempt_id if run == run_id else 0),
+                attempt_id=attempt_id,
                 attempt_key=attempt_key,
                 started_at=start,
                 ended_at=end,
                 gpus=gpus,
                 frozen_microseconds=frozen,
+                run_id=run,
+                trace=_trace(*trace),
+                recovery=_recovery(retry_at, script, reason, message, code),
+                is_retry_under_way=is_retry_under_way,
+                may_skip=bool(may_skip),
             )
         )
     return tuple(jobs), tuple(states)
+
+
+def _recovery(
+    until: Timestamp | None,
+    script: str | None,
+    reason: str | None,
+    message: str | None,
+    return_code: int | None,
+) -> Recovery | None:
+    word = _REASONS[reason]
+    if until is None or word is None:
+        return None
+    return Recovery(
+        until=until, script=script, reason=word, message=message or "", return_code=return_code
+    )
+
+
+def _trace(
+    attempt_key: AttemptKey | None,
+    run_id: int,
+    attempt_id: int,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+    definition: bytes,
+    given: bytes | None,
+    made: bytes | None,
+    made_at: int,
+) -> Trace | None:
+    if attempt_key is None:
+        return None
+    return Trace(
+        attempt_key=attempt_key,
+        run_id=run_id,
+        attempt_id=attempt_id,
+        started_at=started_at,
+        ended_at=ended_at,
+        definition=definition,
+        given=given,
+        made=made,
+        made_at=made_at,
+    )
 
 
 def _action_commands(
@@ -225,17 +308,41 @@ def _files(connection: sqlite3.Connection, key: WorkflowKey) -> tuple[File, ...]
     return tuple(File(key=file_key, name=name, path=path) for file_key, name, path in rows)
 
 
+def _file_states(connection: sqlite3.Connection, key: WorkflowKey) -> dict[FileKey, FileState]:
+    rows = connection.execute(
+        "SELECT file_key, size, mtime_ns, inode, sha256"
+        " FROM file f JOIN file_state ON file_key = f.key WHERE workflow_key = ?",
+        (key,),
+    )
+    return {
+        file_key: FileState(size, mtime_ns, inode, sha256.hex())
+        for file_key, size, mtime_ns, inode, sha256 in rows
+    }
+
+
 def _user_data(
     connection: sqlite3.Connection, key: WorkflowKey
-) -> tuple[tuple[UserData, ...], dict[DataKey, int]]:
+) -> tuple[tuple[UserData, ...], dict[DataKey, LoadedValue]]:
     found = []
-    revisions: dict[DataKey, int] = {}
-    for data_key, name, is_ephemeral, available, schema, revision in connection.execute(
-        "SELECT d.key, d.name, is_ephemeral, available, schema, revision"
+    values: dict[DataKey, LoadedValue] = {}
+    for (
+        data_key,
+        name,
+        is_ephemeral,
+        available,
+        schema,
+        has_initial,
+        cleared,
+        changed_at,
+        revision,
+        sha256,
+    ) in connection.execute(
+        "SELECT d.key, d.name, is_ephemeral, available, schema, has_initial, cleared, changed_at,"
+        " revision, sha256"
         " FROM user_data d LEFT JOIN revision r ON r.key = d.newest"
         " WHERE workflow_key = ? ORDER BY d.key",
         (key,),
-    ):
+    ).fetchall():
         found.append(
             UserData(
                 key=data_key,
@@ -246,8 +353,28 @@ def _user_data(
             )
         )
         if revision is not None:
-            revisions[data_key] = revision
-    return tuple(found), revisions
+            initial = _initial(connection, data_key) if has_initial and is_ephemeral else None
+            values[data_key] = LoadedValue(
+                revision=revision,
+                sha256=None if cleared else sha256.hex(),
+                initial_sha256=initial,
+                changed_at=changed_at,
+            )
+    return tuple(found), values
+
+
+def _initial(connection: sqlite3.Connection, key: DataKey) -> str:
+    """The SHA-256 of the value that the spec gave."""
+    (sha256,) = connection.execute(
+        "WITH RECURSIVE chain (previous, run_id, sha256) AS ("
+        " SELECT r.previous, r.run_id, r.sha256"
+        " FROM user_data d JOIN revision r ON r.key = d.newest WHERE d.key = ?"
+        " UNION ALL SELECT r.previous, r.run_id, r.sha256"
+        " FROM chain c JOIN revision r ON r.key = c.previous)"
+        " SELECT sha256 FROM chain WHERE run_id = 0 LIMIT 1",
+        (key,),
+    ).fetchone()
+    return str(sha256.hex())
 
 
 def _stored_in_run(

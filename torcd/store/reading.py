@@ -166,7 +166,7 @@ def attempts(
         "SELECT key, job_key, run_id, attempt_id, status, reason, message, return_code,"
         " started_at, ended_at, cpu_seconds, peak_memory_bytes FROM attempt"
         f" WHERE workflow_key = ?{'' if run_id is None else ' AND run_id = ?'}"
-        " AND job_key IS NOT NULL ORDER BY job_key, run_id, attempt_id",
+        " AND job_key IS NOT NULL AND NOT is_recovery ORDER BY job_key, run_id, attempt_id",
         (key,) if run_id is None else (key, run_id),
     )
     wanted = [row for row in rows if job_keys is None or row[1] in job_keys]

@@ -174,6 +174,10 @@ class Store:
         at = Timestamp(time.time_ns() // 1000)
         return await self._read(lambda connection: loading.load(connection, key, at))
 
+    async def environment(self, key: WorkflowKey) -> dict[str, str] | None:
+        """What the jobs of a workflow inherit; None when there is none of that key."""
+        return await self._read(lambda connection: loading.environment(connection, key))
+
     async def deleted(self) -> list[WorkflowKey]:
         """Workflows that were deleted and of which something is left."""
         return await self._read(sweeping.marked)

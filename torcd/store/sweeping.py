@@ -18,6 +18,7 @@ _PLAIN = (
     ("attempt", "workflow_key = ?"),
     ("job_state", "job_key IN (SELECT key FROM job WHERE workflow_key = ?)"),
     ("job", "workflow_key = ?"),
+    ("file_state", "file_key IN (SELECT key FROM file WHERE workflow_key = ?)"),
     ("file", "workflow_key = ?"),
     ("user_data", "workflow_key = ?"),
     ("workflow_environment", "workflow_key = ?"),

@@ -5,16 +5,28 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from torcd.model import WORKFLOW_OVER, DataKey, Happening, Reason, WorkflowKey, WorkflowStatus
+from torcd.model import (
+    WORKFLOW_OVER,
+    DataKey,
+    Happening,
+    Reason,
+    Trace,
+    WorkflowKey,
+    WorkflowStatus,
+)
 from torcd.scheduler.commands import (
     AddAttempt,
     AddCommand,
+    ClearValue,
     CreateWorkflow,
     Record,
     SaveAttempt,
+    SaveFile,
+    SaveInitialAgain,
     SaveValue,
     SaveWorkflow,
 )
+from torcd.scheduler.state import Recovery
 from torcd.store.batch import Batch
 from torcd.store.rows import Counters
 
@@ -50,6 +62,7 @@ def write(
             _create(connection, creation, environments.get(creation.workflow.key, {}))
         _write_attempts(connection, batch, boot_id)
         _write_values(connection, batch.values)
+        _write_files(connection, batch.files.values())
         _write_jobs(connection, batch)
         _write_workflows(connection, batch.workflows.values())
         _count_jobs_of_those_over(connection, batch)
@@ -152,11 +165,11 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
         _write_rows(
             connection,
             "INSERT INTO attempt (key, workflow_key, job_key, action, attempt_id, run_id,"
-            " boot_key, gpus, status, reason, message, return_code, started_at, ended_at,"
-            " cpu_seconds, peak_memory_bytes)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " boot_key, gpus, is_recovery, status, reason, message, return_code, started_at,"
+            " ended_at, cpu_seconds, peak_memory_bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (key, a.workflow_key, *_owner(a), a.run_id, boot_key, _gpus(a))
+                (key, a.workflow_key, *_owner(a), a.run_id, boot_key, _gpus(a), _is_recovery(a))
                 + (_outcome(batch.saved[key]) if key in batch.saved else _NO_OUTCOME)
                 for key, a in batch.added.items()
             ],
@@ -183,6 +196,10 @@ def _owner(added: AddAttempt | AddCommand) -> tuple[int | None, int | None, int]
 
 def _gpus(added: AddAttempt | AddCommand) -> str | None:
     return _encode(added.gpus).decode() if isinstance(added, AddAttempt) and added.gpus else None
+
+
+def _is_recovery(added: AddAttempt | AddCommand) -> bool:
+    return isinstance(added, AddAttempt) and added.is_recovery
 
 
 def _boot_key(connection: sqlite3.Connection, boot_id: str) -> int:
@@ -216,11 +233,62 @@ def _word(reason: Reason | None) -> str | None:
     return None if reason is None else reason.value
 
 
-def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
+def _write_values(
+    connection: sqlite3.Connection, values: Sequence[SaveValue | SaveInitialAgain | ClearValue]
+) -> None:
+    """In their order; those that are stored one after the other at once."""
+    stored: list[SaveValue] = []
+    for saved in values:
+        if isinstance(saved, SaveValue):
+            stored.append(saved)
+            continue
+        _write_stored(connection, stored)
+        stored = []
+        if isinstance(saved, SaveInitialAgain):
+            _write_initial_again(connection, saved)
+        else:
+            connection.execute("UPDATE user_data SET cleared = 1 WHERE key = ?", (saved.data_key,))
+    _write_stored(connection, stored)
+
+
+def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain) -> None:
+    # There is no index over revisions; each knows the one before it.
+    cursor = connection.execute(
+        "WITH RECURSIVE chain (key, previous, run_id) AS ("
+        " SELECT r.key, r.previous, r.run_id FROM user_data d JOIN revision r ON r.key = d.newest"
+        " WHERE d.key = ?1"
+        " UNION ALL SELECT r.key, r.previous, r.run_id"
+        " FROM chain c JOIN revision r ON r.key = c.previous)"
+        " INSERT INTO revision (data_key, revision, previous, run_id, stored_at, sha256, value)"
+        " SELECT ?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), 0, ?3, r.sha256, r.value"
+        " FROM revision r WHERE r.key = (SELECT min(key) FROM chain WHERE run_id = 0)",
+        (saved.data_key, saved.revision, saved.at),
+    )
+    connection.execute(
+        "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
+        (cursor.lastrowid, saved.changed_at, saved.data_key),
+    )
+
+
+def _write_files(connection: sqlite3.Connection, files: Iterable[SaveFile]) -> None:
+    for saved in files:
+        state = saved.state
+        if state is None:
+            connection.execute("DELETE FROM file_state WHERE file_key = ?", (saved.file_key,))
+            continue
+        connection.execute(
+            "INSERT OR REPLACE INTO file_state (file_key, size, mtime_ns, inode, sha256)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (saved.file_key, state.size, state.mtime_ns, state.inode, bytes.fromhex(state.sha256)),
+        )
+
+
+def _write_stored(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
     if not values:
         return
     (first,) = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM revision").fetchone()
     newest: dict[DataKey, int] = {}
+    changed_at: dict[DataKey, int] = {}
     rows = []
     large: list[tuple[int, bytes]] = []
     for key, saved in enumerate(values, first):
@@ -246,6 +314,7 @@ def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -
             )
         )
         newest[saved.data_key] = key
+        changed_at[saved.data_key] = saved.changed_at
     _write_rows(
         connection,
         "INSERT INTO revision (key, data_key, revision, previous, run_id, attempt_key, stored_at,"
@@ -259,8 +328,8 @@ def _write_values(connection: sqlite3.Connection, values: Sequence[SaveValue]) -
             blob.write(text)
     _write_rows(
         connection,
-        "UPDATE user_data SET newest = ? WHERE key = ?",
-        [(key, data_key) for data_key, key in newest.items()],
+        "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
+        [(key, changed_at[data_key], data_key) for data_key, key in newest.items()],
     )
 
 
@@ -268,8 +337,9 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
     _write_rows(
         connection,
         "INSERT OR REPLACE INTO job_state (job_key, status, stopping, reason, message,"
-        " return_code, run_id, attempt_id, started_at, ended_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " return_code, run_id, attempt_id, started_at, ended_at, may_skip, retry_at,"
+        " recovery_script, trace_attempt, trace_definition, trace_given, trace_made, trace_made_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 key,
@@ -282,10 +352,23 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
                 job.attempt_id,
                 job.started_at,
                 job.ended_at,
+                job.may_skip,
+                *((None, None) if job.recovery is None else _rest(job.recovery)),
+                *_trace(job.trace),
             )
             for key, job in batch.jobs.items()
         ],
     )
+
+
+def _rest(recovery: Recovery) -> tuple[int, str | None]:
+    return recovery.until, recovery.script
+
+
+def _trace(trace: Trace | None) -> tuple[int | bytes | None, ...]:
+    if trace is None:
+        return (None,) * 5
+    return trace.attempt_key, trace.definition, trace.given, trace.made, trace.made_at
 
 
 def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWorkflow]) -> None:

@@ -22,9 +22,10 @@ def collect(path: Path) -> harvest.Outputs:
         data={"v": DataKey(1), "whole": DataKey(2)},
         schemas={DataKey(2): b'{"type": "integer"}'},
         files=(),
+        reads=None,
     )
     with Checker() as checker:
-        return harvest.harvest(expected, 1000, checker)
+        return harvest.harvest(expected, (), 1000, checker)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.grouping import grouped
 from torcd.errors import UserError
 from torcd.model import (
     AttemptKey,
     Capacity,
+    FailureRule,
+    FileKey,
+    FileState,
     Happening,
     JobKey,
     JobsSortMethod,
@@ -35,11 +39,13 @@ from torcd.scheduler.commands import (
     RevokeAttempt,
     SaveJob,
     StartAttempt,
+    StartRecovery,
     StopAttempt,
     ThawAttempt,
 )
 from torcd.scheduler.invariants import violations
 from torcd.scheduler.memory import Line
+from torcd.scheduler.restarting import check
 from torcd.scheduler.sharing import BOUNDLESS, Ledger
 from torcd.scheduler.state import (
     DataNode,
@@ -62,6 +68,7 @@ class Play:
         *,
         parallel: int = 100,
         on_store: str = "",
+        ephemeral: str = "",
         initial: str = "",
         absent: str = "",
         wait: bool = False,
@@ -69,6 +76,9 @@ class Play:
         capacity: Capacity = BOUNDLESS,
         sort: JobsSortMethod = "none",
         actions: Sequence[ActionSpec] = (),
+        groups: bool = False,
+        handlers: Mapping[str, Sequence[FailureRule]] | None = None,
+        max_retries: int | None = None,
         **jobs: JobSpec,
     ) -> None:
         self.scheduler = beside.scheduler if beside else Scheduler(capacity=capacity)
@@ -76,10 +86,15 @@ class Play:
             jobs,
             first_key=self.scheduler.next_key,
             on_store=on_store,
+            ephemeral=ephemeral,
             initial=initial,
             actions=actions,
             sort=sort,
+            handlers=handlers,
+            max_retries=max_retries,
         )
+        if groups:
+            self.workflow = grouped(self.workflow)
         self.keys: dict[str, Any] = {
             item.name: item.key
             for item in (*self.workflow.jobs, *self.workflow.files, *self.workflow.user_data)
@@ -138,9 +153,68 @@ class Play:
         missing: str = "",
         problem: str | None = None,
         ran_out_of_memory: bool = False,
+        files: Mapping[str, str | None] | None = None,
+        inputs_changed: bool = False,
     ) -> list[Command]:
+        """`files`: what was found in those that were looked at."""
         event = self.exit_event(name, code, values, missing, problem)
-        return self.tell(replace(event, ran_out_of_memory=ran_out_of_memory))
+        outputs = replace(
+            event.outputs,
+            files=tuple(self._states(files or {}).items()),
+            inputs_changed=inputs_changed,
+        )
+        return self.tell(replace(event, ran_out_of_memory=ran_out_of_memory, outputs=outputs))
+
+    def restart(
+        self,
+        names: str | None = None,
+        *,
+        only: bool = False,
+        files: Mapping[str, str | None] | None = None,
+    ) -> list[Command]:
+        """`files`: what is in those that are not as they are known."""
+        return self.tell(self._restart_event(names, only, files))
+
+    def outlooks(
+        self,
+        names: str | None = None,
+        *,
+        only: bool = False,
+        files: Mapping[str, str | None] | None = None,
+    ) -> dict[str, tuple[str, str]]:
+        """What a restart would do with each job, and why."""
+        plan = check(self.node, self._restart_event(names, only, files))
+        return {
+            self.node.jobs[key].job.name: (verdict.outlook, verdict.reason)
+            for key, verdict in plan.verdicts.items()
+        }
+
+    def retry(self, names: str, *, absent: str = "") -> list[Command]:
+        return self.tell(
+            e.RetryRequested(
+                workflow_key=self.workflow.key,
+                jobs=self._keys(names),
+                absent_files=frozenset(self._keys(absent)),
+                at=self.now,
+            )
+        )
+
+    def _restart_event(
+        self, names: str | None, only: bool, files: Mapping[str, str | None] | None
+    ) -> e.RestartRequested:
+        jobs = None if names is None else frozenset(self._keys(names))
+        return e.RestartRequested(
+            workflow_key=self.workflow.key,
+            selection=e.Selection(jobs=jobs, only=only),
+            files=self._states(files or {}),
+            at=self.now,
+        )
+
+    def _states(self, files: Mapping[str, str | None]) -> dict[FileKey, FileState | None]:
+        return {
+            self.keys[name]: None if text is None else FileState(len(text), 1, 1, text)
+            for name, text in files.items()
+        }
 
     def exit_event(
         self,
@@ -191,6 +265,11 @@ class Play:
                 at=self.now,
             )
         )
+
+    def passes(self, seconds: float) -> list[Command]:
+        """So much time, and the daemon is woken."""
+        self._time += round(seconds * 1_000_000)
+        return self.tell(e.TimePassed(Timestamp(self._time)))
 
     def pause(self) -> list[Command]:
         return self.tell(e.PauseRequested(self.workflow.key, self.now))
@@ -250,7 +329,7 @@ class Play:
         state = self.job(name).state
         if isinstance(state, Pending | Running):
             return state.attempt_key
-        started = [c for c in self.history if isinstance(c, StartAttempt)]
+        started = [c for c in self.history if isinstance(c, StartAttempt | StartRecovery)]
         return next(c.attempt_key for c in reversed(started) if c.job.name == name)
 
     def saved(self, name: str) -> SaveJob:

@@ -10,6 +10,8 @@ from torcd.model import (
     Action,
     ActionTrigger,
     DataKey,
+    FailureHandler,
+    FailureRule,
     File,
     FileKey,
     Job,
@@ -29,6 +31,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     fetches: str
     stores: str
     goes_on: bool
+    handler: str | None
     priority: int
     supports_termination: bool
     resources: Resources | None
@@ -42,6 +45,7 @@ def job(
     fetches: str = "",
     stores: str = "",
     goes_on: bool = False,
+    handler: str | None = None,
     priority: int = 0,
     supports_termination: bool = False,
     **resources: Any,
@@ -55,6 +59,7 @@ def job(
         fetches=fetches,
         stores=stores,
         goes_on=goes_on,
+        handler=handler,
         priority=priority,
         supports_termination=supports_termination,
         resources=Resources(**resources) if resources else None,
@@ -72,9 +77,12 @@ def workflow(
     *,
     first_key: int = 1,
     on_store: str = "",
+    ephemeral: str = "",
     initial: str = "",
     sort: JobsSortMethod = "none",
     actions: Sequence[ActionSpec] = (),
+    handlers: Mapping[str, Sequence[FailureRule]] | None = None,
+    max_retries: int | None = None,
 ) -> Workflow:
     """Files and user_data are declared by being named."""
     files = _names(jobs, "reads", "writes")
@@ -100,6 +108,7 @@ def workflow(
                 output_user_data=of(spec.stores),
                 cancel_on_blocking_job_failure=not spec.goes_on,
                 priority=spec.priority,
+                failure_handler=spec.handler,
                 supports_termination=spec.supports_termination,
                 resources=spec.resources,
             )
@@ -111,11 +120,17 @@ def workflow(
                 key=DataKey(keys[n]),
                 name=n,
                 data=msgspec.Raw(b"0") if n in initial.split() else None,
+                is_ephemeral=n in ephemeral.split(),
                 available="on_store" if n in on_store.split() else "on_completion",
             )
             for n in data
         ),
         jobs_sort_method=sort,
+        failure_handlers=tuple(
+            FailureHandler(name=name, rules=tuple(rules))
+            for name, rules in (handlers or {}).items()
+        ),
+        max_retries=max_retries,
         actions=tuple(
             Action(trigger=one.trigger, commands=("true",) * one.n_commands, jobs=of(one.jobs))
             for one in actions

@@ -243,7 +243,7 @@ def test_after_a_restart_what_was_wanted_is_wanted_again_and_nothing_begins_twic
             )
             for c, saved in zip(commands, _saved(play, is_stopped), strict=True)
         ),
-        revisions={},
+        values={},
         stored_in_run={},
         absent_files=frozenset(),
         at=Timestamp(2),

@@ -165,7 +165,7 @@ def test_a_gate_between_a_thousand_and_a_thousand_is_looked_through_once():
         cost = lines(lambda: scheduler.handle(exited(attempt)))  # noqa: B023
         most = max(most, cost)
         total += cost
-    assert total - most < 1_000 * 250
+    assert total - most < 1_000 * 300
 
 
 def test_an_end_costs_the_same_however_many_ready_jobs_ask_for_the_same():
@@ -207,7 +207,7 @@ def test_a_job_that_runs_well_takes_few_lines() -> None:
     ended = lines(lambda: scheduler.handle(exited(2)))
     # Versions of Python count a little differently.
     assert started < 120, started
-    assert ended < 290, ended
+    assert ended < 330, ended
 
 
 def test_an_end_costs_the_same_however_large_the_sets_of_actions_are() -> None:

@@ -270,3 +270,40 @@ def test_only_disabled_jobs_can_be_enabled():
     with refused(WrongState, '"b" is blocked, not disabled'):
         play.enable("a b")
     assert play.status("a") == "disabled"
+
+
+# When it is over
+
+
+def test_a_job_of_a_workflow_that_is_over_is_disabled_for_the_next_run():
+    play = Play(a=job(), b=job(after="a"), c=job(after="b"))
+    play.exits("a")
+    play.exits("b", 1)
+    play.disable("b")
+    assert play.statuses == {"a": "completed", "b": "disabled", "c": "canceled"}
+    assert play.workflow_status == "failed"
+    assert play.saved("b").status.value == "disabled"
+    play.restart()
+    assert play.statuses == {"a": "completed", "b": "disabled", "c": "pending"}
+
+
+def test_what_is_enabled_when_all_is_over_runs_in_the_same_run():
+    play = Play(hold=job(), a=job(after="hold"), b=job(after="a"))
+    play.disable("a")
+    play.exits("hold")
+    play.exits("b")
+    assert play.workflow_status == "completed"
+    play.enable("a")
+    assert (play.workflow_status, play.status("a"), play.node.run_id) == ("running", "pending", 1)
+    play.exits("a")
+    assert play.workflow_status == "completed"
+
+
+def test_in_a_workflow_on_its_way_out_nothing_is_disabled_or_enabled():
+    play = Play(hold=job(), a=job(after="hold"), b=job(after="hold"))
+    play.disable("a")
+    play.cancel()
+    with refused(WrongState, "on its way out"):
+        play.disable("b")
+    with refused(WrongState, "on its way out"):
+        play.enable("a")

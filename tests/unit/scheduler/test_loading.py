@@ -48,7 +48,7 @@ class Loaded(Play):
             ended_at=more.pop("ended_at", None),
             frozen_since=more.pop("frozen_since", None),
             jobs=tuple(replace(AS_SUBMITTED, **saved.get(name, {})) for name in jobs),
-            revisions=dict.fromkeys(stored, 1),
+            values=dict.fromkeys(stored, e.LoadedValue(revision=1, sha256="a value's")),
             stored_in_run=stored,
             absent_files=frozenset(self.keys[name] for name in absent.split()),
             at=self.now,

@@ -269,15 +269,6 @@ def test_a_workflow_that_is_over_can_no_longer_be_changed(change):
         getattr(play, change)()
 
 
-@pytest.mark.parametrize("change", ["disable", "enable"])
-def test_jobs_of_a_workflow_that_is_over_can_no_longer_be_changed(change):
-    play = Play(a=job(), b=job(after="a"))
-    play.disable("b")
-    play.exits("a")
-    with refused(WrongState, "is completed already"):
-        getattr(play, change)("b")
-
-
 @pytest.mark.parametrize("change", ["pause", "resume"])
 def test_a_workflow_on_its_way_out_is_neither_paused_nor_resumed(change):
     play = Play(a=job())

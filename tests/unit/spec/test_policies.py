@@ -76,10 +76,10 @@ def test_a_job_asks_for_what_it_names_and_jobs_share_it() -> None:
     assert third.resources is None
 
 
-def test_failure_handlers_are_kept_and_said_not_to_act() -> None:
+def test_failure_handlers_are_put_into_the_words_of_the_model() -> None:
     rules = (
         FailureRuleSpec(exit_codes=(1, -9), recovery_script="fix", max_retries=0, backoff=0.5),
-        FailureRuleSpec(match_all_exit_codes=True, on=("oom",)),
+        FailureRuleSpec(match_all_exit_codes=True, on=("oom",), max_backoff=60, jitter=0.25),
     )
     fields = {"failure_handlers": (FailureHandlerSpec(name="again", rules=rules),)}
     jobs = [JobSpec(command="x", failure_handler="again") for _ in range(3)]
@@ -92,16 +92,17 @@ def test_failure_handlers_are_kept_and_said_not_to_act() -> None:
                 model.FailureRule(
                     exit_codes=(1, -9), recovery_script="fix", max_retries=0, backoff_seconds=0.5
                 ),
-                model.FailureRule(match_all_exit_codes=True, on=(model.Reason.OOM,)),
+                model.FailureRule(
+                    match_all_exit_codes=True,
+                    on=(model.Reason.OOM,),
+                    max_backoff_seconds=60,
+                    jitter=0.25,
+                ),
             ),
         ),
     )
-    assert warnings(*jobs, **fields) == [
-        (
-            "jobs[0].failure_handler",
-            "this version of torcd keeps failure handlers, and does not retry jobs yet",
-        )
-    ]
+    assert warnings(*jobs, **fields) == []
+    assert expand(*jobs, **fields, max_retries=5).max_retries == 5
 
 
 def test_actions_know_their_jobs_by_name_and_by_regex() -> None:

@@ -150,7 +150,7 @@ async def test_an_initial_value_is_loaded_as_revision_one_and_not_as_data(store:
     event = await loaded(store)
 
     assert event.workflow.user_data[0].data is None
-    assert event.revisions == {5: 1}
+    assert {key: value.revision for key, value in event.values.items()} == {5: 1}
     assert event.stored_in_run == {}
 
 
@@ -183,6 +183,7 @@ async def test_a_saved_job_comes_back(store: Store) -> None:
         attempt_key=None,
         started_at=2000,
         ended_at=3000,
+        run_id=1,
     )
 
 
@@ -244,11 +245,14 @@ async def test_a_removed_attempt_leaves_no_trace(store: Store) -> None:
     assert (await first_job(store)).attempt_id == 0
 
 
-async def test_attempts_of_an_earlier_run_do_not_count_in_this_one(store: Store) -> None:
+async def test_a_job_that_has_not_run_in_this_run_has_the_attempt_of_the_one_in_which_it_did(
+    store: Store,
+) -> None:
     await commit(store, create(), add_attempt(11, 2, attempt_id=3), save_attempt(11))
     await commit(store, save_job(2, JobStatus.FAILED, attempt_id=3))
     await commit(store, save_workflow(1, WorkflowStatus.RUNNING, run_id=2))
-    assert (await first_job(store)).attempt_id == 0
+    first = await first_job(store)
+    assert (first.run_id, first.attempt_id) == (1, 3)
 
 
 async def test_values_stored_in_this_run_are_told_with_the_jobs_that_stored_them(
@@ -269,8 +273,9 @@ async def test_values_stored_in_this_run_are_told_with_the_jobs_that_stored_them
     )
     event = await loaded(store)
     assert event.stored_in_run == {by_jobs: frozenset({2, 3}), by_a_person: frozenset()}
-    assert event.revisions == {by_jobs: 3, by_a_person: 1, before: 1}
-    assert never not in event.revisions
+    revisions = {key: value.revision for key, value in event.values.items()}
+    assert revisions == {by_jobs: 3, by_a_person: 1, before: 1}
+    assert never not in event.values
 
 
 async def test_a_workflow_that_is_not_there_is_none(store: Store) -> None:

@@ -34,6 +34,8 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     cwd: str
     stdio: Literal["separate", "combined", "none"]
+    retry_at: str | None = None
+    """It ended badly, as `reason` says, and is tried again then."""
 
 
 class ListJobs(Request["JobsReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):

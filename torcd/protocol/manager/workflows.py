@@ -115,14 +115,23 @@ class Resume(Request[WorkflowReply], frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Disable(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Take jobs out that have not started: they count as done."""
+    """Take jobs out that have not started: they count as done. In a workflow that is over also
+    such as have run: the next run does without them."""
 
     jobs: list[str]
     workflow_key: str | None = None
 
 
 class Enable(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Put disabled jobs back to where their dependencies say."""
+    """Put disabled jobs back to where their dependencies say; a workflow that is over goes on."""
+
+    jobs: list[str]
+    workflow_key: str | None = None
+
+
+class Retry(Request["Changed"], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Run jobs again that failed, were canceled or terminated, in the same run; a workflow that is
+    over goes on. What was canceled because of them is revived, and named with them."""
 
     jobs: list[str]
     workflow_key: str | None = None

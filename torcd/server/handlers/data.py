@@ -62,11 +62,13 @@ async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordRe
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters)
         data = node.data[data_key]
-        if not data.revision and parameters.wait:
+        if data.sha256 is None and parameters.revision is None and parameters.wait:
             await _wait_for_value(context, node, data_key, parameters.timeout_seconds)
         await controller.settled()
         data = node.data[data_key]
-        row = await _row_with_room(context, call, data_key, parameters.revision)
+        row = None
+        if data.sha256 is not None or parameters.revision is not None:
+            row = await _row_with_room(context, call, data_key, parameters.revision)
         if row is None and parameters.revision is not None:
             raise errors.NotFound(
                 f'user_data "{data.data.name}" has no revision {parameters.revision}; '
@@ -92,7 +94,7 @@ async def _wait_for_value(
             with anyio.fail_after(timeout_seconds):
                 # It must be on disk: what is not may yet be taken back, for want of room.
                 await context.controller.settled()
-                while not node.data[key].revision:
+                while node.data[key].sha256 is None:
                     await changes.wait()
                     await context.controller.settled()
                     if node.key not in context.controller.scheduler.workflows:
@@ -166,8 +168,9 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
             await controller.settled()
             seen: dict[DataKey, int] = {}
             for key in [k for k in node.data if k in wanted]:
-                row = await _row_with_room(context, call, key)
-                seen[key] = 0 if row is None else row.revision
+                has_value = node.data[key].sha256 is not None
+                row = await _row_with_room(context, call, key) if has_value else None
+                seen[key] = node.data[key].revision if row is None else row.revision
                 await call.send(u.RecordReply(records.record(node, node.data[key], row)))
                 del row
             while True:
@@ -176,6 +179,10 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
                         raise unknown(node.key)
                     data_key = happening.data_key
                     if data_key is None or data_key not in wanted:
+                        continue
+                    if happening.kind == "value_cleared":
+                        cleared = records.record(node, node.data[data_key], None)
+                        await call.send(u.RecordReply(cleared))
                         continue
                     if (happening.revision or 0) <= seen[data_key]:
                         continue

@@ -18,14 +18,16 @@ async def enable(context: Context, parameters: m.Enable, call: Call) -> m.Change
     async with context.controller.workflow(key) as node:
         jobs = find_jobs(node, parameters.jobs)
         user = context.accounts.acts_as(node.workflow.owner)
-        await context.controller.request(
-            EnableRequested(
-                workflow_key=key,
-                jobs=tuple(jobs),
-                absent_files=await to_thread.run_sync(_absent_inputs, node, jobs, user),
-                at=context.controller.now(),
+        absent_files = await to_thread.run_sync(_absent_inputs, node, jobs, user)
+        async with context.controller.revived(node):
+            await context.controller.request(
+                EnableRequested(
+                    workflow_key=key,
+                    jobs=tuple(jobs),
+                    absent_files=absent_files,
+                    at=context.controller.now(),
+                )
             )
-        )
         return changed(node, set(jobs))
 
 

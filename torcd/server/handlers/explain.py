@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torcd import waiting
 from torcd.model import ENDED_BADLY, DataKey, FileKey, JobStatus, WorkflowStatus
 from torcd.protocol import manager as m
+from torcd.protocol.times import rfc3339
 from torcd.scheduler import Scheduler
 from torcd.scheduler.state import (
     Blocked,
@@ -62,10 +63,18 @@ def _explain(
 ) -> tuple[str, str | None]:
     state = job.state
     match state:
+        case Pending() | Running() if job.has_script_to_run and state.stop is None:
+            return f"its recovery script is run, because {_failure(job)}", None
+        case Blocked() if job.recovery is not None and not job.waits:
+            at = rfc3339(job.recovery.until)
+            return f"it is tried again at {at}, because {_failure(job)}", None
         case Blocked():
             gates = _gates(job)
             closed = sum(1 for gate in gates if gate.missing)
-            return f"it waits for {closed} of {len(gates)} things", _unblock(node, job)
+            summary = f"it waits for {closed} of {len(gates)} things"
+            if job.may_skip:
+                summary += ", and need not run if what it reads turns out to be as it was"
+            return summary, _unblock(node, job)
         case Ready():
             return _explain_ready(scheduler, node, job, is_own)
         case Pending() | Running() if state.stop is not None:
@@ -78,11 +87,21 @@ def _explain(
             return "it is running", None
         case Disabled():
             return "somebody disabled it", f"torcctl enable {job.job.name}"
+        case Ended(status=JobStatus.COMPLETED) if job.run_id != node.run_id:
+            return (
+                f"it completed in run {job.run_id}, and in run {node.run_id} it is up to date",
+                None,
+            )
         case Ended(status=JobStatus.COMPLETED):
             return "it completed", None
         case Ended():
             remedy = f"torcctl logs {job.job.name}" if state.started_at is not None else None
             return _ended(state), remedy
+
+
+def _failure(job: JobNode) -> str:
+    message = "" if job.recovery is None else job.recovery.message
+    return f"its attempt {job.attempt_id} ended badly: {message}"
 
 
 def _ended(state: Ended) -> str:

@@ -2,10 +2,18 @@
 
 from anyio.lowlevel import checkpoint
 
-from torcd.model import JobKey
+from torcd.model import JobKey, Timestamp
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339
-from torcd.scheduler.state import Ended, JobNode, Pending, Running, WorkflowNode
+from torcd.scheduler.state import (
+    Blocked,
+    Ended,
+    JobNode,
+    Pending,
+    Ready,
+    Running,
+    WorkflowNode,
+)
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
 
@@ -53,6 +61,9 @@ class Describer:
             started_at, ended_at = state.started_at, state.ended_at
         elif isinstance(state, Pending | Running) and state.stop is not None:
             reason, message = state.stop.reason, state.stop.message
+        elif node.recovery is not None and isinstance(state, Blocked | Ready):
+            failed = node.recovery
+            return_code, reason, message = failed.return_code, failed.reason, failed.message
         if isinstance(state, Running):
             started_at = state.started_at
         return m.JobInfo(
@@ -63,8 +74,9 @@ class Describer:
             reason=reason,
             message=message,
             stopping=node.is_stopping,
+            retry_at=maybe_rfc3339(_retry_at(node)),
             attempt_id=node.attempt_id or None,
-            run_id=self._node.run_id,
+            run_id=node.run_id,
             started_at=maybe_rfc3339(started_at),
             ended_at=maybe_rfc3339(ended_at),
             command=job.command if isinstance(job.command, str) else list(job.command),
@@ -79,6 +91,13 @@ class Describer:
             cwd=job.cwd or self._node.workflow.directory,
             stdio=job.stdio,
         )
+
+
+def _retry_at(node: JobNode) -> Timestamp | None:
+    """When a job that rests will have rested."""
+    if node.recovery is None or node.has_script_to_run or not isinstance(node.state, Blocked):
+        return None
+    return node.recovery.until
 
 
 def changed(node: WorkflowNode, keys: set[JobKey]) -> m.Changed:

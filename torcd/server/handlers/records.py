@@ -36,7 +36,7 @@ async def records(
     for key in keys:
         data = node.data[key]
         row = None
-        if data.revision:
+        if data.sha256 is not None:
             row = await context.controller.store.value(key, max_bytes=FREE_BYTES)
         rows.append((data, row))
     return _records(context, node, rows, at_once_bytes)

@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from torcd import errors, spec
 from torcd.controller.parsing import parse
-from torcd.controller.presence import absent_inputs
+from torcd.controller.presence import seen_inputs
 from torcd.model import DataKey, Workflow
 from torcd.protocol import manager as m
 from torcd.scheduler.events import SubmitRequested
@@ -49,14 +49,15 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
         owner = context.accounts.owner(call.peer.uid)
         workflow = msgspec.structs.replace(workflow, owner=owner)
         user = context.accounts.acts_as(owner)
-        absent = await to_thread.run_sync(absent_inputs, workflow, user)
+        seen = await to_thread.run_sync(seen_inputs, workflow, user)
+        context.controller.run_begins(workflow.key, seen)
         context.controller.keep_environment(workflow.key, _inherited(context, parameters))
         await context.controller.request(
             SubmitRequested(
                 workflow=workflow,
                 max_parallel_jobs=limit,
                 initial_values=values,
-                absent_files=absent,
+                absent_files=frozenset(key for key, one in seen.items() if one is None),
                 wait_for_inputs=bool(parameters.wait_for_inputs),
                 at=context.controller.now(),
             )

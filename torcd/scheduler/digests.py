@@ -1,0 +1,155 @@
+"""What jobs read and make, as digests: how it is known that nothing has changed.
+
+Each thing that a job waits for has an *identity*: a file and a user_data the SHA-256 of what is in
+them (of a value, of its canonical form), a job its *product*: the identities of what it declares to
+make, or, if it declares nothing, the key of its last attempt that completed, since nobody can tell
+whether another one would do the same. What is not there has an identity of its own.
+
+The digest of a job's inputs is a sum over (kind, name, identity), modulo 2^128. So it depends on
+no order, things go by their names and not by their keys, and what a group adds is worked out once
+for all that wait for it: the cost follows the declarations, not the pairs. There are two sums, one
+over what no job makes (*given*) and one over what jobs make (*made*): only the first can be
+compared while jobs that come before may yet run.
+
+The digest of a job's definition is over its command as it is run, and over the names and paths of
+what it makes. What it reads is in the other digests, by name. Its environment, its directory, its
+priority, its flags and what it asks for are in none.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from torcd.model import DataKey, FileKey, FileState
+
+if TYPE_CHECKING:
+    from torcd.scheduler.state import GateNode, JobNode, WorkflowNode
+
+SIZE = 16
+"""Bytes of a digest. Nobody gains by finding two that are equal: he might as well not run the
+job."""
+
+_MODULUS = 1 << (8 * SIZE)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Inputs(msgspec.Struct, frozen=True, gc=False):
+    """Of things that are waited for together."""
+
+    given: int
+    made: int
+    newest: int
+    """The attempts before that key did not see all of it as it is now."""
+
+
+NO_INPUTS = Inputs(0, 0, 0)
+
+
+class Digests:
+    """Of one workflow. `files` and `values` (their SHA-256) are what is to be taken in place of
+    what it knows of them; then it is to be used at once, and thrown away."""
+
+    __slots__ = ("_files", "_groups", "_node", "_values")
+
+    def __init__(
+        self,
+        node: "WorkflowNode",
+        files: Mapping[FileKey, FileState | None] | None = None,
+        values: Mapping[DataKey, str] | None = None,
+    ) -> None:
+        self._node = node
+        self._files: Mapping[FileKey, FileState | None] = files or {}
+        self._values: Mapping[DataKey, str] = values or {}
+        self._groups: dict[int, Inputs] = {}
+        """Of groups, by key, as long as nothing in them changes."""
+
+    def inputs(self, job: "JobNode") -> Inputs:
+        """Of all that it waits for."""
+        if not job.awaits:
+            return NO_INPUTS
+        return _added([self._inputs(gate) for gate in job.awaits])
+
+    def file(self, key: FileKey) -> FileState | None:
+        if key in self._files:
+            return self._files[key]
+        return self._node.file_states.get(key)
+
+    def changed(self, subject: int) -> None:
+        """A file, a value or a product has another identity."""
+        if not self._groups:
+            return
+        for key in (subject, *(maker.job.key for maker in self._node.makers.get(subject, ()))):
+            gate = self._node.gates.get(key)
+            for group in () if gate is None else gate.groups:
+                self._groups.pop(group.subject, None)
+
+    def _inputs(self, gate: "GateNode") -> Inputs:
+        if gate.members:
+            found = self._groups.get(gate.subject)
+            if found is None:
+                found = _added([self._inputs(member) for member in gate.members])
+                self._groups[gate.subject] = found
+            return found
+        node = self._node
+        newest = gate.made_at
+        if gate.kind == "user_data":
+            number = self._value(DataKey(gate.subject))
+            newest = node.data[DataKey(gate.subject)].changed_at
+        elif gate.kind == "file":
+            number = self._file(FileKey(gate.subject))
+        else:
+            [producer] = gate.producers
+            number = _number("job", producer.job.name, self._product(producer))
+        return Inputs(number, 0, newest) if gate.is_input else Inputs(0, number, newest)
+
+    def _file(self, key: FileKey) -> int:
+        state = self.file(key)
+        return _number("file", self._node.files[key].name, "" if state is None else state.sha256)
+
+    def _value(self, key: DataKey) -> int:
+        data = self._node.data[key]
+        return _number("user_data", data.data.name, self._values.get(key) or data.sha256 or "")
+
+    def _product(self, node: "JobNode") -> str:
+        job = node.job
+        if not job.output_files and not job.output_user_data:
+            return "" if node.trace is None else str(node.trace.attempt_key)
+        total = sum(map(self._file, job.output_files)) + sum(map(self._value, job.output_user_data))
+        return str(total % _MODULUS)
+
+
+def definition(node: "WorkflowNode", job: "JobNode") -> bytes:
+    """Of what a job runs and makes."""
+    declared = job.job
+    files: list[tuple[str, str]] = []
+    if declared.output_files:
+        files = sorted((node.files[k].name, node.files[k].path) for k in declared.output_files)
+    data: list[str] = []
+    if declared.output_user_data:
+        data = sorted(node.data[k].data.name for k in declared.output_user_data)
+    return blake2b(_encode((declared.command, files, data)), digest_size=SIZE).digest()
+
+
+NOTHING = bytes(SIZE)
+"""The digest of no inputs, as it is kept."""
+
+
+def packed(number: int) -> bytes:
+    """A digest as it is kept."""
+    return number.to_bytes(SIZE, "big")
+
+
+def _number(kind: str, name: str, identity: str) -> int:
+    text = f"{kind}\0{name}\0{identity}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=SIZE).digest(), "big")
+
+
+def _added(parts: list[Inputs]) -> Inputs:
+    return Inputs(
+        sum(part.given for part in parts) % _MODULUS,
+        sum(part.made for part in parts) % _MODULUS,
+        max((part.newest for part in parts), default=0),
+    )

@@ -1,0 +1,161 @@
+"""Run a workflow again, but only what has to."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import anyio
+import msgspec
+
+from torcd import errors
+from torcd.controller.gathering import Progress, Tell
+from torcd.controller.looking import States
+from torcd.model import JobKey, JobStatus
+from torcd.protocol import manager as m
+from torcd.scheduler import restarting
+from torcd.scheduler.events import RestartRequested, Selection
+from torcd.scheduler.planning import Outlook, Plan
+from torcd.scheduler.state import Ended, JobNode, WorkflowNode
+from torcd.server.calls import Call
+from torcd.server.context import Context, find_jobs
+
+
+async def restart(context: Context, parameters: m.Restart, call: Call) -> m.Restarted:
+    controller = context.controller
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
+    async with controller.workflow(key) as node:
+        await controller.settled()
+        # Before files are read, and again when that is done.
+        restarting.require_over(node)
+        _selection(node, parameters)
+        files = await _files(context, node, call)
+        await controller.settled()
+        event = RestartRequested(
+            workflow_key=key,
+            selection=_selection(node, parameters),
+            files=files,
+            at=controller.now(),
+        )
+        plan = restarting.check(node, event)
+        statuses = {job_key: job.state.status for job_key, job in node.jobs.items()}
+        if parameters.dry_run or not plan.runs:
+            next_run = node.run_id + 1 if plan.runs else node.run_id
+            return _answer(node, plan, statuses, run_id=next_run, restarted=False)
+        async with controller.revived(node):
+            await controller.request(event)
+        return _answer(node, plan, statuses, run_id=node.run_id, restarted=True)
+
+
+def _selection(node: WorkflowNode, parameters: m.Restart) -> Selection:
+    """Raises UnknownJob for a name that is none, and where nothing is like what was asked for."""
+    named = None if parameters.jobs is None else frozenset(find_jobs(node, parameters.jobs))
+    statuses, codes = parameters.statuses, parameters.return_codes
+    if named is None and statuses is None and codes is None:
+        if parameters.only:
+            raise errors.InvalidParameter(
+                "only says that nothing but some jobs is to run: name them", parameter="only"
+            )
+        return Selection()
+    chosen = [
+        job
+        for job_key, job in node.jobs.items()
+        if (named is None or job_key in named)
+        and (statuses is None or job.state.status in statuses)
+        and (codes is None or _return_code(job) in codes)
+    ]
+    if not chosen:
+        raise errors.UnknownJob(
+            f"no job of workflow {node.key} is like that; see torcctl jobs", job=""
+        )
+    disabled = [job for job in chosen if job.state.status is JobStatus.DISABLED]
+    if disabled:
+        name = disabled[0].job.name
+        raise errors.WrongState(
+            f'job "{name}" is disabled: put it back first (torcctl enable {name})',
+            status=JobStatus.DISABLED.value,
+        )
+    return Selection(jobs=frozenset(job.job.key for job in chosen), only=bool(parameters.only))
+
+
+def _return_code(job: JobNode) -> int | None:
+    return job.state.return_code if isinstance(job.state, Ended) else None
+
+
+async def _files(context: Context, node: WorkflowNode, call: Call) -> States:
+    gatherer = context.controller.gatherer
+    user = context.accounts.acts_as(node.workflow.owner)
+    if not call.more:
+        return await gatherer.states(node, user)
+    async with _telling(node, call) as tell:
+        return await gatherer.states(node, user, tell)
+
+
+@asynccontextmanager
+async def _telling(node: WorkflowNode, call: Call) -> AsyncIterator[Tell]:
+    """Sends how far it is, the newest whenever the client has taken the last."""
+    newest: list[Progress] = []
+    changed = anyio.Event()
+
+    def tell(progress: Progress) -> None:
+        newest[:] = [progress]
+        changed.set()
+
+    async def send() -> None:
+        nonlocal changed
+        while True:
+            await changed.wait()
+            changed = anyio.Event()
+            await call.send(_progress(node, newest[0]))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send)
+        yield tell
+        tasks.cancel_scope.cancel()
+
+
+def _progress(node: WorkflowNode, progress: Progress) -> m.Restarted:
+    return m.Restarted(
+        workflow_key=str(node.key),
+        restarted=False,
+        run_id=node.run_id,
+        outlooks=_counted(()),
+        items=[],
+        progress=m.ReadingFiles(
+            files=progress.files,
+            files_read=progress.read_files,
+            bytes=progress.size_bytes,
+            bytes_read=progress.read_bytes,
+        ),
+    )
+
+
+def _answer(
+    node: WorkflowNode,
+    plan: Plan,
+    statuses: dict[JobKey, JobStatus],
+    *,
+    run_id: int,
+    restarted: bool,
+) -> m.Restarted:
+    return m.Restarted(
+        workflow_key=str(node.key),
+        restarted=restarted,
+        run_id=run_id,
+        outlooks=_counted(verdict.outlook for verdict in plan.verdicts.values()),
+        items=[
+            m.JobOutlook(
+                key=str(key),
+                name=node.jobs[key].job.name,
+                status=statuses[key],
+                outlook=verdict.outlook,
+                reason=verdict.reason,
+            )
+            for key, verdict in plan.verdicts.items()
+        ],
+    )
+
+
+def _counted(outlooks: Iterable[Outlook]) -> m.Outlooks:
+    counts = {"will_run": 0, "may_run": 0, "up_to_date": 0}
+    for outlook in outlooks:
+        counts[outlook] += 1
+    return msgspec.convert(counts, m.Outlooks)
