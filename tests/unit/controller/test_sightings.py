@@ -27,15 +27,15 @@ def readers(groups: bool = False) -> Play:
 def test_what_was_seen_for_one_holds_for_who_ends_a_moment_later(groups: bool) -> None:
     play = readers(groups)
     seen = Sightings()
-    reads = seen.reads(play.node, play.job("first"), at(1))
+    reads = seen.reads(play.node, play.job("first"), at(1), None)
     assert reads is not None
     assert {file.path for file in reads.files} == {"/f", "/g"}
     assert seen.looked_at(play.workflow.key, reads, [at(2)])
-    second = seen.reads(play.node, play.job("second"), at(1.5))
+    second = seen.reads(play.node, play.job("second"), at(1.5), None)
     assert second is not None
     assert (second.files, second.changed) == ((), True)
     assert seen.looked_at(play.workflow.key, second, [])
-    assert seen.reads(play.node, play.job("late"), at(3)) is None
+    assert seen.reads(play.node, play.job("late"), at(3), None) is None
 
 
 def test_it_is_looked_at_again_after_a_while_and_in_the_next_run(
@@ -43,24 +43,24 @@ def test_it_is_looked_at_again_after_a_while_and_in_the_next_run(
 ) -> None:
     play = readers()
     seen = Sightings()
-    reads = seen.reads(play.node, play.job("first"), at(1))
+    reads = seen.reads(play.node, play.job("first"), at(1), None)
     assert reads is not None
     assert not seen.looked_at(play.workflow.key, reads, [])
-    assert seen.reads(play.node, play.job("second"), at(1)) is None
+    assert seen.reads(play.node, play.job("second"), at(1), None) is None
     seen.forget(play.workflow.key)
-    assert seen.reads(play.node, play.job("second"), at(1)) is not None
+    assert seen.reads(play.node, play.job("second"), at(1), None) is not None
     monkeypatch.setattr(sightings, "RECHECK_SECONDS", 0.0)
-    assert seen.reads(play.node, play.job("second"), at(1)) is not None
+    assert seen.reads(play.node, play.job("second"), at(1), None) is not None
 
 
 def test_what_a_disabled_job_would_have_made_is_looked_at_and_what_jobs_made_is_not() -> None:
     play = readers()
     seen = Sightings()
     play.exits("disabled")
-    assert seen.reads(play.node, play.job("after"), at(1)) is None
+    assert seen.reads(play.node, play.job("after"), at(1), None) is None
     other = Play(hold=job(), a=job(after="hold", writes="made"), b=job(after="a"))
     other.disable("a")
-    reads = seen.reads(other.node, other.job("b"), at(1))
+    reads = seen.reads(other.node, other.job("b"), at(1), None)
     assert reads is not None
     assert [file.path for file in reads.files] == ["/made"]
 
