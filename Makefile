@@ -8,7 +8,8 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check torture mutants docs golden format fuzz bench clean
+.PHONY: help demo test check torture mutants docs golden format fuzz bench dist packages bounds \
+  pythons record release clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -34,7 +35,7 @@ check: $(READY) ## what to run before a commit: under a minute
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	@$(BIN)/python -m pytest -n 2 tests/unit tests/sim
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit tests/sim
 
 torture: $(READY) ## campaigns of faults at full length: for the night
 	@$(BIN)/python -m pytest -s --torture tests/crash
@@ -43,7 +44,7 @@ mutants: $(READY) ## plant bugs in the core, and see whether the tests see them
 	@$(BIN)/python -m tests.mutants
 
 docs: $(READY) ## renew what the pages take from the code
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m docs.generate
 
 golden: $(READY) ## renew what is said of wrong specs, after a change that was meant
 	@$(BIN)/python -m tests.unit.spec.messages
@@ -56,11 +57,57 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= splitter calls answers values reports orders journals outputs methods
 fuzz: $(READY) ## look for bytes that hurt, for FUZZ_SECONDS on each of FUZZ_TARGETS
 	@$(PIP) --group fuzz --only-binary=:all: || echo "atheris is not to be had: at random, then" >&2
+	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=random -m hypothesis
 	@for target in $(FUZZ_TARGETS); do \
 	  $(BIN)/python -m tests.wire.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 
-bench: $(READY) ## measure against the limit of the machine
-	@$(BIN)/python -m bench
+# BENCH="flat chain --rounds 3": only these; python -m bench --help says what else there is.
+BENCH ?=
+bench: $(READY) ## measure against the limit of the machine, peers and Redis: an hour or more
+	@$(BIN)/python -m bench.peers.environment
+	@$(BIN)/python -m bench $(BENCH)
+
+# uv, pipx and what else it takes to make and try packages; apart from what torcd is tested with.
+TOOLS := .tools/.ready
+UV := .tools/bin/uv
+$(TOOLS): pyproject.toml
+	@test -x .tools/bin/python || $(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --upgrade 'pip>=25.1'
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --group release
+	@touch $(TOOLS)
+
+dist: $(TOOLS) ## build the sdist, and the wheel from it
+	@.tools/bin/python -m build --outdir dist
+
+packages: $(READY) $(TOOLS) ## install the wheel with pip, pipx and uv, and upgrade it
+	@PATH=$(CURDIR)/.tools/bin:$$PATH $(BIN)/python -m pytest --packages --timeout 300 tests/packaging
+
+# The newest ones are those of `make test`.
+BOUNDS_TESTS ?= tests/unit tests/integration
+bounds: $(TOOLS) ## test with the oldest dependencies that are admitted
+	@$(UV) pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-header \
+	  --no-annotate pyproject.toml --output-file .tools/lowest.txt
+	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/lowest
+	@$(UV) pip install --quiet --python .tools/lowest/bin/python --editable . --group dev \
+	  --constraints .tools/lowest.txt
+	@.tools/lowest/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(BOUNDS_TESTS)
+
+PYTHONS ?= 3.11 3.12 3.13 3.14
+pythons: $(TOOLS) ## unit tests with each of PYTHONS that there is
+	@for version in $(PYTHONS); do \
+	  python=$$($(UV) python find --quiet --no-python-downloads $$version 2>/dev/null || \
+	    ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python 2>/dev/null | tail -n 1 | grep .) || \
+	    { echo "there is no Python $$version here: skipped" >&2; continue; }; \
+	  echo "Python $$version: $$python"; \
+	  $(UV) venv --quiet --clear --python $$python .tools/$$version && \
+	  $(UV) pip install --quiet --python .tools/$$version/bin/python --editable . --group dev && \
+	  .tools/$$version/bin/python -m pytest -n 2 -p no:cacheprovider tests/unit || exit 1; done
+
+record: $(READY) ## keep a database and messages of this version, before its release
+	@$(BIN)/python -m tests.releases.record
+
+release: $(READY) $(TOOLS) ## put into dist/ what a release consists of
+	@.ci/release
 
 clean: ## remove what the other commands made
-	@rm -rf $(VENV) .demo .fuzz bench/.build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .tools .demo .fuzz bench/.build bench/.peers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,9 +1,10 @@
-"""Write the parts of these pages that are made from the code.
+"""Write what is made from the code: parts of these pages, the manual pages, completions of torcctl
+for shells, and the schema of specs.
 
-    python docs/generate.py
+    make docs
 
 A page says `<!-- generated: NAME -->` where such a part begins and `<!-- end -->` where it ends.
-A test sees that all of them are up to date.
+A test sees that all of it is up to date.
 """
 
 import re
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import click
 import msgspec
+from click.testing import CliRunner
 from msgspec import inspect as mi
 
+from docs import manual
 from torcctl import commands
 from torcctl.main import cli
 from torcd.protocol import interface, registry
@@ -202,8 +205,27 @@ _PARTS: dict[str, Callable[[], str]] = {
 }
 
 
+def files() -> dict[Path, str]:
+    """Files that are made as a whole, with their text."""
+    configs = DOCS.parent / "configs"
+    manuals = {DOCS / "man" / name: text for name, text in manual.pages().items()}
+    completions = {configs / "completions" / n: _completion(n) for n in _SHELLS}
+    schema_file = {configs / "torc-workflow.schema.json": json_schema.text()}
+    return manuals | completions | schema_file
+
+
+_SHELLS = {"torcctl.bash": "bash", "_torcctl": "zsh", "torcctl.fish": "fish"}
+
+
+def _completion(name: str) -> str:
+    done = CliRunner().invoke(cli, ["completions", _SHELLS[name]])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
 if __name__ == "__main__":
     for page in pages():
         page.write_text(generated(page.read_text()))
-    schema_file = DOCS.parent / "configs" / "torc-workflow.schema.json"
-    schema_file.write_text(json_schema.text())
+    for file, content in files().items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content)

@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.daemon_process import Daemon, running_daemon
+
+# The same examples each time, so that a change is what makes a test fail. `make fuzz` tries others.
+settings.register_profile("steady", derandomize=True, database=None)
+settings.register_profile("random", max_examples=1_000)
+settings.load_profile("steady")
 
 
 @pytest.fixture
@@ -20,4 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--torture",
         action="store_true",
         help="campaigns of faults at full length, which take hours together",
+    )
+    parser.addoption(
+        "--packages",
+        action="store_true",
+        help="install torcd into clean environments, which takes a package index",
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from torcd.accounts import Account
 from torcd.executors.base import (
     AttemptOrder,
     Executor,
@@ -41,6 +42,8 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.user: Account | None = None
+        """Whom attempts run as, if not us."""
         self.place = ""
         """A directory for cgroups, where that is wanted."""
         self.executor: Executor
@@ -126,6 +129,7 @@ class World:
             else out
             if stdio == "combined"
             else str(self.directory / f"{key}.err"),
+            user=self.user,
         )
 
     def start(self, key: int, command: str | list[str], **options: object) -> AttemptKey:

@@ -6,6 +6,8 @@ so do the daemons that it starts meanwhile. That takes root.
 
 import ctypes
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,23 @@ class SmallDisk:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = f"size={size_bytes},nr_inodes={inodes},mode=0700"
         _check(_libc.mount(b"tmpfs", bytes(path), b"tmpfs", 0, options.encode()))
+
+    @classmethod
+    def of_btrfs(cls, path: Path, image: Path) -> "SmallDisk":
+        """One that copies what is written; as small as such a one can be. Skips without mkfs."""
+        if shutil.which("mkfs.btrfs") is None:
+            pytest.skip("btrfs-progs is not installed")
+        image.touch()
+        os.truncate(image, 120 << 20)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        subprocess.run(["mkfs.btrfs", "--quiet", image], check=True)
+        done = subprocess.run(["mount", "-o", "loop", image, path], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no btrfs can be mounted here: {done.stderr}")
+        path.chmod(0o700)
+        disk = cls.__new__(cls)
+        disk.path = path
+        return disk
 
     def fill(self) -> None:
         """To the last byte."""
@@ -82,8 +101,14 @@ def private_mounts() -> Iterator[Callable[..., SmallDisk]]:
         except OSError as error:
             pytest.skip(f"no mount namespace of its own can be had here: {error}")
 
-        def mount(path: Path, size_bytes: int, inodes: int = 1_000) -> SmallDisk:
-            disks.append(SmallDisk(path, size_bytes, inodes))
+        def mount(
+            path: Path, size_bytes: int, inodes: int = 1_000, *, btrfs: Path | None = None
+        ) -> SmallDisk:
+            """`btrfs`: one of that kind, whatever its size, in this file."""
+            if btrfs is None:
+                disks.append(SmallDisk(path, size_bytes, inodes))
+            else:
+                disks.append(SmallDisk.of_btrfs(path, btrfs))
             return disks[-1]
 
         yield mount

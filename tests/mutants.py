@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 SIM = ("tests/sim",)
 CONTROLLER = ("tests/unit/controller",)
 CRASH = ("tests/crash/test_named_points.py",)
+USERS = ("tests/integration/test_users.py", "tests/integration/test_users_apart.py")
 FAULTS = ("tests/integration/test_warden_faults.py",)
 
 
@@ -108,8 +109,8 @@ SCHEDULER = [
     Mutant(
         name="a job that ran though what it waits for failed is up to date",
         file="torcd/scheduler/turn.py",
-        old="            or any(gate.spoiled for gate in job.awaits)\n        )\n        job.trace",
-        new="        )\n        job.trace",
+        old="                or any(gate.spoiled for gate in job.awaits)\n            )\n",
+        new="            )\n",
     ),
     Mutant(
         name="a job that may run is spared, whatever it would read",
@@ -134,12 +135,14 @@ SCHEDULER = [
         file="torcd/scheduler/arriving.py",
         old="    recovering.repeat(memory, node)\n",
         new="",
+        suites=("tests/unit/scheduler",),  # in the simulation hardly anybody rests just then
     ),
     Mutant(
         name="a script that failed is taken for one that mended",
         file="torcd/scheduler/recovering.py",
         old="        if how is None:\n",
         new="        if True:\n",
+        suites=("tests/unit/scheduler",),
     ),
     Mutant(
         name="a retried job leaves its consumers canceled by what it no longer is",
@@ -267,7 +270,7 @@ CONTROLLER_BUGS = [
         name="a request is answered before it is on disk",
         file="torcd/controller/core.py",
         old=COMMIT,
-        new="        for request in batch.requests:\n            request.done.set()\n" + COMMIT,
+        new="        for request in batch.requests:\n            request.tell(request)\n" + COMMIT,
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(
@@ -285,10 +288,17 @@ CONTROLLER_BUGS = [
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(
+        name="a value that was fetched before is told while it is being replaced",
+        file="torcd/server/quick.py",
+        old="            or self._controller.is_ahead_of_disk\n",
+        new="",
+        suites=("tests/unit/server/test_quick.py",),
+    ),
+    Mutant(
         name="who looks sees what is being committed",
         file="torcd/controller/core.py",
-        old="        if self._is_busy:\n            marker",
-        new="        if self._inbox:\n            marker",
+        old="        if self._is_busy:\n            await",
+        new="        if self._inbox:\n            await",
         suites=CONTROLLER,
     ),
     Mutant(
@@ -303,6 +313,20 @@ CONTROLLER_BUGS = [
         file="torcd/controller/core.py",
         old="        self._start_over(counters, is_draining=True)\n",
         new="",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="a runtime limit waits until the disk has room",
+        file="torcd/scheduler/standstill.py",
+        old="URGENT = (CancelRequested, PauseRequested, TimePassed)",
+        new="URGENT = (CancelRequested, PauseRequested)",
+        suites=CONTROLLER,
+    ),
+    Mutant(
+        name="with what is urgent on a full disk jobs are started",
+        file="torcd/controller/core.py",
+        old="batch = await self._take_up(is_draining=True)",
+        new="batch = await self._take_up(is_draining=False)",
         suites=CONTROLLER,
     ),
     Mutant(
@@ -329,7 +353,7 @@ CONTROLLER_BUGS = [
     Mutant(
         name="inputs are written again for an order that an earlier daemon may have given",
         file="torcd/controller/acting.py",
-        old="if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):",
+        old="if INPUTS in order.environment and not os.path.exists(order.environment[INPUTS]):",
         new="if INPUTS in order.environment:",
         suites=CONTROLLER,
     ),
@@ -411,7 +435,47 @@ EXECUTOR_BUGS = [
     ),
 ]
 
-MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS, *EXECUTOR_BUGS]
+USER_BUGS = [
+    Mutant(
+        name="a workflow that is not in memory is anybody's",
+        file="torcd/server/context.py",
+        old="return await self.controller.store.owner_uid(key) == peer.uid",
+        new="return await self.controller.store.owner_uid(key) is not None",
+        suites=USERS,
+    ),
+    Mutant(
+        name="everybody's newest workflow is the newest of all",
+        file="torcd/server/context.py",
+        old="own = peer.uid if self.accounts.is_shared else None",
+        new="own = None",
+        suites=USERS,
+    ),
+    Mutant(
+        name="a token is good in anybody's hands",
+        file="torcd/server/handlers/data.py",
+        old="if not context.is_own(call.peer, node.workflow.owner):",
+        new="if False:",
+        suites=USERS,
+    ),
+    Mutant(
+        name="a job keeps root's groups",
+        file="torcd/executors/warden/as_user.py",
+        old="""    os.setgroups(user["groups"])
+""",
+        new="",
+        suites=USERS,
+    ),
+    Mutant(
+        name="outputs are looked for with root's rights",
+        file="torcd/controller/harvest.py",
+        old="with acting_as(expected.user):",
+        new="with acting_as(None):",
+        suites=USERS,
+    ),
+]
+"""They take root and other users to be seen."""
+
+MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS, *EXECUTOR_BUGS, *USER_BUGS]
 
 COPIED = ("torcd", "torcctl", "tests", "pyproject.toml", "configs", "docs")
 

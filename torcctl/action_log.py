@@ -26,6 +26,7 @@ def find(
     command = _begun(info, number)
     if command is None and waits and info.status not in ENDED:
         invocation.say(f"{_named(action, number)} has not begun; waiting")
+        invocation.be_patient()
         for workflow in changes(invocation, invocation.workflow_key):
             info = _action(invocation, workflow.key, action)
             command = _begun(info, number)
@@ -41,6 +42,7 @@ def find(
     begun = command.number
 
     def until_ended() -> None:
+        invocation.be_patient()
         for workflow in changes(invocation, invocation.workflow_key):
             now = _action(invocation, workflow.key, action)
             if now.run_id != info.run_id or now.commands[begun - 1].status in ENDED:

@@ -104,7 +104,7 @@ def _start(path: str, log: Path, until: float) -> Started:
         log_from = os.lseek(log_fd, 0, os.SEEK_END)
         with _notify_socket() as (notify, notify_path):
             process = subprocess.Popen(
-                [sys.executable, "-m", "torcd", "run", "--socket", path],
+                [sys.executable, "-m", "torcd", "run", "--socket", os.path.abspath(path)],
                 cwd="/",
                 env=_environment(notify_path),
                 stdin=subprocess.DEVNULL,
@@ -163,8 +163,11 @@ def _bound_below(parent: str | None, stack: contextlib.ExitStack) -> tuple[socke
 
 def _environment(notify_path: str) -> dict[str, str]:
     environment = {**os.environ, "NOTIFY_SOCKET": notify_path}
-    # In a source tree the package is found through the directory one stands in, and the daemon
-    # stands in /.
+    # The daemon stands in /, and means the same places.
+    for name in ("HOME", "TORCD_STATE_DIR", "TORCD_CONFIG"):
+        if environment.get(name):
+            environment[name] = os.path.abspath(environment[name])
+    # In a source tree the package is found through the directory one stands in.
     root = Path(locations.__file__).absolute().parent.parent
     if root.name not in ("site-packages", "dist-packages"):
         rest = environment.get("PYTHONPATH")

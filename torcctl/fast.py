@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from _socket import AF_UNIX, SOCK_STREAM, socket
 
 from torcctl import exits, rawjson
@@ -190,6 +191,8 @@ def _text(value: str | bool | None) -> str | None:
 
 def perform(call: DataCall, environ: Mapping[str, str]) -> int | None:
     """Do it, print what there is to print, and return the exit code; None: nobody answered."""
+    if not _began:
+        _began.append(time.monotonic())
     try:
         message = encode(call, environ)
         reply = _exchange(call.socket or locations.client_socket(), message)
@@ -227,11 +230,19 @@ def encode(call: DataCall, environ: Mapping[str, str]) -> bytes:
         return _message("Store", f'{{"data":{data},{rest}')
     if call.wait:
         parameters["wait"] = True
-    if call.timeout_seconds is not None:
-        parameters["timeout_seconds"] = call.timeout_seconds
+    seconds = time_left(call)
+    if seconds is not None:
+        parameters["timeout_seconds"] = seconds
     if call.revision is not None:
         parameters["revision"] = call.revision
     return _message("Fetch", rawjson.document(parameters))
+
+
+def time_left(call: DataCall) -> float | None:
+    """Of its timeout, counted from the first time that it was tried. None: there is none."""
+    if call.timeout_seconds is None or not hung_up:
+        return call.timeout_seconds
+    return max(0.0, call.timeout_seconds - (time.monotonic() - _began[0]))
 
 
 def _message(method: str, parameters: str) -> bytes:
@@ -276,6 +287,12 @@ def read_value(name: str, value: str) -> str:
 _standard_input: list[bytes] = []
 """What was read from it, once: the full command line may ask for it again."""
 
+_began: list[float] = []
+"""When this process has first asked, for the same reason."""
+
+hung_up: list[str] = []
+"""Where a daemon was, and went away before it answered."""
+
 
 def _exchange(path: str, message: bytes) -> bytes | None:
     """Send a message and return the first one that comes back; None where none does."""
@@ -292,6 +309,9 @@ def _exchange(path: str, message: bytes) -> bytes | None:
             pieces.append(piece)
             if b"\0" in piece:
                 return b"".join(pieces).partition(b"\0")[0]
+        hung_up.append(path)
+    except ConnectionResetError:
+        hung_up.append(path)
     except OSError:
         pass
     finally:

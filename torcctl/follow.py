@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from torcctl.invocation import Invocation
+from torcd.client.conversation import ConnectionBroken
 from torcd.errors import NoDaemon, ShuttingDown, TimedOut
 from torcd.model import WORKFLOW_OVER
 from torcd.protocol import manager as m
@@ -21,13 +22,15 @@ def changes(invocation: Invocation, key: str | None) -> Iterator[m.WorkflowInfo]
         seen: m.WorkflowInfo | None = None
         try:
             for reply in invocation.stream(m.FollowWorkflow(workflow_key=key)):
+                if seen is None:
+                    invocation.be_patient()  # also with what is asked about it in between
                 seen = reply.workflow
                 key = seen.key
                 yield seen
                 if seen.status in WORKFLOW_OVER and not seen.stopping:
                     return
-        except (NoDaemon, ShuttingDown):
-            if seen is None:
+        except (NoDaemon, ShuttingDown) as e:
+            if seen is None and not isinstance(e, ConnectionBroken | ShuttingDown):
                 raise
         else:
             return

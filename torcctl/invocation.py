@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from torcctl.render import jsontext, table
+from torcctl.render import jsontext
 from torcctl.render.text import clean_lines
-from torcctl.settings import Settings, load
 from torcd import locations
 
 if TYPE_CHECKING:
+    from torcctl.render.table import Column
+    from torcctl.settings import Settings
     from torcd.client import Client
     from torcd.protocol.request import Reply, Request
 
@@ -30,9 +31,11 @@ class Invocation:
         self._client: Client | None = None
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """Raises ConfigError for a wrong settings file."""
         if self._settings is None:
+            from torcctl.settings import load
+
             self._settings = load(locations.client_config())
         return self._settings
 
@@ -107,7 +110,7 @@ class Invocation:
     def print_list(
         self,
         reply: object,
-        columns: Sequence[table.Column[Row]],
+        columns: "Sequence[Column[Row]]",
         rows: Sequence[Row],
         *,
         empty: str,
@@ -120,7 +123,7 @@ class Invocation:
         else:
             self.say(empty)
 
-    def print_further(self, columns: Sequence[table.Column[Row]], rows: Sequence[Row]) -> None:
+    def print_further(self, columns: "Sequence[Column[Row]]", rows: Sequence[Row]) -> None:
         """Another table below a list, for people: the JSON of the list has it already."""
         if rows and not self.as_json:
             write(b"\n" + self._table(columns, rows).encode(errors="backslashreplace"))
@@ -130,7 +133,9 @@ class Invocation:
         for value, text in items:
             write(jsontext.line(value) if self.as_json else f"{text}\n".encode())
 
-    def _table(self, columns: Sequence[table.Column[Row]], rows: Sequence[Row]) -> str:
+    def _table(self, columns: "Sequence[Column[Row]]", rows: Sequence[Row]) -> str:
+        from torcctl.render import table
+
         if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
             return table.plain(columns, rows)
         import shutil

@@ -79,6 +79,7 @@ def _wait_for_attempt(
 ) -> m.Result | None:
     """The attempt, as soon as it is there; None when the job ends without it."""
     invocation.say(f"job '{job.name}' has not started (it is {job.status.value}); waiting")
+    invocation.be_patient()
     for info in changes(invocation, invocation.workflow_key):
         result = _result(invocation, info.key, job, attempt)
         if result is not None:
@@ -90,6 +91,7 @@ def _wait_for_attempt(
 
 def _until_ended(invocation: Invocation, job: m.JobInfo, attempt: int) -> None:
     """Return when the attempt has ended. Runs in a thread of its own."""
+    invocation.be_patient()
     for info in changes(invocation, invocation.workflow_key):
         now = _now(invocation, info.key, job)
         if now.status in ENDED or now.attempt_id != attempt:

@@ -5,11 +5,13 @@ the attempt has ended; both come together in one poll. What the job has written 
 there when the end is told, so one more reading after that has everything.
 """
 
+import errno
 import os
 import select
+import stat
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from io import FileIO
 from typing import Literal
 
 import msgspec
@@ -48,10 +50,27 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     command: int | None = None
 
 
+def opened(path: str) -> FileIO:
+    """Raises OSError, and CannotRead for what is no file: a job may have put anything in its log's
+    place, a pipe on which one would wait, or a link to what is not its own."""
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        file = FileIO(os.open(path, flags), closefd=True)
+    except OSError as e:
+        if e.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+    problem = "it is no file any more; the job has put something else in its place"
+    raise CannotRead(f"cannot read {path}: {problem}", file=path)
+
+
 def chunks(path: str) -> Iterator[bytes]:
     """What is in the file. Raises CannotRead."""
     try:
-        with Path(path).open("rb", buffering=0) as file:
+        with opened(path) as file:
             while data := file.read(_CHUNK_BYTES):
                 yield data
     except OSError as e:
@@ -76,7 +95,7 @@ def follow(path: str, wait_for_end: Callable[[], None]) -> Iterator[bytes]:
 
     listener = threading.Thread(target=listen, daemon=True)
     try:
-        with Inotify() as inotify, Path(path).open("rb", buffering=0) as file:
+        with Inotify() as inotify, opened(path) as file:
             # Watched first, read second: nothing is added unseen in between.
             inotify.add_watch(path, Mask.MODIFY)
             listener.start()

@@ -82,10 +82,24 @@ def read(path: str, spec_format: str | None, *, compare_with_machine: bool = Fal
             raise
         # Each problem begins its line, as in compilers' messages, which editors know.
         raise InvalidSpec(f"{path} is refused:\n{e.message}", **e.facts) from None
-    directory = Path.cwd() if path == "-" else Path(path).absolute().parent
+    return SpecFile(path, document, spec.default_name(path), _directory(path))
+
+
+def _directory(path: str) -> str:
+    """From where relative paths count, absolute. Raises CannotRead."""
+    try:
+        directory = Path.cwd() if path == "-" else Path(path).absolute().parent
+    except FileNotFoundError:
+        problem = "the directory in which torcctl is run is gone; change to another one"
+        raise CannotRead(problem, file=path) from None
     if ".." in directory.parts:
         directory = directory.resolve()
-    return SpecFile(path, document, spec.default_name(path), str(directory))
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError:
+        problem = f"the name of the directory {str(directory)!a} is not UTF-8; give it another one"
+        raise CannotRead(problem, file=path) from None
+    return str(directory)
 
 
 def submit(

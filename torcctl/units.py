@@ -61,9 +61,9 @@ def files(scope: Scope) -> list[UnitFile]:
     directory = units_directory(scope)
     found = [UnitFile(str(directory / name), _unit(scope, name)) for name in UNITS]
     if scope == "system":
-        for kind in ("sysusers.d", "tmpfiles.d"):
-            text = MARK + _source(kind, "torcd.conf")
-            found.insert(0, UnitFile(str(_ETC / kind / "torcd.conf"), text))
+        for name in ("pam.d/torcd", "sysusers.d/torcd.conf", "tmpfiles.d/torcd.conf"):
+            text = MARK + _source(*name.split("/"))
+            found.insert(0, UnitFile(str(_ETC / name), text))
     return found
 
 

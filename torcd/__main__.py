@@ -1,6 +1,8 @@
 """The daemon's program: `torcd run|check-config|migrate|check-db|backup|restore`."""
 
 import argparse
+import errno
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,11 +23,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = _load(options)
-        return int(_COMMANDS[options.command](config, options))
-    except BrokenPipeError:
-        return 1
+        code = int(_COMMANDS[options.command](config, options))
+        if sys.stdout is not None:  # else it is closed
+            sys.stdout.flush()
+        return code
     except errors.TorcError as error:
         print(f"torcd: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        if not isinstance(error, BrokenPipeError):
+            print(f"torcd: cannot write the output: {error.strerror}", file=sys.stderr)
+        # What is left in the buffer can go nowhere; Python would complain about that at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
@@ -39,13 +50,14 @@ def _run(config: Config, options: argparse.Namespace) -> int:
     import anyio
 
     from torcd import log
-    from torcd.daemon import serve
+    from torcd.daemon import be_ended_by_interrupts, serve
     from torcd.server.activation import passed_socket
 
     listener = passed_socket()
     if listener is not None:
         options.socket = listener.getsockname()
         config = _load(options)
+    be_ended_by_interrupts()
     logger = log.set_up(config.log_level, config.log_format)
     heap.keep_no_large_blocks()
     gc.freeze()  # what is loaded now stays: no use looking through it ever again
@@ -81,6 +93,8 @@ def _migrate(config: Config, _: argparse.Namespace) -> int:
         print(f"{path} is up to date (version {found.to_version})")
     else:
         print(f"{path} is now at version {found.to_version} (it was at {found.from_version})")
+    if found.former is not None:
+        print(f"as it was before, it is kept as {found.former}")
     return 0
 
 

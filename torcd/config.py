@@ -63,9 +63,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         "SHLVL",
     )
     """Patterns of variables that jobs do not inherit from where torcctl was run."""
+    users_group: str | None = None
+    """The group whose members may use a daemon that root runs, besides root; empty: nobody; absent:
+    `torcd` where it listens at the system's socket, otherwise nobody."""
+    admin_group: str = "torcd-admin"
+    """The group whose members may see and do everything there; empty: root alone."""
     shell: str = "bash"
     """What runs commands that are a text, as `SHELL -c COMMAND`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is less grave is not logged."""
     log_format: Literal["auto", "console", "json"] = "auto"
     """`auto`: readable on a terminal, with fields into systemd's journal, JSON otherwise."""
 
@@ -106,6 +112,21 @@ def _absolute(path: str) -> str:
     return absolute
 
 
+def users_group(config: Config) -> str:
+    """Whose members are served besides the daemon's own user; empty: nobody's. Raises
+    ConfigError."""
+    if config.users_group is None:
+        is_systems = config.socket == locations.SYSTEM_SOCKET
+        return locations.SYSTEM_GROUP if is_systems and os.geteuid() == 0 else ""
+    if config.users_group and os.geteuid() != 0:
+        raise errors.ConfigError(
+            f"users_group is {config.users_group!r}, but only a daemon that root runs can serve "
+            "others; leave it out for a daemon of your own",
+            key="users_group",
+        )
+    return config.users_group
+
+
 def capacity(config: Config) -> Capacity:
     """What there is for jobs: what the machine has, where the configuration does not say."""
     found = machine.capacity()
@@ -127,6 +148,7 @@ def in_force(config: Config) -> Config:
         cpus=found.cpus,
         memory=str(found.memory_bytes),
         gpus=found.gpus,
+        users_group=users_group(config),
     )
 
 

@@ -19,16 +19,17 @@ import anyio
 from anyio.abc import TaskStatus
 
 from torcd import __version__, errors
-from torcd.config import Config, capacity
-from torcd.controller import Controller
-from torcd.controller.core import Settings
+from torcd.accounts import Accounts
+from torcd.config import Config, capacity, users_group
+from torcd.controller import Controller, Settings
 from torcd.executors.local import LocalExecutor
 from torcd.executors.local.delegation import place
 from torcd.executors.local.launching import read_boot_id
 from torcd.feed import Feed
+from torcd.impersonation import check_possible
 from torcd.model import WorkflowKey
 from torcd.notify import notify, watchdog_seconds
-from torcd.ownership import check_directory, check_files, check_way
+from torcd.ownership import PASSABLE, PRIVATE, check_directory, check_files, check_way
 from torcd.reloading import Configuration
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
@@ -36,7 +37,9 @@ from torcd.server.calls import Dispatcher
 from torcd.server.context import Context, StopMode
 from torcd.server.handlers import HANDLERS
 from torcd.server.listener import Door, bind, unlink
-from torcd.store import Store
+from torcd.server.quick import Quick
+from torcd.store import Migrated, Store
+from torcd.store.durable import BESIDE
 from torcd.supervision import feed_watchdog, tell_status
 
 
@@ -46,9 +49,15 @@ async def serve(
     """Run until told to stop. `read_config` reads the configuration again; `passed` listens
     already, and its name stays. Raises TorcError when it cannot."""
     end = End()
-    _check_state(Path(config.state_dir))
+    group = users_group(config)
+    if group:
+        check_possible()
+    accounts = Accounts(group, config.admin_group, log)
+    mode = PASSABLE if group else PRIVATE
+    _check_state(Path(config.state_dir), mode)
     async with Store.open(Path(config.state_dir) / "torcd.db") as store:
-        listener = passed or bind(config.socket)
+        _tell_migration(store.migrated, log)
+        listener = passed or bind(config.socket, group)
         inode = os.stat(config.socket).st_ino
         try:
             executor = LocalExecutor(
@@ -56,6 +65,8 @@ async def serve(
                 log=log,
                 leave_children=config.leave_children,
                 cgroups=place(config.cgroups),
+                ordered_before=store.active_attempts,
+                mode=mode,
             )
             counters = store.counters()
             scheduler = Scheduler(
@@ -65,7 +76,9 @@ async def serve(
                 capacity=capacity(config),
                 is_loading=True,
             )
-            controller = Controller(_settings(config), scheduler, store, executor, Feed(), log)
+            controller = Controller(
+                _settings(config), scheduler, store, executor, Feed(), log, accounts
+            )
             async with anyio.create_task_group() as core:
                 await core.start(controller.run)
                 configuration = Configuration(config, read_config, log)
@@ -80,16 +93,29 @@ async def serve(
     log.info("stopped")
 
 
-def _check_state(directory: Path) -> None:
-    """That all of it is ours alone. Raises ConfigError."""
+def _check_state(directory: Path, mode: int) -> None:
+    """That all of it is ours alone; of mode PASSABLE, that others may pass to what is theirs in it.
+    Raises ConfigError."""
     check_way(str(directory))
     attempts = directory / "attempts"
     for own in (directory, directory / "logs", attempts):
-        check_directory(str(own))
-    database = [f"torcd.db{suffix}" for suffix in ("", "-wal", "-shm", "-lock", "-mark")]
+        if mode == PASSABLE and not os.path.lexists(own):
+            own.mkdir(mode, parents=True)
+        check_directory(str(own), mode)
+    database = [f"torcd.db{suffix}" for suffix in ("", *BESIDE)]
     warden = ["state_id", "warden.lock", "warden.journal", "warden.log"]
     check_files(str(directory / name) for name in database)
     check_files(str(attempts / name) for name in warden)
+
+
+def _tell_migration(migrated: Migrated, log: Any) -> None:
+    if migrated.former is not None:
+        log.warning(
+            "migrated",
+            from_version=migrated.from_version,
+            to_version=migrated.to_version,
+            former=str(migrated.former),
+        )
 
 
 async def _serve_clients(
@@ -101,6 +127,7 @@ async def _serve_clients(
     end: "End",
     log: Any,
 ) -> None:
+    quick = Quick(controller)
     context = Context(
         controller=controller,
         socket=config.socket,
@@ -114,8 +141,10 @@ async def _serve_clients(
         stop=end.request,
         reload=partial(configuration.reload, controller),
         log=log,
+        keep=quick.keep,
     )
-    door = Door(Dispatcher(HANDLERS, context), config.max_value_bytes, log)
+    dispatcher = Dispatcher(HANDLERS, context, quick.answer)
+    door = Door(dispatcher, config.max_value_bytes, log, controller.accounts)
     async with door.open(listener), anyio.create_task_group() as tasks:
         await tasks.start(_watch_signals, end, context.reload)
         log.info("serving", socket=config.socket, state_dir=config.state_dir, pid=os.getpid())
@@ -136,6 +165,13 @@ async def _serve_clients(
         # Not before: from here on systemd waits only for so long.
         notify("STOPPING=1", "STATUS=stopping")
         tasks.cancel_scope.cancel()
+
+
+def be_ended_by_interrupts() -> None:
+    """While nobody listens to signals, at the start and at the end, Ctrl-C does at once what
+    SIGTERM does. As Python's KeyboardInterrupt it would come in the middle of anything, and leave
+    threads behind that keep the process from ending."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 _URGENCY: dict[StopMode, int] = {"wait": 0, "terminate": 1, "leave": 2}
@@ -173,14 +209,17 @@ class End:
 async def _watch_signals(
     end: End, reload: Callable[[], Awaitable[object]], *, task_status: TaskStatus[None]
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        task_status.started()
-        async for received in signals:
-            if received == signal.SIGHUP:
-                with suppress(errors.ConfigError):  # the log says it
-                    await reload()
-            else:
-                end.request("leave")
+    try:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            async for received in signals:
+                if received == signal.SIGHUP:
+                    with suppress(errors.ConfigError):  # the log says it
+                        await reload()
+                else:
+                    end.request("leave")
+    finally:
+        be_ended_by_interrupts()
 
 
 async def _end_jobs(controller: Controller, mode: StopMode) -> None:

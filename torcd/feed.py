@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from torcd import errors
-from torcd.model import Happening, WorkflowKey
+from torcd.model import WORKFLOW_OVER, Happening, WorkflowKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,9 @@ MAX_BACKLOG = 20_000
 """Happenings one subscriber may be behind: some seconds of a busy daemon, some MiB at most, since
 all subscribers share the happenings themselves. One that is not behind gets all that is published
 at once, be it more: the end of a large workflow is no fault of its readers."""
+
+
+_OVER = frozenset(status.value for status in WORKFLOW_OVER)
 
 
 class Subscription:
@@ -64,6 +67,14 @@ class Changes:
 
     def __init__(self) -> None:
         self._event = anyio.Event()
+        self._is_over = anyio.Event()
+
+    async def pause(self, seconds: float) -> None:
+        """Return after so long, or as soon as the workflow is over: there is nothing to wait for
+        then."""
+        with anyio.move_on_after(seconds):
+            await self._is_over.wait()
+            self._is_over = anyio.Event()
 
     async def wait(self) -> None:
         """Return when something has changed since the last time."""
@@ -87,6 +98,14 @@ class Feed:
             for key in {None, *(h.workflow_key for h in happenings)}:
                 for changes in self._changes.get(key, ()):
                     changes._set()
+            for happening in happenings:
+                if happening.kind == "workflow_changed" and happening.status in _OVER:
+                    for changes in self._changes.get(happening.workflow_key, ()):
+                        changes._is_over.set()
+
+    def followers(self, workflow_key: WorkflowKey) -> int:
+        """How many listen for changes of a workflow."""
+        return len(self._changes.get(workflow_key, ()))
 
     def touch(self) -> None:
         """Tell those who listen for changes of all workflows that how things are has changed,

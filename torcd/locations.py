@@ -9,6 +9,9 @@ import os
 
 SYSTEM_SOCKET = "/run/torcd/torcd.sock"
 
+SYSTEM_GROUP = "torcd"
+"""Whose members may use the system's daemon."""
+
 
 def state_dir() -> str:
     """The user's state directory."""
@@ -43,11 +46,17 @@ def user_socket() -> str:
 
 
 def client_socket() -> str:
-    """Where a client looks: the user's socket, then the system's, if only that is there."""
+    """Where a client looks: the user's socket, then the system's, if only that is there and this
+    user may use it."""
     own = user_socket()
-    if os.environ.get("TORC_SOCKET") or os.path.exists(own) or not os.path.exists(SYSTEM_SOCKET):
+    if os.environ.get("TORC_SOCKET") or os.path.exists(own) or not _may_use(SYSTEM_SOCKET):
         return own
     return SYSTEM_SOCKET
+
+
+def _may_use(socket: str) -> bool:
+    # Whoever may write to it may connect.
+    return os.access(socket, os.W_OK)
 
 
 def _xdg(variable: str, below_home: str) -> str:

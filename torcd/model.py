@@ -26,7 +26,14 @@ Timestamp = NewType("Timestamp", int)
 """Microseconds since the Unix epoch, UTC."""
 
 
-class JobStatus(enum.Enum):
+class _Word(enum.Enum):
+    """A word for a state. It is a key of many dicts, and each member exists once: so it is hashed
+    as the object it is, which takes no Python."""
+
+    __hash__ = object.__hash__
+
+
+class JobStatus(_Word):
     """Where a job is in its life."""
 
     BLOCKED = "blocked"
@@ -58,7 +65,7 @@ ENDED = frozenset(
 ENDED_BADLY = frozenset({JobStatus.FAILED, JobStatus.CANCELED, JobStatus.TERMINATED})
 
 
-class WorkflowStatus(enum.Enum):
+class WorkflowStatus(_Word):
     RUNNING = "running"
     PAUSED = "paused"
     COMPLETED = "completed"
@@ -71,7 +78,7 @@ WORKFLOW_OVER = frozenset(
 )
 
 
-class Reason(enum.Enum):
+class Reason(_Word):
     """Why a job ended as it did. A good end has none."""
 
     EXIT = "exit"
@@ -263,6 +270,14 @@ JobsSortMethod = Literal["none", "gpus_runtime_memory", "gpus_memory_runtime"]
 asks for most, compared by these in turn."""
 
 
+class Owner(msgspec.Struct, frozen=True):
+    """The user who submitted a workflow, as whom its jobs run."""
+
+    uid: int
+    name: str
+    """At that time, for people."""
+
+
 class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A workflow as submitted."""
 
@@ -274,6 +289,9 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: tuple[Group, ...] = ()
     description: str | None = None
     user: str | None = None
+    """Whatever the spec says; nothing follows from it."""
+    owner: Owner | None = None
+    """None: submitted before owners were written down."""
     env: dict[str, str] = {}
     directory: str = "/"
     """Absolute; where relative paths are taken from, and the default working directory."""

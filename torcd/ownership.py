@@ -1,8 +1,9 @@
 """Whether what lies where torcd keeps its things is torcd's own.
 
 The database has the environments of jobs in it, and logs and values may be anybody's secrets. So
-directories are for their owner alone, and so are files. What was put in the way by somebody else,
-or leads elsewhere, is neither used nor removed: the daemon says so and does not start.
+directories are for their owner alone, and so are files; where several users are served, others may
+pass through directories to what is theirs, but not look around. What was put in the way by somebody
+else, or leads elsewhere, is neither used nor removed: the daemon says so and does not start.
 """
 
 import os
@@ -11,9 +12,13 @@ from collections.abc import Iterable
 
 from torcd import errors
 
+PRIVATE, PASSABLE = 0o700, 0o711
+"""Modes of directories."""
 
-def check_directory(path: str) -> None:
-    """Of a directory that may not be there yet: for its owner alone, if need be from now on.
+
+def check_directory(path: str, mode: int = PRIVATE) -> None:
+    """Of a directory that may not be there yet: for its owner alone, if need be from now on. `mode`
+    PASSABLE: others may pass through it.
 
     A symbolic link of our own or of root's is followed, as to a larger disk. Raises ConfigError.
     """
@@ -34,8 +39,8 @@ def check_directory(path: str) -> None:
         raise _refused(path, f"belongs to user {facts.st_uid}")
     if facts.st_mode & stat.S_IWOTH:
         raise _refused(path, "may be written by everybody, so what is in it may be anybody's")
-    if facts.st_mode & 0o077:
-        _tighten(path, 0o700)
+    if stat.S_IMODE(facts.st_mode) & 0o077 != mode & 0o077:
+        _change(path, mode)
 
 
 def check_way(path: str) -> None:
@@ -67,14 +72,28 @@ def check_files(paths: Iterable[str]) -> None:
         if facts.st_uid != os.geteuid():
             raise _refused(path, f"belongs to user {facts.st_uid}")
         if facts.st_mode & 0o077:
-            _tighten(path, 0o600)
+            _change(path, 0o600)
 
 
-def _tighten(path: str, mode: int) -> None:
+def _change(path: str, mode: int) -> None:
     try:
         os.chmod(path, mode)
     except OSError as error:
-        raise _refused(path, f"cannot be made private: {error.strerror}") from None
+        problem = f"cannot be given the mode {mode:03o}: {error.strerror}"
+        raise _refused(path, problem) from None
+
+
+def make_for(path: str, uid: int, gid: int) -> None:
+    """A directory of a user's own, in one where only we can write. Raises OSError."""
+    try:
+        os.mkdir(path, PRIVATE)
+    except FileExistsError:
+        facts = os.lstat(path)
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid not in (uid, os.geteuid()):
+            raise
+        if facts.st_uid == uid:
+            return
+    os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def _refused(path: str, problem: str) -> errors.ConfigError:

@@ -58,6 +58,19 @@ def user(tmp_path: Path) -> Iterator[User]:
     shutil.rmtree(runtime, ignore_errors=True)
 
 
+def test_relative_paths_are_those_of_the_directory_in_which_torcctl_is_run(user: User) -> None:
+    user.environment |= {"TORC_SOCKET": "s", "TORCD_STATE_DIR": "st", "TORCD_CONFIG": "torcd.toml"}
+    # The path of a socket can have some 100 bytes, and pytest's directories are deep.
+    user.directory = user.socket.parent.parent
+    (user.directory / "torcd.toml").touch()
+    assert user.torcctl("daemon", "start").returncode == 0
+    status = json.loads(user.torcctl("daemon", "status", "--json").stdout)
+    assert status["socket"] == str(user.directory / "s")
+    assert status["state_dir"] == str(user.directory / "st")
+    (user.directory / "torcd.toml").write_text("nonsense = 1\n")
+    assert "nonsense" in user.torcctl("daemon", "reload").stderr
+
+
 def test_start_status_stop(user: User) -> None:
     assert user.torcctl("daemon", "status").returncode == 3
     assert user.torcctl("daemon", "stop").returncode == 3

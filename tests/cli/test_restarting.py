@@ -1,113 +1,235 @@
-"""restart, and plan of a workflow there is."""
+"""Who waits, follows or watches goes on when the daemon is killed, stopped, and started again."""
 
+import contextlib
 import json
+import os
+import select
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.started import started
 from tests.cli.test_steering import begun, held, release
-from tests.daemon_process import Daemon
+from tests.daemon_process import START_SECONDS, Daemon
+from torcd.client import Client
+from torcd.model import WorkflowStatus
+from torcd.protocol import manager as m
+
+AWAY = "the daemon went away; waiting for the next one\n"
+
+SPEC: dict[str, Any] = {
+    "jobs": [held("a"), {"name": "b", "command": "true", "depends_on": ["a"]}],
+    "user_data": [{"name": "v"}],
+}
+
+End = Callable[[Daemon], object]
+
+
+@pytest.fixture(params=[Daemon.kill, Daemon.stop], ids=["killed", "stopped"])
+def end(request: pytest.FixtureRequest) -> End:
+    found: End = request.param
+    return found
 
 
 @pytest.fixture
-def key(daemon: Daemon, tmp_path: Path) -> str:
-    """`good` completed, `bad` failed with 3, `after` was canceled because of that."""
-    spec = {
-        "jobs": [
-            {"name": "good", "command": "echo good >> ran"},
-            {"name": "bad", "command": "echo bad >> ran; test -e mended || exit 3"},
-            {"name": "after", "command": "echo after >> ran", "depends_on": ["bad"]},
-        ]
-    }
-    submitted = daemon.submit(spec)
-    assert daemon.torcctl("-k", submitted, "wait").returncode == 4
-    (tmp_path / "ran").unlink()
-    return submitted
-
-
-def outlooks(items: list[dict[str, Any]]) -> dict[str, str]:
-    return {item["name"]: item["outlook"] for item in items}
-
-
-def test_plan_of_a_workflow_and_a_dry_run_say_the_same_and_change_nothing(
-    daemon: Daemon, key: str
-) -> None:
-    plan = daemon.json("-k", key, "plan")
-    assert plan == daemon.json("-k", key, "restart", "--dry-run")
-    assert outlooks(plan["items"]) == {
-        "good": "up_to_date", "bad": "will_run", "after": "will_run",
-    }  # fmt: skip
-    assert plan["outlooks"] == {"will_run": 2, "may_run": 0, "up_to_date": 1}
-    assert (plan["restarted"], plan["run_id"]) == (False, 2)
-    done = daemon.torcctl("-k", key, "plan")
-    assert "bad    will run    it failed: exited with status 3" in done.stdout
-    assert daemon.json("-k", key, "status")["run_id"] == 1
-
-
-def test_what_failed_runs_again_and_then_there_is_nothing_left(
-    daemon: Daemon, key: str, tmp_path: Path
-) -> None:
-    (tmp_path / "mended").touch()
-    done = daemon.torcctl("-k", key, "restart", "--failed")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "run 2 has begun: 2 jobs will run, 1 is up to date" in done.stderr
-    assert daemon.torcctl("-k", key, "wait").returncode == 0
-    assert (tmp_path / "ran").read_text() == "bad\nafter\n"
-    again = daemon.torcctl("-k", key, "restart")
-    assert again.returncode == 0
-    assert "nothing is out of date, so nothing runs (run 2 was the last)" in again.stderr
-    assert daemon.json("-k", key, "status")["run_id"] == 2
-    assert len(daemon.json("-k", key, "results", "--run", "1")["items"]) == 2
-    assert len(daemon.json("-k", key, "results", "--all")["items"]) == 4
-
-
-@pytest.mark.parametrize(
-    ("options", "ran"),
-    [
-        (["good", "--only"], "good\n"),
-        (["--return-code", "3", "--only"], "bad\n"),
-        (["--status", "completed"], "good\n"),
-        (["--name", "g*", "--status", "completed"], "good\n"),
-    ],
-)
-def test_jobs_are_chosen(
-    daemon: Daemon, key: str, tmp_path: Path, options: list[str], ran: str
-) -> None:
-    assert daemon.torcctl("-k", key, "restart", *options).returncode == 0
-    daemon.torcctl("-k", key, "wait")
-    assert (tmp_path / "ran").read_text() == ran
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "message"),
-    [
-        (["after"], 1, '"after" cannot run: it needs "bad", which failed'),
-        (["nobody"], 1, "no job 'nobody'"),
-        (["--status", "terminated"], 1, "no job of workflow"),
-        (["--only"], 2, "--only needs jobs"),
-        (["--failed", "--status", "failed"], 2, "exclude each other"),
-    ],
-)
-def test_what_cannot_be_is_refused_with_a_reason_and_nothing_runs(
-    daemon: Daemon, key: str, tmp_path: Path, options: list[str], code: int, message: str
-) -> None:
-    done = daemon.torcctl("-k", key, "restart", *options)
-    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
-    assert daemon.json("-k", key, "status")["run_id"] == 1
-    assert not (tmp_path / "ran").exists()
-
-
-def test_a_workflow_that_runs_is_not_restarted(daemon: Daemon) -> None:
-    key = daemon.submit({"jobs": [held("a")]})
+def key(daemon: Daemon) -> str:
+    """A workflow whose job `a` runs until it is released."""
+    key = daemon.submit(SPEC)
     begun(daemon, key, "a")
-    done = daemon.torcctl("-k", key, "-F", "json", "restart")
-    assert done.returncode == 1
-    error = json.loads(done.stderr)
-    assert error["error"] == "io.torcd.Manager.WrongState"
-    assert "has jobs that run" in error["message"]
+    return key
+
+
+def until_it_waits_for_an_answer(process: "subprocess.Popen[str]") -> None:
+    """It has connected, and sleeps. Nobody tells that, so its process is looked at."""
+    ended = os.pidfd_open(process.pid)
+    about = Path(f"/proc/{process.pid}")
+    try:
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                names = [os.readlink(entry) for entry in (about / "fd").iterdir()]
+                state = (about / "stat").read_text().rpartition(")")[2].split()[0]
+                if state == "S" and any(name.startswith("socket:") for name in names):
+                    return
+            assert not select.select([ended], [], [], 0.01)[0], "it does not wait"
+    finally:
+        os.close(ended)
+
+
+def restart(daemon: Daemon, end: End, process: "subprocess.Popen[str]") -> None:
+    """The next daemon comes when the process has noticed that there is none."""
+    end(daemon)
+    assert process.stderr is not None
+    assert process.stderr.readline() == AWAY
+    daemon.start()
+
+
+def test_wait(daemon: Daemon, key: str, end: End) -> None:
+    with started(daemon, "-k", key, "wait", "--json") as waiting:
+        until_it_waits_for_an_answer(waiting)
+        restart(daemon, end, waiting)
+        release(daemon, "a")
+        out, said = waiting.communicate(timeout=START_SECONDS)
+    assert waiting.returncode == 0, said
+    assert json.loads(out)["status"] == "completed"
+
+
+def test_run(daemon: Daemon, end: End) -> None:
+    (daemon.directory / "w.json").write_text(json.dumps(SPEC))
+    with started(daemon, "run", "w.json", "--json") as running:
+        assert running.stderr is not None
+        key = running.stderr.readline().split()[1]
+        begun(daemon, key, "a")
+        restart(daemon, end, running)
+        release(daemon, "a")
+        out, said = running.communicate(timeout=START_SECONDS)
+    assert running.returncode == 0, said
+    assert json.loads(out)["status"] == "completed"
+
+
+def test_a_followed_log(daemon: Daemon, key: str, end: End) -> None:
+    with started(daemon, "-k", key, "logs", "a", "-f") as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == "begun\n"
+        until_it_waits_for_an_answer(following)
+        # Not necessarily in the stream, at whose end it says so: it asks about the job in between.
+        end(daemon)
+        daemon.start()
+        release(daemon, "a")
+        out, said = following.communicate(timeout=START_SECONDS)
+    assert (following.returncode, out) == (0, "over\n"), said
+
+
+def test_a_cancel_that_waits(daemon: Daemon, end: End) -> None:
+    stubborn = {
+        "name": "a",
+        "command": "trap '' TERM; mkfifo a.fifo; echo begun; cat a.fifo",
+        "supports_termination": True,
+    }
+    daemon.config.write_text("termination_grace_seconds = 1000\n")
+    daemon.stop()
+    daemon.start()
+    key = daemon.submit({"jobs": [stubborn]})
+    begun(daemon, key, "a")
+    with started(daemon, "-k", key, "cancel", "--wait") as canceling:
+        until_stopping(daemon, key)
+        until_it_waits_for_an_answer(canceling)
+        end(daemon)
+        daemon.start()
+        release(daemon, "a")
+        _, said = canceling.communicate(timeout=START_SECONDS)
+    assert canceling.returncode == 0, said
+    assert daemon.json("-k", key, "status")["status"] == "canceled"
+
+
+def until_stopping(daemon: Daemon, key: str) -> None:
+    with daemon.client() as client:
+        for reply in client.stream(m.FollowWorkflow(workflow_key=key)):
+            if reply.workflow.stopping:
+                return
+
+
+def test_who_waits_for_a_value(daemon: Daemon, key: str, end: End) -> None:
+    with started(daemon, "-k", key, "data", "get", "v", "--wait") as waiting:
+        until_it_waits_for_an_answer(waiting)
+        restart(daemon, end, waiting)
+        daemon.torcctl("-k", key, "data", "put", "v", "7")
+        out, said = waiting.communicate(timeout=START_SECONDS)
+    assert (waiting.returncode, out) == (0, "7\n"), said
     release(daemon, "a")
 
 
-def test_plan_wants_a_spec_or_a_workflow(daemon: Daemon) -> None:
-    assert daemon.torcctl("plan").returncode == 2
+def test_who_waits_for_a_value_has_what_is_left_of_the_time(daemon: Daemon, key: str) -> None:
+    """So little that the restart alone takes longer."""
+    with started(daemon, "-k", key, "data", "get", "v", "--timeout", "0.3") as waiting:
+        until_it_waits_for_an_answer(waiting)
+        restart(daemon, Daemon.kill, waiting)
+        _, said = waiting.communicate(timeout=START_SECONDS)
+    assert waiting.returncode == 124, said
+    release(daemon, "a")
+
+
+def test_a_watch_shows_what_was_stored_since_and_nothing_twice(
+    daemon: Daemon, key: str, end: End
+) -> None:
+    with started(daemon, "data", "watch", "--json") as watching:
+        revisions = _revisions(watching)
+        assert next(revisions) == (key, 0)
+        restart(daemon, end, watching)
+        daemon.torcctl("-k", key, "data", "put", "v", "7")
+        assert next(revisions) == (key, 1)
+        # The watch began with the newest workflow, which is another one by now.
+        daemon.submit(
+            {"name": "another", "jobs": [{"command": "true"}], "user_data": [{"name": "v"}]}
+        )
+        restart(daemon, end, watching)
+        daemon.torcctl("-k", key, "data", "put", "v", "8")
+        assert next(revisions) == (key, 2)
+    release(daemon, "a")
+
+
+def _revisions(watching: "subprocess.Popen[str]") -> Iterator[tuple[str, int]]:
+    assert watching.stdout is not None
+    for line in watching.stdout:
+        record = json.loads(line)
+        yield record["workflow_key"], record["revision"]
+
+
+def test_followed_events(daemon: Daemon, key: str, end: End) -> None:
+    with started(daemon, "-k", key, "events", "-f", "--since", "1", "--json") as events:
+        assert events.stdout is not None
+        numbers = [json.loads(events.stdout.readline())["number"]]
+        restart(daemon, end, events)
+        release(daemon, "a")
+        for line in events.stdout:
+            event = json.loads(line)
+            numbers.append(event["number"])
+            if event["kind"] == "workflow_changed" and event["status"] == "completed":
+                break
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_a_program_that_waits(daemon: Daemon, key: str, end: End) -> None:
+    """All that the library can wait for, in threads of one client."""
+    found: dict[str, Any] = {}
+    watched = threading.Event()
+
+    def watch(client: Client) -> None:
+        for record in client.watch("v", workflow_key=key):
+            watched.set()
+            if record.revision:
+                found["watch"] = record.revision
+                return
+
+    def fetch(client: Client) -> None:
+        found["fetch"] = client.fetch("v", wait=True, workflow_key=key)
+
+    def wait(client: Client) -> None:
+        found["wait"] = client.wait(key).status
+
+    with daemon.client() as client:
+        threads = [threading.Thread(target=each, args=(client,)) for each in (watch, fetch, wait)]
+        for thread in threads:
+            thread.start()
+        assert watched.wait(START_SECONDS)
+        end(daemon)
+        daemon.start()
+        client.store("v", 7, workflow_key=key)
+        release(daemon, "a")
+        for thread in threads:
+            thread.join(START_SECONDS)
+    assert found == {"watch": 1, "fetch": 7, "wait": WorkflowStatus.COMPLETED}
+
+
+@pytest.mark.parametrize(
+    "words", [("wait",), ("data", "get", "v", "--wait"), ("data", "watch"), ("events", "-f")]
+)
+def test_who_finds_no_daemon_is_told_at_once(daemon: Daemon, words: tuple[str, ...]) -> None:
+    daemon.stop()
+    done = daemon.torcctl(*words)
+    assert done.returncode == 3
+    assert "no daemon" in done.stderr
+    assert AWAY not in done.stderr

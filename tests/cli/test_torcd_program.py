@@ -79,8 +79,12 @@ def test_a_database_in_use_is_left_alone(command: str, user: User) -> None:
     user.torcctl("daemon", "start")
     done = torcd(user, *command.split(), "--socket", "other.sock")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "another torcd is using it; stop that one first" in done.stderr
-    assert user.asks("daemon", "status")["socket"] == str(user.socket)
+    status = user.asks("daemon", "status")
+    # Its socket may be gone (a runtime directory goes with its session): so the pid is told.
+    pid = status["pid"]
+    assert f"another torcd is using it (pid {pid}); stop that one first" in done.stderr
+    assert f"or kill {pid} if it answers no more" in done.stderr
+    assert status["socket"] == str(user.socket)
 
 
 def test_check_db_prints_what_is_wrong_as_a_table_and_as_json(user: User) -> None:
@@ -125,3 +129,19 @@ def test_a_backup_into_a_directory_that_is_not_there_is_refused_by_name(user: Us
         "torcd: cannot write the backup nowhere/b.db: No such file or directory; name a file "
         "elsewhere, or make room\n"
     )
+
+
+@pytest.mark.parametrize("behind", [">/dev/full", "| true"])
+def test_output_that_can_go_nowhere_is_an_error_and_no_traceback(user: User, behind: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"torcd check-config {behind}"],
+        env=user.environment,
+        cwd=user.directory,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    full = "torcd: cannot write the output: No space left on device\n"
+    assert done.stderr == (full if "full" in behind else "")
+    assert done.returncode == (1 if "full" in behind else 0)

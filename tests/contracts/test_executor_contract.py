@@ -1,8 +1,11 @@
 """The contract of `torcd.executors.base`, checked on every executor."""
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +14,8 @@ import pytest
 from tests import cgroup_place, standing_still
 from tests.executor_process import RemoteExecutor
 from tests.executor_world import SilentLog, World, alive, gone, inherit_orphans
+from tests.second_user import NOBODY
+from torcd.accounts import Account
 from torcd.executors.base import Executor, Exited, NotStarted, Started
 from torcd.executors.local import LocalExecutor
 from torcd.executors.warden import processes
@@ -31,15 +36,39 @@ def local_with_cgroups(directory: Path, place: str) -> Executor:
     return LocalExecutor(directory / "state", log=SilentLog(), cgroups=place)
 
 
-@pytest.fixture(params=[local, local_in_another_process, local_with_cgroups])
-def make(request: pytest.FixtureRequest) -> Iterator[Make]:
-    if request.param is not local_with_cgroups:
+def local_as_another_user(directory: Path) -> Executor:
+    return LocalExecutor(directory / "state", log=SilentLog())
+
+
+@pytest.fixture(params=[local, local_in_another_process, local_with_cgroups, local_as_another_user])
+def make(request: pytest.FixtureRequest, world: World) -> Iterator[Make]:
+    if request.param is local_with_cgroups:
+        with cgroup_place.place() as place:
+            if place is None:
+                pytest.skip("this user has no cgroup2 to divide")
+            yield partial(local_with_cgroups, place=place)
+    elif request.param is local_as_another_user:
+        with in_a_public_place(world):
+            yield request.param
+    else:
         yield request.param
-        return
-    with cgroup_place.place() as place:
-        if place is None:
-            pytest.skip("this user has no cgroup2 to divide")
-        yield partial(local_with_cgroups, place=place)
+
+
+@contextmanager
+def in_a_public_place(world: World) -> Iterator[None]:
+    """Where `nobody`, as whom its attempts run then, can do what the tests have them do."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can start what runs as another user")
+    with tempfile.TemporaryDirectory(prefix="torcd-", ignore_cleanup_errors=True) as directory:
+        mask = os.umask(0)
+        try:
+            world.directory = Path(directory)
+            world.directory.chmod(0o777)
+            world.user = Account(NOBODY, NOBODY, "nobody", (NOBODY,))
+            yield
+            world.clean()
+        finally:
+            os.umask(mask)
 
 
 @pytest.fixture
@@ -156,10 +185,10 @@ async def test_what_cannot_be_started_is_not_started_and_the_problem_names_it(
     world: World, make: Make
 ) -> None:
     (world.directory / "text").write_text("no program")
-    (world.directory / "text").chmod(0o700)
+    (world.directory / "text").chmod(0o755)
     lost_script = world.directory / "script"
     lost_script.write_text("#!/no/such/interpreter\n")
-    lost_script.chmod(0o700)
+    lost_script.chmod(0o755)
     here = str(world.directory)
     async with world.running(make(world.directory)):
         world.start(1, ["no-such-program"])
@@ -212,8 +241,8 @@ async def test_a_lane_runs_as_many_as_its_limit_in_the_order_given(
         for i in range(5):
             await world.start_of(i)
             if i >= 1:
-                running = [k for k in world.started if k not in world.finals]
-                assert running == [i - 1, i]
+                running = {k for k in world.started if k not in world.finals}
+                assert running == {i - 1, i}
                 await gates[i - 1].say()
         await gates[4].say()
         await world.end_of(4)
@@ -333,7 +362,17 @@ async def hostile_pids(world: World) -> list[int]:
 def hostile(world: World, rest: str) -> list[str]:
     program = world.directory / "hostile.py"
     program.write_text(HOSTILE + rest)
-    return [str(Path("/proc/self/exe").resolve()), str(program), str(world.gate("pids"))]
+    return [python_of(world), str(program), str(world.gate("pids"))]
+
+
+def python_of(world: World) -> str:
+    """One that its attempts can start. Skips where there is none."""
+    if world.user is None:
+        return str(Path("/proc/self/exe").resolve())
+    found = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
+    if found is None:
+        pytest.skip("there is no Python that other users can start")
+    return found
 
 
 @pytest.mark.parametrize("grace_seconds", [None, 0.05])
@@ -503,7 +542,7 @@ async def test_logs_are_readable_by_their_owner_only(world: World, make: Make) -
 async def test_a_program_is_looked_up_in_the_job_s_own_path(world: World, make: Make) -> None:
     program = world.directory / "mine"
     program.write_text("#!/bin/sh\necho mine\n")
-    program.chmod(0o700)
+    program.chmod(0o755)
     async with world.running(make(world.directory)):
         world.start(1, ["mine"], environment={"PATH": f"/nowhere::{world.directory}"}, cwd="/")
         world.start(2, ["mine"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon_process import BIN, Daemon
+from tests.daemon_process import BIN, START_SECONDS, Daemon
 from tests.integration.test_workflows import Gate, over
 from tests.user_world import User, a_user
 from torcd.model import JobStatus, Reason, WorkflowStatus
@@ -303,3 +303,27 @@ def test_a_restored_backup_runs_nothing_until_somebody_says_so(
     other.open()
     assert over(daemon, key).status is WorkflowStatus.FAILED
     assert (tmp_path / "runs").read_text() == "first\nother\nother\n"
+
+
+@pytest.mark.skipif(bool(_NO_PRIVILEGE) and not shutil.which("setpriv"), reason="needs setpriv")
+@pytest.mark.parametrize("name", ["", "attempts/state_id"], ids=["all of it", "the state id"])
+def test_what_may_not_be_read_any_more_is_told(tmp_path: Path, name: str) -> None:
+    daemon = Daemon(tmp_path)
+    daemon.program = [*_NO_PRIVILEGE, *daemon.program]
+    closed = daemon.state_dir / name
+    try:
+        daemon.start()
+        if name:
+            daemon.stop()
+        closed.chmod(0)
+        done = daemon.torcctl("submit", "-", stdin='{"jobs": [{"command": "true"}]}')
+        assert done.returncode == 3
+        process = daemon.process or daemon.spawn()
+        assert process.wait(timeout=START_SECONDS) == 1
+        daemon.process = None
+        said = daemon.log.read_text()
+        assert f"Permission denied: '{daemon.state_dir}" in said
+        assert "Traceback" not in said
+    finally:
+        closed.chmod(0o700)
+        daemon.close()

@@ -1,7 +1,6 @@
 """README and docs/ say what is so: their examples are carried out, their lists are complete."""
 
 import re
-import runpy
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,13 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from docs import generate
 from tests import page
 from tests.page import LANGUAGES, SPEC_LANGUAGES, Block, Command
 from tests.user_world import PATIENCE_SECONDS, ROOT, User, a_user
+from torcctl import commands
 from torcctl.settings import Settings
 from torcd import spec
+from torcd.config import Config
 
-GENERATE = runpy.run_path(str(ROOT / "docs" / "generate.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAPERS = [
     *PAGES,
@@ -101,10 +102,42 @@ def _make_knows(target: str) -> None:
     assert target in phony[1].split()
 
 
-@pytest.mark.parametrize("path", GENERATE["pages"](), ids=_name)
+@pytest.mark.parametrize("path", generate.pages(), ids=_name)
 def test_what_is_made_from_the_code_is_up_to_date(path: Path) -> None:
     text = path.read_text()
-    assert GENERATE["generated"](text) == text, "run: python docs/generate.py"
+    assert generate.generated(text) == text, "run: make docs"
+
+
+@pytest.mark.parametrize("path", generate.files(), ids=_name)
+def test_files_that_are_made_from_the_code_are_up_to_date(path: Path) -> None:
+    assert path.read_text() == generate.files()[path], "run: make docs"
+
+
+def test_there_is_no_manual_page_that_nothing_makes() -> None:
+    made = {path for path in generate.files() if path.parent.name == "man"}
+    assert set((ROOT / "docs" / "man").iterdir()) == made
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "man").iterdir()), ids=_name)
+def test_a_manual_page_is_understood(path: Path) -> None:
+    if shutil.which("groff") is None:
+        pytest.skip("groff is not installed")
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww", "-z", path], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+
+
+def test_the_manual_has_every_command_and_every_key() -> None:
+    manual = (ROOT / "docs" / "man" / "torcctl.1").read_text().replace("\\-", "-")
+    for name in commands.NAMES:
+        assert f"\n.SS torcctl {name} " in manual, name
+    for struct, name in ((Config, "torcd.toml.5"), (Settings, "torcctl.toml.5")):
+        text = (ROOT / "docs" / "man" / name).read_text()
+        for key in struct.__struct_fields__:
+            meaning = re.search(rf"^\.TP\n\\fB{key}\\fR = .+\n(.+)$", text, re.MULTILINE)
+            assert meaning is not None, key
+            assert not meaning[1].startswith("."), f"{key} has no docstring"
 
 
 def test_the_spec_reference_has_every_struct_and_every_field() -> None:

@@ -136,7 +136,7 @@ def test_a_full_disk_is_told_and_keeps_the_watchdog_fed(tmp_path: Path, notices:
         try:
             daemon.start()
             disk.fill()
-            large = {"jobs": [{"command": "true", "invocation_script": "x" * 200_000}]}
+            large = {"jobs": [{"command": "true", "invocation_script": "x" * 2_000_000}]}
             done = daemon.torcctl("submit", "-", stdin=json.dumps(large))
             assert "the disk is full" in done.stderr
             notices.until(

@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,11 +108,13 @@ async def test_a_status_that_the_warden_had_no_time_to_take_is_not_lost(world: W
     async with world.running(executor):
         pid = await one_with_a_running_job(world, executor, "exit 3")
         warden = await executor.warden()
+        kill(executor.pid, signal.SIGSTOP)  # or it would have the warden go on
         kill(warden, signal.SIGSTOP)
         await world.gate("gate").say()
         await gone(pid)
         assert zombie(pid)
         kill(warden)
+        kill(executor.pid, signal.SIGCONT)
         assert await world.code_of(1) == 3
         assert not zombie(pid)
 
@@ -190,15 +193,17 @@ async def test_an_adopted_job_is_stopped_with_its_tree(world: World) -> None:
 async def test_a_stop_that_the_dead_warden_did_not_read_is_carried_out_by_the_next(
     world: World,
 ) -> None:
-    executor = daemon(world)
-    async with world.running(executor):
-        await one_with_a_running_job(world, executor, "exit 3")
-        warden = await executor.warden()
-        kill(warden, signal.SIGSTOP)
+    async with world.running(first := daemon(world)):
+        await one_with_a_running_job(world, first, "exit 3")
+        await first.kill()
+    async with world.running(second := daemon(world)):
+        warden = await second.warden()
+        world.start(1, "exit 4")  # as after every start; it is known already
+        kill(warden, signal.SIGSTOP)  # of which only its parent is told
         world.executor.stop(AttemptKey(1), None)
         world.start(2, "true")
         kill(warden)
-        assert await world.code_of(1) == -signal.SIGKILL
+        await ended_as_far_as_known(world, -signal.SIGKILL)
         assert await world.code_of(2) == 0
 
 
@@ -261,12 +266,52 @@ async def test_a_warden_is_not_ended_by_signals_that_end_a_daemon(world: World) 
     async with world.running(executor):
         await one_with_a_running_job(world, executor, "exit 3")
         warden = await executor.warden()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            kill(warden, number)
+        for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM"):
+            kill(warden, signal.Signals[f"SIG{name}"])
         assert os.getsid(warden) == warden
         await world.gate("gate").say()
         assert await world.code_of(1) == 3
         assert executor.wardens == [warden]
+
+
+async def test_a_warden_that_is_stopped_goes_on(world: World) -> None:
+    executor = daemon(world)
+    async with world.running(executor):
+        await one_with_a_running_job(world, executor, "exit 3")
+        kill(await executor.warden(), signal.SIGSTOP)
+        await world.gate("gate").say()
+        assert await world.code_of(1) == 3
+
+
+async def test_a_warden_that_was_stopped_goes_on_for_the_next_daemon(world: World) -> None:
+    async with world.running(first := daemon(world)):
+        await one_with_a_running_job(world, first, "exit 3")
+        await first.kill()
+    kill(await first.warden(), signal.SIGSTOP)
+    async with world.running(second := daemon(world)):
+        assert await second.warden() == await first.warden()
+        await world.gate("gate").say()
+        assert await world.code_of(1) == 3
+
+
+async def test_a_warden_takes_over_more_jobs_than_it_may_have_descriptors_at_first(
+    world: World,
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = len(os.listdir("/proc/self/fd")) + 40  # this process has to do with them, too
+    keys = range(1, few + 20)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+    try:
+        async with world.running(executor := daemon(world)):
+            sleeps = ["sleep", "1000"]
+            executor.start([world.order(k, sleeps, limit=len(keys), stdio="none") for k in keys])
+            await world.until(lambda: len(world.started) == len(keys))
+            kill(await executor.warden())
+            for key in keys:
+                executor.stop(AttemptKey(key), None)
+            assert {await world.code_of(key) for key in keys} == {-signal.SIGKILL}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # The daemon is killed
@@ -408,11 +453,13 @@ async def test_how_a_job_ended_that_somebody_else_has_reaped_is_asked_of_its_pid
     pid = await both_killed(world, "exit 3")
     async with world.running(executor := daemon(world)):
         warden = await executor.warden()
+        kill(executor.pid, signal.SIGSTOP)  # or it would have the warden go on
         kill(warden, signal.SIGSTOP)
         await world.gate("gate").say()
         await gone(pid)
         reap(pid)
         kill(warden, signal.SIGCONT)
+        kill(executor.pid, signal.SIGCONT)
         assert await world.code_of(1) == 3
 
 

@@ -3,7 +3,8 @@
 The daemon of this world goes its four steps one by one: decide an event, commit what was decided,
 act on it, answer who asked. Between any two of them anything else may happen, and the daemon may
 die: then what was not committed has never been, and what was not carried out is not carried out.
-The disk may be full: then a commit is refused, and all stands still until there is room.
+The disk may be full: then a commit is refused, and all stands still until there is room; only what
+is urgent may be committed meanwhile.
 
 The log has every event that was committed, with the commands that came of it: what the reference
 model judges the end by.
@@ -30,6 +31,7 @@ from torcd.model import (
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
+    Command,
     FreezeAttempt,
     RevokeAttempt,
     SaveValue,
@@ -41,7 +43,7 @@ from torcd.scheduler.commands import (
     WatchFile,
 )
 from torcd.scheduler.invariants import violations
-from torcd.scheduler.standstill import Standstill
+from torcd.scheduler.standstill import URGENT, Standstill
 
 from . import naive, watching
 from .executor import Acknowledge, Attempt, Executor, Life, Order, Outcome, Owner
@@ -124,6 +126,8 @@ class World:
             return True
         if self.standstill is None:
             self.handle(event)
+        elif isinstance(event, URGENT) and pick(3):
+            self._do_what_is_urgent(event, pick)
         else:
             self._note(event)
         return True
@@ -225,6 +229,7 @@ class World:
         standstill, self.standstill = self.standstill, None
         if standstill is not None:
             assert self.scheduler is not None
+            self.last_told = {}
             self._start_over(is_draining=self._is_draining)
             for event in self._what_is_known(standstill):
                 self.handle(event)
@@ -236,19 +241,37 @@ class World:
                 self.executor.reports.append(end if known is None else known)
         return True
 
+    def _do_what_is_urgent(self, event: e.Event, pick: Pick) -> None:
+        """In the room that is kept for that; unless it is spent, and it has never been."""
+        assert self.scheduler is not None
+        standstill, self.standstill = self.standstill, None
+        assert standstill is not None
+        self.last_told = {}
+        self._start_over(is_draining=True)
+        for known in self._what_is_known(standstill):
+            self.handle(known)
+        self.handle(event)
+        self.standstill = standstill
+        if pick(3) == 2:
+            self._stand_still()
+            return
+        is_full, self.disk_is_full = self.disk_is_full, False
+        self.commit(pick)
+        self.disk_is_full = is_full
+
     def _stand_still(self) -> None:
         """What was decided is forgotten, but not what is true."""
         assert self.scheduler is not None
         if self.standstill is None:
             self.standstill = Standstill()
+            self._is_draining = self.scheduler.is_draining
         undone, self.decided = self.decided, []
-        self._is_draining = self.scheduler.is_draining
         self.standstill.remember(self.scheduler, [c for _, cs in undone for c in cs])
         self.view = self.store.copy()
         self.last_told = {}
         self._start_over(is_draining=True)
         for event in self._what_is_known(self.standstill):
-            self.scheduler.handle(event)
+            self._only_wake(self.scheduler.handle(event))
         assert violations(self.scheduler) == []
         assert set(self.scheduler.active_attempts) == set(self.store.active_attempts())
         for event, _ in undone:
@@ -278,8 +301,13 @@ class World:
             self._is_draining = True
         elif isinstance(event, e.WorkflowLoaded):
             self.scheduler.handle(event)
-        self.standstill.note(self.scheduler, event)
+        self._only_wake(self.standstill.note(self.scheduler, event))
         assert violations(self.scheduler) == []
+
+    def _only_wake(self, commands: list[Command]) -> None:
+        for command in commands:
+            if isinstance(command, WakeAt):
+                self.timer = command.at
 
     def time_passes(self, pick: Pick) -> bool:
         """Until a runtime limit is reached; sometimes the timer is early."""

@@ -12,7 +12,7 @@ from tests.system.machine import PATIENCE_SECONDS, Machine, booted
 
 pytestmark = pytest.mark.xdist_group("system")
 
-SNIPPETS = ("/etc/sysusers.d/torcd.conf", "/etc/tmpfiles.d/torcd.conf")
+SNIPPETS = ("/etc/pam.d/torcd", "/etc/sysusers.d/torcd.conf", "/etc/tmpfiles.d/torcd.conf")
 UNITS = ("/etc/systemd/system/torcd.socket", "/etc/systemd/system/torcd.service")
 
 SPEC = {
@@ -32,7 +32,7 @@ SPEC = {
 def installed() -> Iterator[Machine]:
     with booted() as machine:
         done = machine.types("torcctl", "daemon", "install")
-        assert done.stderr.splitlines()[:4] == [
+        assert done.stderr.splitlines()[:5] == [
             *(f"wrote {path}" for path in reversed(SNIPPETS)),
             *(f"wrote {path}" for path in UNITS),
         ]
@@ -82,7 +82,7 @@ def test_it_serves_as_systemd_says(installed: Machine) -> None:
     assert installed.property("torcd.service", "StatusText") == "idle"
     assert installed.shell("systemctl is-enabled torcd.service torcd.socket") == "enabled\nenabled"
     assert installed.shell("stat -c '%U:%G %a' /run/torcd/torcd.sock") == "root:torcd 660"
-    assert installed.shell("stat -c '%U:%G %a' /var/lib/torcd") == "root:root 700"
+    assert installed.shell("stat -c '%U:%G %a' /var/lib/torcd") == "root:root 711"
 
 
 def test_installing_again_changes_nothing_and_restarts(installed: Machine) -> None:
@@ -110,11 +110,25 @@ def test_a_killed_daemon_is_started_again_and_jobs_run_on(installed: Machine) ->
 
 def test_who_waits_goes_on_waiting_when_it_is_restarted(installed: Machine) -> None:
     key = submit(installed)
-    with installed.popen("torcctl", "-k", key, "wait") as waiting:
+    before = status(installed)["pid"]
+    with contextlib.ExitStack() as stack:
+        waiting = {
+            words: stack.enter_context(installed.popen("torcctl", "-k", key, *words.split()))
+            for words in ("wait", "data get v --wait", "logs j -f", "data watch v --json")
+        }
+        # It would go on for ever, and have systemd start each daemon that is stopped.
+        stack.callback(installed.shell, "pkill -f 'torcctl .* data watch'")
+        watched = waiting["data watch v --json"].stdout
+        assert watched is not None
+        assert json.loads(watched.readline())["revision"] == 0
         installed.shell("systemctl restart torcd")
+        assert status(installed)["pid"] != before
         ends_well(installed, key)
-        _, said = waiting.communicate(timeout=PATIENCE_SECONDS)
-    assert waiting.returncode == 0, said
+        assert json.loads(watched.readline())["revision"] == 1
+        for words in ("wait", "data get v --wait", "logs j -f"):
+            out, said = waiting[words].communicate(timeout=PATIENCE_SECONDS)
+            assert waiting[words].returncode == 0, f"{words}\n{said}"
+            assert out == {"data get v --wait": "7\n"}.get(words, ""), words
 
 
 def test_a_daemon_that_makes_no_progress_is_replaced(installed: Machine) -> None:

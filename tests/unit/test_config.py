@@ -8,6 +8,7 @@ import pytest
 
 from torcd import config, machine
 from torcd.errors import ConfigError
+from torcd.locations import SYSTEM_SOCKET
 from torcd.model import Capacity
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "torcd.toml"
@@ -105,8 +106,8 @@ def test_the_example_lists_every_key_with_its_default() -> None:
     example = tomllib.loads("\n".join(settings))
     defaults = msgspec.to_builtins(config.Config())
     assert list(example) == list(config.Config.__struct_fields__)
-    # Their defaults are what the machine has, which is no constant.
-    for key in ("max_parallel_jobs", "cpus", "memory", "gpus"):
+    # Their defaults follow from the machine, or from where it listens.
+    for key in ("max_parallel_jobs", "cpus", "memory", "gpus", "users_group"):
         example.pop(key)
         defaults.pop(key)
     assert example == {key: list(v) if isinstance(v, tuple) else v for key, v in defaults.items()}
@@ -126,3 +127,18 @@ def test_a_place_for_cgroups_is_auto_off_or_an_absolute_path(tmp_path: Path) -> 
     file.write_text('cgroups = "jobs"\n')
     with pytest.raises(ConfigError, match='`cgroups`: \'jobs\' is neither "auto" nor "off"'):
         config.load(str(file))
+
+
+def test_the_systems_daemon_serves_the_group_torcd_and_no_other_serves_anybody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    systems, own = config.Config(socket=SYSTEM_SOCKET), config.Config(socket="/elsewhere")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert config.users_group(systems) == "torcd"
+    assert config.users_group(own) == ""
+    assert config.users_group(msgspec.structs.replace(own, users_group="staff")) == "staff"
+    assert config.users_group(msgspec.structs.replace(systems, users_group="")) == ""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert config.users_group(systems) == ""
+    with pytest.raises(ConfigError, match="only a daemon that root runs can serve others"):
+        config.users_group(msgspec.structs.replace(own, users_group="staff"))

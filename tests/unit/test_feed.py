@@ -74,3 +74,28 @@ async def test_how_things_are_is_no_change_of_a_workflow() -> None:
         with anyio.move_on_after(0) as nothing:
             await changes.wait()
         assert nothing.cancelled_caught
+
+
+def changed(number: int, workflow: int, status: str) -> Happening:
+    return Happening(
+        number=number,
+        at=Timestamp(0),
+        kind="workflow_changed",
+        workflow_key=WorkflowKey(workflow),
+        status=status,
+    )
+
+
+async def test_a_pause_ends_when_the_workflow_is_over() -> None:
+    published = feed.Feed()
+    with published.changes(WorkflowKey(1)) as changes, anyio.fail_after(5):
+        for of_no_matter in (changed(1, 1, "running"), changed(2, 2, "completed")):
+            published.publish([of_no_matter])
+            with anyio.move_on_after(0) as scope:
+                await changes.pause(60)
+            assert scope.cancelled_caught
+        published.publish([changed(3, 1, "completed")])
+        await changes.pause(60)
+        with anyio.move_on_after(0) as scope:
+            await changes.pause(60)
+        assert scope.cancelled_caught, "it was over once"

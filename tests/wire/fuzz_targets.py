@@ -18,6 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from tests.unit.controller.still_life import StillLife, still_life
 from torcd import errors, value
+from torcd.accounts import Peer
 from torcd.controller.harvest import Expected, harvest_all
 from torcd.controller.sightings import ToSee
 from torcd.executors.base import Exited
@@ -355,7 +356,7 @@ class _World:
             raw = envelope.decode_call(message)
         except errors.InvalidMessage:
             return
-        call = Call(raw.method, raw.parameters, bool(raw.more), 0, _send)
+        call = Call(raw.method, raw.parameters, bool(raw.more), Peer(0, is_admin=True), _send)
         if self._dispatcher.may_wait(call):
             with anyio.move_on_after(0.002):
                 await self._told(call)

@@ -36,6 +36,7 @@ def command(invocation: Invocation, jobs: tuple[str, ...], wait: bool) -> None:
 def _wait(invocation: Invocation, changed: m.Changed) -> None:
     """Until none of those jobs is on its way out."""
     wanted = set(changed.jobs)
+    invocation.be_patient()
     for _ in changes(invocation, changed.workflow_key):
         jobs = invocation.call(m.ListJobs(workflow_key=changed.workflow_key)).items
         if not any(job.stopping for job in jobs if job.name in wanted):

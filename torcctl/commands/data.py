@@ -4,6 +4,7 @@ What `get` and `put` do is in `torcctl.fast`, where they are also parsed in the 
 """
 
 import os
+from collections.abc import Iterator
 
 import click
 import msgspec
@@ -13,6 +14,8 @@ from torcctl.invocation import Invocation
 from torcctl.options import Group, Seconds, pass_invocation
 from torcctl.render.columns import RECORDS
 from torcctl.render.table import cells
+from torcd.client.conversation import ConnectionBroken
+from torcd.errors import Lagged, NoDaemon, ShuttingDown
 from torcd.protocol import user_data as u
 
 
@@ -127,13 +130,16 @@ def _perform(invocation: Invocation, call: fast.DataCall) -> None:
 
 def _record(invocation: Invocation, call: fast.DataCall) -> str:
     who = _who(invocation)
+    if fast.hung_up:
+        # There was a daemon, and there will be another one.
+        (invocation.wait_for_daemon if call.wait else invocation.be_patient)()
     if call.value is None:
         fetch = u.Fetch(
             name=call.name,
             token=who.token,
             workflow_key=who.workflow_key,
             wait=call.wait or None,
-            timeout_seconds=call.timeout_seconds,
+            timeout_seconds=fast.time_left(call),
             revision=call.revision,
         )
         reply = invocation.call(fetch)
@@ -159,7 +165,32 @@ def history(invocation: Invocation, name: str) -> None:
 @pass_invocation
 def watch(invocation: Invocation, name: str | None) -> None:
     """Print the value of NAME, or of all, and then each one as it is stored."""
+    invocation.print_lines(
+        (record, "  ".join(cells(RECORDS, record))) for record in _watched(invocation, name)
+    )
+
+
+def _watched(invocation: Invocation, name: str | None) -> Iterator[u.Record]:
+    """Each record once, across cut-offs and a daemon that restarts; of several revisions stored
+    meanwhile the newest."""
     who = _who(invocation)
     request = u.Watch(name=name, token=who.token, workflow_key=who.workflow_key)
-    replies = invocation.stream(request)
-    invocation.print_lines((r.record, "  ".join(cells(RECORDS, r.record))) for r in replies)
+    seen: dict[str, int] = {}
+    while True:
+        try:
+            for reply in invocation.stream(request):
+                record = reply.record
+                if who.token is None:
+                    # "The newest" may be another one after a restart.
+                    request = msgspec.structs.replace(request, workflow_key=record.workflow_key)
+                if seen.get(record.key, -1) < record.revision:
+                    seen[record.key] = record.revision
+                    yield record
+        except Lagged:
+            continue
+        except (NoDaemon, ShuttingDown) as e:
+            if not seen and not isinstance(e, ConnectionBroken | ShuttingDown):
+                raise
+            invocation.wait_for_daemon()
+        else:
+            return

@@ -1,11 +1,10 @@
 """`torcctl run`: submit, follow, and tell what became of it."""
 
 import os
-from pathlib import Path
 
 import click
 
-from torcctl import daemon_process, exits, specfile
+from torcctl import daemon_process, exits, logfile, specfile
 from torcctl.follow import changes
 from torcctl.invocation import Invocation, write
 from torcctl.options import Command, pass_invocation
@@ -135,10 +134,10 @@ def _tail_of(path: str | None) -> list[str]:
     if path is None:
         return []
     try:
-        with Path(path).open("rb") as file:
+        with logfile.opened(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             return tail(file.read())
-    except OSError:
+    except (OSError, specfile.CannotRead):
         # The daemon may be another user's, whose logs this one may not read.
         return []

@@ -53,7 +53,14 @@ def _done(w: m.WorkflowInfo) -> str:
     return f"{w.jobs.get('completed', 0) + w.jobs.get('disabled', 0)}/{sum(w.jobs.values())}"
 
 
-WORKFLOWS: list[Column[m.WorkflowInfo]] = [
+def workflow_columns(items: list[m.WorkflowInfo], me: str) -> list[Column[m.WorkflowInfo]]:
+    """With their owners, if there are others' than `me`'s among them."""
+    owner = Column[m.WorkflowInfo]("OWNER", lambda w: w.owner)
+    key, *rest = _WORKFLOWS
+    return [key, owner, *rest] if {w.owner for w in items} - {None, me} else _WORKFLOWS
+
+
+_WORKFLOWS: list[Column[m.WorkflowInfo]] = [
     Column("KEY", lambda w: w.key, right=True),
     Column("NAME", lambda w: w.name, folds=True),
     Column(

@@ -22,6 +22,7 @@ def workflow_text(w: m.WorkflowInfo) -> str:
             ("at once", w.max_parallel_jobs),
             ("directory", w.directory),
             ("user", w.user),
+            ("owner", w.owner),
             ("submitted", moment(w.submitted_at)),
             ("started", moment(w.started_at)),
             ("ended", moment(w.ended_at)),

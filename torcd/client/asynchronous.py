@@ -317,11 +317,12 @@ class AsyncClient:
     ) -> tuple[Reply, bool]:
         """The first answer. The connection is closed unless it may be used again."""
         refused: errors.TorcError | None = None
+        call = conversation.encode(parameters, more=more)
         try:
-            await connection.send(conversation.encode(parameters, more=more))
+            await connection.send(call)
         except anyio.BrokenResourceError:
             # It may have said why before it closed.
-            refused = conversation.too_large(parameters)
+            refused = conversation.too_large(parameters, len(call))
         except BaseException:
             await connection.aclose()
             raise

@@ -354,11 +354,12 @@ class Client:
     ) -> tuple[Reply, bool]:
         """The first answer. The connection is closed unless it may be used again."""
         refused: errors.TorcError | None = None
+        call = conversation.encode(parameters, more=more)
         try:
-            connection.send(conversation.encode(parameters, more=more), deadline)
+            connection.send(call, deadline)
         except ConnectionError:
             # It may have said why before it closed.
-            refused = conversation.too_large(parameters)
+            refused = conversation.too_large(parameters, len(call))
         except BaseException:
             connection.close()
             raise

@@ -12,6 +12,7 @@ import msgspec
 
 from torcd import errors
 from torcd.json_text import from_json
+from torcd.locations import SYSTEM_GROUP, SYSTEM_SOCKET
 from torcd.protocol import envelope, registry
 from torcd.protocol import user_data as u
 from torcd.protocol.request import Reply, Request
@@ -147,6 +148,14 @@ def nobody_answers(socket: str, problem: OSError) -> errors.NoDaemon:
             "set TORC_SOCKET to where it listens",
             socket=socket,
         )
+    if isinstance(problem, PermissionError) and socket == SYSTEM_SOCKET:
+        return errors.NoDaemon(
+            f"the system's daemon at {socket} cannot be used ({said}): only root and members of "
+            f"the group {SYSTEM_GROUP} may use it; have root put this user into it (usermod -aG "
+            f"{SYSTEM_GROUP} USER) and log in again, or start a daemon of your own with 'torcctl "
+            "daemon start'",
+            socket=socket,
+        )
     return errors.NoDaemon(
         f"the daemon's socket {socket} cannot be used ({said}): look whether that is its path, "
         "and whether this user may use it",
@@ -169,21 +178,31 @@ def timed_out(parameters: Request[Any], timeout_seconds: float) -> errors.TimedO
     )
 
 
-def too_large(parameters: Request[Any]) -> errors.TooLarge | None:
+def too_large(parameters: Request[Any], message_bytes: int) -> errors.TooLarge | None:
     """Why a message that the daemon did not read to its end was probably refused."""
+    # These bring hashlib along.
+    from torcd.protocol.framing import MAX_MESSAGE_BYTES
+    from torcd.value import MAX_VALUE_BYTES
+
+    if message_bytes <= MAX_MESSAGE_BYTES:
+        return None
+    limit = "unless max_value_bytes is configured otherwise"
     data = getattr(parameters, "data", None)
     if not isinstance(data, msgspec.Raw):
-        return None
-    from torcd.value import MAX_VALUE_BYTES  # it brings hashlib along
-
+        method = registry.method(type(parameters)).name
+        return errors.TooLarge(
+            f"the message {method} has {message_bytes} bytes, and the daemon did not take it (the "
+            f"limit is {MAX_MESSAGE_BYTES} {limit}); in a spec, parameters take less than copies "
+            "of a job, and regexes (depends_on_regexes, …) less than lists of names",
+            name=method,
+            size_bytes=message_bytes,
+            limit_bytes=MAX_MESSAGE_BYTES,
+        )
     size = memoryview(data).nbytes
-    if size <= MAX_VALUE_BYTES:
-        return None
     name = getattr(parameters, "name", None) or getattr(parameters, "key", None) or ""
     return errors.TooLarge(
         f"the value of {name!r} has {size} bytes, and the daemon did not take it (the limit is "
-        f"{MAX_VALUE_BYTES} unless it is configured otherwise); store large data in a file and "
-        "pass the file",
+        f"{MAX_VALUE_BYTES} {limit}); store large data in a file and pass the file",
         name=name,
         size_bytes=size,
         limit_bytes=MAX_VALUE_BYTES,

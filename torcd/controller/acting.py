@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from torcd.controller.harvest import remove
+from torcd.accounts import Accounts
+from torcd.controller.harvest import Harvester
 from torcd.controller.inputs import InputWatcher
 from torcd.controller.launching import INPUTS, Launcher
 from torcd.controller.layout import Layout
@@ -13,6 +14,7 @@ from torcd.controller.shelf import Shelf
 from torcd.controller.sightings import Sightings
 from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
+from torcd.errors import ExecutorError
 from torcd.executors import base
 from torcd.model import AttemptKey
 from torcd.scheduler import Scheduler
@@ -28,9 +30,11 @@ class Actor:
     def __init__(
         self,
         scheduler: Scheduler,
+        accounts: Accounts,
         executor: base.Executor,
         layout: Layout,
         launcher: Launcher,
+        harvester: Harvester,
         shelf: Shelf,
         preparer: Preparer,
         watcher: InputWatcher,
@@ -44,9 +48,11 @@ class Actor:
         not_started: Callable[[AttemptKey, str | None], None],
     ) -> None:
         self._scheduler = scheduler
+        self._accounts = accounts
         self._executor = executor
         self._layout = layout
         self._launcher = launcher
+        self._harvester = harvester
         self._shelf = shelf
         self._preparer = preparer
         self._watcher = watcher
@@ -91,11 +97,11 @@ class Actor:
                 case c.WakeAt():
                     self._timer.set(action.at)
                 case c.WatchFile():
-                    self._watcher.watch(action.workflow_key, action.file_key, action.path)
+                    self._watch(action)
         if over:
             self._log_bounds.forget(over)
             self._executor.acknowledge(over)
-            remove([path for key in over for path in self._layout.files_of(key)])
+            self._harvester.clear(over)
         for record in records:
             if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
                 self._watcher.forget(record.workflow_key)
@@ -105,6 +111,11 @@ class Actor:
                 self._sweeper.workflow_ended()
             elif isinstance(record, c.RemoveWorkflow):
                 self._sweeper.workflow_deleted()
+
+    def _watch(self, action: c.WatchFile) -> None:
+        owner = self._scheduler.workflows[action.workflow_key].workflow.owner
+        user = self._accounts.acts_as(owner)
+        self._watcher.watch(action.workflow_key, action.file_key, action.path, user)
 
     def _start(self, actions: Iterable[c.Action]) -> None:
         """Before all else: what is started and stopped in one batch must be known when it is
@@ -129,13 +140,16 @@ class Actor:
                 order = self._launcher.recovery_order(start, workflow)
             else:
                 order = self._launcher.order(start, workflow)
+        except ExecutorError as error:
+            self._not_started(key, f"there is nobody to run it as: {error}")
+            return None
         except OSError as error:
             self._not_started(key, f"the directory for its logs cannot be made: {error}")
             return None
         self._log_bounds.watch(order)
         # Where TORC_INPUTS is there already, an earlier daemon may have given the order: then only
         # the executor knows whether it has started.
-        if INPUTS in order.environment and not os.path.exists(self._layout.inputs(key)):
+        if INPUTS in order.environment and not os.path.exists(order.environment[INPUTS]):
             assert isinstance(start, c.StartAttempt)
             self._preparer.take(start, order)
             return None

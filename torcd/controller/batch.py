@@ -1,8 +1,7 @@
 """What comes into the loop, and what it decided and has to do about it."""
 
-from collections.abc import Iterable
-
-import anyio
+from collections.abc import Callable, Iterable
+from typing import cast, get_args
 
 from torcd import errors
 from torcd.executors import base
@@ -11,16 +10,20 @@ from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
 from torcd.scheduler.standstill import End
 
+_RECORDS = frozenset(get_args(c.Record))
+
 
 class Request:
     """Somebody waits for the answer to an event."""
 
-    __slots__ = ("commands", "done", "error", "event")
+    __slots__ = ("commands", "error", "event", "tell")
 
-    def __init__(self, event: e.Event | None) -> None:
+    def __init__(self, event: e.Event | None, tell: Callable[["Request"], None]) -> None:
         self.event = event
         """None: somebody only wants to know when all before it is on disk."""
-        self.done = anyio.Event()
+        self.tell = tell
+        """Called when what was decided is on disk, or was refused. Whoever looks at memory then,
+        before he waits for anything, sees what is on disk."""
         self.commands: list[c.Command] = []
         self.error: errors.UserError | None = None
 
@@ -37,12 +40,14 @@ class Batch:
 
     def add(self, commands: Iterable[c.Command]) -> None:
         for command in commands:
-            if isinstance(command, Happening):
-                self.happenings.append(command)
-            elif isinstance(command, c.Action):
-                self.actions.append(command)
+            # Seven for each job: by type, for isinstance goes through the union one by one.
+            kind = type(command)
+            if kind is Happening:
+                self.happenings.append(cast("Happening", command))
+            elif kind in _RECORDS:
+                self.records.append(cast("c.Record", command))
             else:
-                self.records.append(command)
+                self.actions.append(cast("c.Action", command))
 
 
 def event_of(report: base.Report) -> e.AttemptStarted | End:

@@ -9,10 +9,11 @@ share one commit.
 Memory and disk never disagree. When there is no room for a commit, what was decided and not written
 is forgotten, and the scheduler starts over from the disk, as it does after a start. Then all stands
 still (`torcd.scheduler.standstill`): whoever wants to change something is refused, whoever looks is
-answered, jobs run on, and as soon as there is room it goes on. A commit that fails for another
-reason ends the daemon; the next one starts from the disk. Readers look at the scheduler's memory
-after `settled`, which waits for what has been decided to be on disk, so nobody is told what a power
-cut could take back.
+answered, jobs run on, and as soon as there is room it goes on. Only what stops jobs is decided and
+done meanwhile, in room that the store keeps for that (`torcd.store.reserve`). A commit that fails
+for another reason ends the daemon; the next one starts from the disk. Readers look at the
+scheduler's memory after `settled`, which waits for what has been decided to be on disk, so nobody
+is told what a power cut could take back.
 """
 
 import time
@@ -24,12 +25,12 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import msgspec
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from torcd import disk, errors
-from torcd.controller import tokens
+from torcd.accounts import Accounts
+from torcd.controller import chronicle, tokens
 from torcd.controller.acting import Actor
 from torcd.controller.batch import Batch, Request, event_of
 from torcd.controller.contents import Glance, glance_at_file
@@ -40,18 +41,17 @@ from torcd.controller.launching import Launcher
 from torcd.controller.layout import Layout
 from torcd.controller.log_bounds import LogBounds
 from torcd.controller.preparing import Preparer
-from torcd.controller.room import room
+from torcd.controller.room import Lookout
+from torcd.controller.settings import Settings
 from torcd.controller.shelf import Shelf
 from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
 from torcd.executors import base
 from torcd.feed import Feed
+from torcd.impersonation import as_user
 from torcd.model import (
     AttemptKey,
     FileKey,
-    Happening,
-    JobKey,
-    JobStatus,
     Timestamp,
     UserData,
     WorkflowKey,
@@ -59,7 +59,7 @@ from torcd.model import (
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
-from torcd.scheduler.standstill import End, Standstill
+from torcd.scheduler.standstill import URGENT, End, Standstill
 from torcd.scheduler.state import JobNode, WorkflowNode
 from torcd.store import Store
 from torcd.store.rows import Counters
@@ -69,23 +69,9 @@ from torcd.value import Value
 MAX_BATCH = 2_000
 """Events decided before a commit: bounds how long a request waits behind others' work."""
 
-
-_ENDED_BADLY = frozenset({JobStatus.FAILED.value, JobStatus.TERMINATED.value})
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the controller needs to know of the configuration."""
-
-    socket: str
-    state_dir: str
-    shell: str
-    max_value_bytes: int
-    termination_grace_seconds: float
-    retention_days: float = 0.0
-    """Of workflows that are over; 0: they are kept."""
-    max_log_bytes: int = 0
-    """Of a log of a job; 0: it may grow as it likes."""
-    boot_id: str
+GATHER_SHARE = 0.25
+"""Of the time of a commit: so long to wait for others to share the next. Who asks again at once
+does so within a fraction of it, and waiting in vain makes things slower by no more than this."""
 
 
 class Controller:
@@ -97,8 +83,11 @@ class Controller:
         executor: base.Executor,
         feed: Feed,
         log: Any,
+        accounts: Accounts | None = None,
     ) -> None:
+        """`accounts`: the users whom it serves; None: its own."""
         self.settings = settings
+        self.accounts = accounts or Accounts()
         self.scheduler = scheduler
         self.store = store
         self.feed = feed
@@ -110,14 +99,21 @@ class Controller:
         self._executor = executor
         self._log = log
         layout = Layout(settings.state_dir)
-        launcher = Launcher(layout, store.secret, settings.shell)
-        self._shelf = Shelf(scheduler, store, executor, settings.socket, settings.boot_id)
+        launcher = Launcher(layout, store.secret, settings.shell, self.accounts)
+        self._shelf = Shelf(
+            scheduler, store, self.accounts, executor, settings.socket, settings.boot_id
+        )
         self._watcher = InputWatcher(self._file_appeared, log)
         self._checker = Checker()
         self._one_check = anyio.CapacityLimiter(1)
         """Stores that wait for theirs keep no thread from others."""
         self._harvester = Harvester(
-            scheduler, layout, settings.max_value_bytes, self._checker, self._put
+            scheduler,
+            self.accounts,
+            layout,
+            settings.max_value_bytes,
+            self._checker,
+            self.put,
         )
         self._preparer = Preparer(
             scheduler, store, layout, executor.start, self._not_started, feed.touch, log
@@ -130,12 +126,14 @@ class Controller:
             retention_days=settings.retention_days,
         )
         self._log_bounds = LogBounds(settings.max_log_bytes, log)
-        self._timer = Timer(lambda at: self._put(e.TimePassed(at)))
+        self._timer = Timer(lambda at: self.put(e.TimePassed(at)))
         self._actor = Actor(
             scheduler,
+            self.accounts,
             executor,
             layout,
             launcher,
+            self._harvester,
             self._shelf,
             self._preparer,
             self._watcher,
@@ -144,12 +142,18 @@ class Controller:
             self._sweeper,
             self._harvester.sightings,
             grace_seconds=settings.termination_grace_seconds,
-            lost=lambda key, problem: self._put(e.AttemptLost(key, problem, self.now())),
+            lost=lambda key, problem: self.put(e.AttemptLost(key, problem, self.now())),
             not_started=self._not_started,
         )
         self._inbox: deque[e.Event | Request] = deque()
         self._wake = anyio.Event()
         self._is_busy = False
+        self._answered = 0
+        """How many asked for something in the last batch; not counted are those who only looked."""
+        self._gathers = 0
+        """For how many the next one waits; 0: for none."""
+        self._commit_seconds = 0.0
+        """How long the last commit took."""
         self._stands_still = True
         """Nothing is decided: before what is unfinished has been loaded, and while there is no
         room. Decided then, reports would be about attempts nobody knows: they would be
@@ -160,6 +164,14 @@ class Controller:
         self._unwritable: str | None = None
         """What could not be written for want of room, while that is why everything stands still."""
         self._goes_on = anyio.Event()
+        self._lookout: Lookout | None = None
+        """For room, while there is none."""
+        self._urgent: list[e.Event | Request] = []
+        """What came in meanwhile and need not wait for it."""
+        self._called = anyio.Event()
+        """There is something urgent."""
+        self._limits_wait = False
+        """There was no room for a runtime limit either."""
 
     def adopt(self, *, termination_grace_seconds: float, retention_days: float) -> None:
         """From now on, in place of what the settings say."""
@@ -181,6 +193,7 @@ class Controller:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._executor.run, self._reports)
             self._refuse_what_was_never_ordered()
+            tasks.start_soon(self.accounts.run)
             tasks.start_soon(self._watcher.run)
             tasks.start_soon(self._harvester.run)
             tasks.start_soon(self._preparer.run)
@@ -211,24 +224,42 @@ class Controller:
         await self._go_on()
         task_status.started()
         while True:
-            if self._stands_still:
-                await room(self.settings.state_dir)
-                await self._go_on()
+            if self._lookout is not None:
+                if await self._lookout.room(self._called):
+                    await self._go_on()
+                else:
+                    await self._do_what_is_urgent()
                 continue
             if not self._inbox:
                 self._is_busy = False
                 self._wake = anyio.Event()
                 await self._wake.wait()
+            if 1 < self._answered > len(self._inbox):
+                await self._gather()
             await self._one_batch()
+
+    async def _gather(self) -> None:
+        """Those who have just been answered ask again, most likely: wait for them a little, so that
+        they share the next commit, in place of one that some share and one for the others. What is
+        reported of jobs does not wait."""
+        if all(isinstance(item, Request) for item in self._inbox):
+            self._wake = anyio.Event()
+            self._gathers = self._answered
+            with anyio.move_on_after(self._commit_seconds * GATHER_SHARE):
+                await self._wake.wait()
+            self._gathers = 0
 
     async def _one_batch(self) -> None:
         batch = self._decide()
         if (batch.records or batch.happenings) and not await self._commit(batch):
             return
         self._carry_out(batch)
+        asked = sum(request.event is not None for request in batch.requests)
+        if asked or not batch.requests:
+            self._answered = asked
         if batch.requests:
             for request in batch.requests:
-                request.done.set()
+                request.tell(request)
             # They look at memory now, before anything is decided that is not on disk.
             await anyio.lowlevel.checkpoint()
 
@@ -238,41 +269,49 @@ class Controller:
         over = [end.attempt_key for end in batch.over]
         self._actor.act(batch.records, batch.actions, over)
         self.feed.publish(batch.happenings)
-        self._log_workflows(batch.happenings)
+        chronicle.write(self._log, batch.happenings, self.scheduler)
 
-    async def _commit(self, batch: Batch) -> bool:
+    async def _commit(self, batch: Batch, *, is_urgent: bool = False) -> bool:
         """False: there was no room, and nothing of the batch has ever been."""
+        begin = time.monotonic()
         try:
             await self.store.commit(
                 batch.records,
                 batch.happenings,
                 environments=self._shelf.environments,
                 boot_id=self.settings.boot_id,
+                is_urgent=is_urgent,
             )
         except errors.NoSpace as error:
             await self._stand_still(error, batch)
             return False
+        self._commit_seconds = time.monotonic() - begin
         return True
 
     def _decide(self) -> Batch:
         batch = Batch()
         for _ in range(min(len(self._inbox), MAX_BATCH)):
-            item = self._inbox.popleft()
-            if isinstance(item, Request):
-                batch.requests.append(item)
-                if item.event is not None:
-                    try:
-                        item.commands = self.scheduler.handle(item.event)
-                    except errors.UserError as error:
-                        item.error = error
-                    batch.add(item.commands)
-                    if isinstance(item.event, e.SubmitRequested):
-                        self._shelf.unborn.add(item.event.workflow.key)
-                continue
+            self._decide_one(batch, self._inbox.popleft())
+        return batch
+
+    def _decide_one(self, batch: Batch, item: e.Event | Request) -> None:
+        if not isinstance(item, Request):
             batch.add(self.scheduler.handle(item))
             if isinstance(item, End):
                 batch.over.append(item)
-        return batch
+            return
+        batch.requests.append(item)
+        if item.event is None:
+            return
+        try:
+            item.commands = self.scheduler.handle(item.event)
+        except errors.UserError as error:
+            item.error = error
+        batch.add(item.commands)
+        if isinstance(item.event, e.SubmitRequested):
+            self._shelf.unborn.add(item.event.workflow.key)
+        elif isinstance(item.event, e.DrainRequested):
+            self._is_draining = True
 
     # Without room
 
@@ -281,45 +320,90 @@ class Controller:
         if self._unwritable is None:
             self._goes_on = anyio.Event()
             self._log.error("no room: standing still", problem=str(shortage))
-        loaded = await self._shelf.read_all()
         counters = await self.store.counters_now()
+        loaded = await self._shelf.read_all()
         # From here on nothing waits: who looks sees it before or after.
-        self._is_draining |= self.scheduler.is_draining
         self._standstill.remember(self.scheduler, undone.records)
         self._start_over(counters, is_draining=True)
         for event in self._what_is_known(loaded):
-            self.scheduler.handle(event)
+            self._only_wake(self.scheduler.handle(event))
         self._shelf.unborn.clear()
-        self._stands_still = True
-        self._is_busy = False
         self._unwritable = str(shortage.facts["path"])
+        if self._lookout is None:
+            self._lookout = Lookout(self.settings.state_dir)
         self.feed.touch()
+        self._stand_by([*undone.over, *undone.requests])
+
+    def _stand_by(self, items: Iterable[e.Event | Request] = ()) -> None:
+        """From now on nothing is decided; nor are these, and what has come in meanwhile."""
+        self._stands_still, self._is_busy = True, False
         waiting, self._inbox = self._inbox, deque()
-        for item in (*undone.over, *undone.requests, *waiting):
+        for item in (*items, *waiting):
             self._note(item)
+
+    async def _take_up(self, *, is_draining: bool) -> Batch:
+        """All that is unfinished, as it is on disk and as the executor has it."""
+        counters = await self.store.counters_now()
+        loaded = await self._shelf.read_all()
+        batch = Batch()
+        self._start_over(counters, is_draining=is_draining)
+        for event in self._what_is_known(loaded):
+            batch.add(self.scheduler.handle(event))
+        self._stands_still, self._is_busy = False, True
+        return batch
 
     async def _go_on(self) -> None:
         """Take up all that is unfinished: the one path after a start and after a standstill."""
-        loaded = await self._shelf.read_all()
-        counters = await self.store.counters_now()
-        batch = Batch()
-        self._start_over(counters, is_draining=self._is_draining)
-        for event in self._what_is_known(loaded):
-            batch.add(self.scheduler.handle(event))
+        batch = await self._take_up(is_draining=self._is_draining)
         was_full = self._unwritable is not None
-        self._stands_still, self._is_busy = False, True
         # After a shortage also with nothing to write: only a commit shows that it is over.
         is_due = batch.records or batch.happenings or was_full
         if is_due and not await self._commit(batch):
             return
-        self._unwritable = None
+        self._unwritable = self._lookout = None
+        self._limits_wait = False
         self._goes_on.set()
         if was_full:
             self._log.info("there is room again: going on")
             self.feed.touch()
         self._carry_out(batch)
+        for item in self._take_urgent():
+            self.put(item)
         for end in self._standstill.end():
             self._tell(end)
+
+    async def _do_what_is_urgent(self) -> None:
+        """Have jobs stopped, in the room that is kept for that, and stand still again."""
+        batch = await self._take_up(is_draining=True)
+        urgent = self._take_urgent()
+        # Limits by themselves: a large workflow that is canceled may not have room enough.
+        limits = [item for item in urgent if not isinstance(item, Request)]
+        requests = [item for item in urgent if isinstance(item, Request)]
+        if limits and requests:
+            self._urgent += requests
+            self._called.set()
+        for item in limits or requests:
+            self._decide_one(batch, item)
+        if batch.records or batch.happenings:
+            refused, batch.requests = batch.requests, []
+            if not await self._commit(batch, is_urgent=True):
+                self._limits_wait |= bool(limits)
+                for request in refused:
+                    request.error = self.shortage
+                    request.tell(request)
+                return
+            batch.requests = refused
+        self._carry_out(batch)
+        self._stand_by()
+        for request in batch.requests:
+            request.tell(request)
+        # They look at memory now, before more of what is urgent is decided.
+        await anyio.lowlevel.checkpoint()
+
+    def _take_urgent(self) -> list[e.Event | Request]:
+        urgent, self._urgent = self._urgent, []
+        self._called = anyio.Event()
+        return urgent
 
     def _start_over(self, counters: Counters, *, is_draining: bool) -> None:
         self.scheduler.start_over(
@@ -334,8 +418,14 @@ class Controller:
 
     def _note(self, item: e.Event | Request) -> None:
         """Something comes in while everything stands still."""
+        event = item.event if isinstance(item, Request) else item
+        may_wait = self._limits_wait and isinstance(event, e.TimePassed)
+        if isinstance(event, URGENT) and self._lookout is not None and not may_wait:
+            self._urgent.append(item)
+            self._called.set()
+            return
         if not isinstance(item, Request):
-            self._standstill.note(self.scheduler, item)
+            self._only_wake(self._standstill.note(self.scheduler, item))
             return
         match item.event:
             case None:
@@ -346,35 +436,13 @@ class Controller:
                 self._is_draining = True
             case _:
                 item.error = self.shortage
-        item.done.set()
+        item.tell(item)
 
-    def _log_workflows(self, happenings: Iterable[Happening]) -> None:
-        """Of jobs there may be thousands a second, and only those that end badly are told; the
-        events have them all."""
-        for happening in happenings:
-            if happening.status in _ENDED_BADLY and happening.job_key is not None:
-                self._log_bad_end(happening, happening.job_key)
-            if happening.job_key is None and happening.data_key is None:
-                facts = {} if happening.action is None else {"action": happening.action}
-                self._log.info(
-                    happening.kind,
-                    workflow=str(happening.workflow_key),
-                    status=happening.status,
-                    **facts,
-                )
-
-    def _log_bad_end(self, happening: Happening, key: JobKey) -> None:
-        node = self.scheduler.workflows.get(happening.workflow_key)
-        job = None if node is None else node.jobs.get(key)
-        self._log.warning(
-            "job_failed",
-            workflow=str(happening.workflow_key),
-            job=str(key) if job is None else job.job.name,
-            attempt=happening.attempt_id,
-            status=happening.status,
-            reason=None if happening.reason is None else happening.reason.value,
-            return_code=happening.return_code,
-        )
+    def _only_wake(self, commands: Iterable[c.Command]) -> None:
+        """All else that was decided is for nobody."""
+        for command in commands:
+            if isinstance(command, c.WakeAt):
+                self._timer.set(command.at)
 
     # In
 
@@ -383,12 +451,17 @@ class Controller:
 
         Raises the UserError with which the scheduler refused it, and NoSpace.
         """
-        request = Request(event)
-        self._put(request)
-        await request.done.wait()
+        request = await self._asked(event)
         if request.error is not None:
             raise request.error
         return request.commands
+
+    async def _asked(self, event: e.Event | None) -> Request:
+        done = anyio.Event()
+        request = Request(event, lambda _: done.set())
+        self.put(request)
+        await done.wait()
+        return request
 
     async def require_fit(self, data: UserData, value: Value) -> None:
         """Raises InvalidValue for a value that does not fit the schema, if there is one."""
@@ -404,17 +477,28 @@ class Controller:
         for something else, memory is not ahead of the disk.
         """
         if self._is_busy:
-            marker = Request(None)
-            self._put(marker)
-            await marker.done.wait()
+            await self._asked(None)
 
-    def _put(self, item: e.Event | Request) -> None:
+    @property
+    def is_ahead_of_disk(self) -> bool:
+        """Something has been decided, or will be, and is not on disk: see `settled`."""
+        return self._is_busy
+
+    @property
+    def is_open(self) -> bool:
+        """Requests are decided: there is room."""
+        return not self._stands_still
+
+    def put(self, item: e.Event | Request) -> None:
+        """Have it decided with the next batch."""
         if self._stands_still:
             self._note(item)
             return
         self._inbox.append(item)
         if not self._is_busy:
             self._is_busy = True
+            self._wake.set()
+        elif self._gathers and (len(self._inbox) >= self._gathers or not isinstance(item, Request)):
             self._wake.set()
 
     def _reports(self, reports: list[base.Report]) -> None:
@@ -428,18 +512,20 @@ class Controller:
         if isinstance(event, e.AttemptExited) and not self._stands_still:
             self._harvester.take(event)
         else:
-            self._put(event)
+            self.put(event)
 
     def _file_appeared(self, workflow_key: WorkflowKey, file_key: FileKey) -> None:
         node = self.scheduler.workflows.get(workflow_key)
         file = None if node is None else node.files.get(file_key)
-        seen = None if file is None else glance_at_file(file.path)
-        if seen is not None:
-            self._harvester.sightings.appeared(workflow_key, file_key, seen)
-        self._put(e.FileAppeared(workflow_key, file_key, self.now()))
+        if node is not None and file is not None:
+            user = self.accounts.acts_as(node.workflow.owner)
+            seen = as_user(user, glance_at_file, file.path)
+            if seen is not None:
+                self._harvester.sightings.appeared(workflow_key, file_key, seen)
+        self.put(e.FileAppeared(workflow_key, file_key, self.now()))
 
     def _not_started(self, key: AttemptKey, problem: str | None) -> None:
-        self._put(e.AttemptNotStarted(key, problem, self.now()))
+        self.put(e.AttemptNotStarted(key, problem, self.now()))
 
     # Who asks
 

@@ -10,8 +10,10 @@ import anyio
 import msgspec
 from anyio import from_thread, to_thread
 
+from torcd.accounts import Account
 from torcd.controller.contents import Abandoned, Glance, glance, state_of
 from torcd.controller.looking import States
+from torcd.impersonation import as_user
 from torcd.model import FileKey, FileState, Workflow
 from torcd.scheduler.state import WorkflowNode
 
@@ -38,20 +40,27 @@ class Gatherer:
     def __init__(self) -> None:
         self._limiter = anyio.CapacityLimiter(MAX_GATHERERS)
 
-    async def states(self, node: WorkflowNode, tell: Tell | None = None) -> States:
-        """Of the files that its jobs read and make; None: it is not there. `tell` is called in the
-        event loop. Whoever is cancelled is not waited for: the thread stops soon by itself."""
-        return await self.states_of(node.workflow, dict(node.file_states), tell)
+    async def states(
+        self, node: WorkflowNode, user: Account | None, tell: Tell | None = None
+    ) -> States:
+        """Of the files that its jobs read and make, as that user sees them; None: it is not there.
+        `tell` is called in the event loop. Whoever is cancelled is not waited for: the thread stops
+        soon by itself."""
+        return await self.states_of(node.workflow, dict(node.file_states), user, tell)
 
     async def states_of(
-        self, workflow: Workflow, known: dict[FileKey, FileState], tell: Tell | None = None
+        self,
+        workflow: Workflow,
+        known: dict[FileKey, FileState],
+        user: Account | None,
+        tell: Tell | None = None,
     ) -> States:
         """The same of a workflow as it may become; `known`: of its files, as they were when
         somebody looked last."""
         round_ = _Round(workflow, known, tell)
         try:
             return await to_thread.run_sync(
-                round_.run, limiter=self._limiter, abandon_on_cancel=True
+                as_user, user, round_.run, limiter=self._limiter, abandon_on_cancel=True
             )
         finally:
             round_.is_abandoned.set()

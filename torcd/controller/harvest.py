@@ -9,7 +9,7 @@ with large files to read waits for them by itself.
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import anyio
@@ -17,11 +17,13 @@ import msgspec
 from anyio import to_thread
 
 from torcd import errors, value
+from torcd.accounts import Account, Accounts
 from torcd.controller.layout import Layout
 from torcd.controller.looking import Look, Looked, Reader, States
 from torcd.controller.parsing import parse
 from torcd.controller.sightings import Reads, Sightings, ToSee
-from torcd.model import DataKey, FileKey
+from torcd.impersonation import as_user
+from torcd.model import AttemptKey, DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
 from torcd.scheduler.state import Running
@@ -51,6 +53,8 @@ class Expected(msgspec.Struct, frozen=True):
     """Its output files."""
     reads: Reads | None
     """What it has read, as far as it must be looked at."""
+    user: Account | None = None
+    """Whose it is, if not ours."""
 
 
 class Harvest(msgspec.Struct, frozen=True):
@@ -67,12 +71,14 @@ class Harvester:
     def __init__(
         self,
         scheduler: Scheduler,
+        accounts: Accounts,
         layout: Layout,
         max_value_bytes: int,
         checker: Checker,
         harvested: Callable[[AttemptExited], None],
     ) -> None:
         self._scheduler = scheduler
+        self._accounts = accounts
         self._layout = layout
         self._max_value_bytes = max_value_bytes
         self._checker = checker
@@ -81,6 +87,8 @@ class Harvester:
         self._arrived = anyio.Event()
         self._reader = Reader()
         self.sightings = Sightings()
+        self._left_nothing: set[AttemptKey] = set()
+        """Those that are over and of which no file is there."""
 
     def take(self, event: AttemptExited) -> None:
         """Its outputs are not known yet."""
@@ -91,9 +99,14 @@ class Harvester:
         node, job = found
         state = job.state
         started_at = state.started_at if isinstance(state, Running) else event.at
-        reads = self.sightings.reads(node, job, started_at)
-        output_path = self._layout.output(event.attempt_key)
-        if reads is None and not job.job.output_files and not os.path.lexists(output_path):
+        user = self._accounts.acts_as(node.workflow.owner)
+        reads = self.sightings.reads(node, job, started_at, user)
+        output_path = self._layout.output(event.attempt_key, user)
+        # os.path.lexists would make an exception of what is so for nearly all.
+        has_output = os.access(output_path, os.F_OK, follow_symlinks=False)
+        if not has_output and not (job.job.input_user_data or job.job.awaits):
+            self._left_nothing.add(event.attempt_key)  # there is no TORC_INPUTS either
+        if reads is None and not job.job.output_files and not has_output:
             self._harvested(event)
             return
         data = [node.data[key].data for key in job.job.output_user_data]
@@ -102,13 +115,24 @@ class Harvester:
             data={one.name: one.key for one in data},
             schemas={one.key: bytes(one.schema) for one in data if one.schema is not None},
             files=tuple(
-                ToSee(key, node.files[key].path, node.file_states.get(key))
+                ToSee(key, node.files[key].path, node.file_states.get(key), user=user)
                 for key in dict.fromkeys(job.job.output_files)
             ),
             reads=reads,
+            user=user,
         )
         self._waiting.append((event, expected))
         self._arrived.set()
+
+    def clear(self, attempts: Iterable[AttemptKey]) -> None:
+        """Remove their files: their results are on disk."""
+        paths: list[str] = []
+        for key in attempts:
+            if key in self._left_nothing:
+                self._left_nothing.discard(key)
+            else:
+                paths += self._layout.files_of(key)
+        remove(paths)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -169,7 +193,7 @@ def harvest(
     """Its values, and which files are `missing`. Never raises: what cannot be read is a problem of
     the attempt."""
     try:
-        text = _read(expected.output_path)
+        text = as_user(expected.user, _read, expected.output_path, expected.user)
     except OSError as e:
         return Outputs(missing_files=missing, problem=f"TORC_OUTPUT cannot be read: {e.strerror}")
     except ValueError as e:
@@ -204,7 +228,8 @@ def remove(paths: list[str]) -> None:
             continue
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, user: Account | None) -> bytes:
+    owner = os.geteuid() if user is None else user.uid
     try:
         # O_NONBLOCK: a job may have put a pipe there, whose opening would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -218,7 +243,7 @@ def _read(path: str) -> bytes:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ValueError("TORC_OUTPUT is not a regular file any more")
-        if facts.st_uid not in (os.geteuid(), 0):  # root: for those who write with sudo
+        if facts.st_uid not in (owner, 0):  # root: for those who write with sudo
             raise ValueError(f"TORC_OUTPUT belongs to user {facts.st_uid}")
         if facts.st_size > MAX_OUTPUT_FILE_BYTES:
             raise ValueError(

@@ -8,6 +8,9 @@ the first half.
 Paths are whatever a spec says, and no path may end the daemon. A directory that is there but
 cannot be watched (it may not be read, or the kernel's limit of watches is reached) is told in the
 log; what appears in it is seen when something else makes us look.
+
+What a user may not see, is not there for that user: the daemon of root looks with the rights of the
+workflow's owner.
 """
 
 import contextlib
@@ -20,9 +23,14 @@ from typing import Any
 from asyncinotify import Inotify, Mask, Watch
 
 from torcd import errors
+from torcd.accounts import Account
+from torcd.impersonation import acting_as
 from torcd.model import FileKey, WorkflowKey
 
 Appeared = Callable[[WorkflowKey, FileKey], None]
+
+Wanted = tuple[str, Account | None]
+"""A path, and who looks, if not we."""
 
 _GONE = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.IGNORED | Mask.UNMOUNT
 """What the name of a watched directory stands for is another directory now, or none."""
@@ -44,7 +52,7 @@ class InputWatcher:
     def __init__(self, appeared: Appeared, log: Any) -> None:
         self._appeared = appeared
         self._log = log
-        self._wanted: dict[str, set[tuple[WorkflowKey, FileKey]]] = {}
+        self._wanted: dict[Wanted, set[tuple[WorkflowKey, FileKey]]] = {}
         self._inotify: Inotify | None = None
         self._watches: dict[str, Watch] = {}
         self._unwatchable: set[str] = set()
@@ -53,8 +61,8 @@ class InputWatcher:
     async def run(self) -> None:
         with _inotify() as inotify:
             self._inotify = inotify
-            for path in list(self._wanted):
-                self._look(path)
+            for wanted in list(self._wanted):
+                self._look(wanted)
             async for event in inotify:
                 name = None if event.name is None else str(event.name)
                 if event.watch is None:
@@ -66,36 +74,44 @@ class InputWatcher:
                         del self._watches[directory]
                     self._something_in(directory, name)
 
-    def watch(self, workflow_key: WorkflowKey, file_key: FileKey, path: str) -> None:
-        """Say once when the file is there; at once, if it is."""
-        path = os.path.join(_real_directory(path), os.path.basename(path))
-        self._wanted.setdefault(path, set()).add((workflow_key, file_key))
+    def watch(
+        self, workflow_key: WorkflowKey, file_key: FileKey, path: str, user: Account | None = None
+    ) -> None:
+        """Say once when the file is there for this user, if not for us; at once, if it is."""
+        with acting_as(user):
+            path = os.path.join(_real_directory(path), os.path.basename(path))
+        self._wanted.setdefault((path, user), set()).add((workflow_key, file_key))
         if self._inotify is not None:
-            self._look(path)
+            self._look((path, user))
 
     def forget(self, workflow_key: WorkflowKey) -> None:
         """The workflow is over."""
-        for path, wanted in list(self._wanted.items()):
-            wanted -= {pair for pair in wanted if pair[0] == workflow_key}
-            if not wanted:
-                del self._wanted[path]
+        for wanted, keys in list(self._wanted.items()):
+            keys -= {pair for pair in keys if pair[0] == workflow_key}
+            if not keys:
+                del self._wanted[wanted]
         self._drop_unused_watches()
 
     def _something_in(self, directory: str | None, name: str | None) -> None:
-        for path in list(self._wanted):
-            if directory is None or name is None or _concerns(path, directory, name):
-                self._look(path)
+        for wanted in list(self._wanted):
+            if directory is None or name is None or _concerns(wanted[0], directory, name):
+                self._look(wanted)
         self._drop_unused_watches()
 
-    def _look(self, path: str) -> None:
+    def _look(self, wanted: Wanted) -> None:
+        with acting_as(wanted[1]):
+            is_there = self._watch_and_look(wanted[0])
+        if is_there:
+            for pair in self._wanted.pop(wanted, ()):
+                self._appeared(*pair)
+
+    def _watch_and_look(self, path: str) -> bool:
         # Watch first and look then: what comes in between is seen by one of the two.
         directory = os.path.dirname(path)
         while self._watch_above(path) != directory and directory not in self._unwatchable:
             if not os.path.isdir(directory):
-                return
-        if os.path.exists(path) and not _is_being_written(path):
-            for pair in self._wanted.pop(path, ()):
-                self._appeared(*pair)
+                return False
+        return os.path.exists(path) and not _is_being_written(path)
 
     def _watch_above(self, path: str) -> str:
         """Watch the nearest directory above that can be watched; returns it."""
@@ -123,7 +139,7 @@ class InputWatcher:
     def _drop_unused_watches(self) -> None:
         for directory in list(self._watches):
             prefix = directory.rstrip("/") + "/"
-            if not any(path.startswith(prefix) for path in self._wanted):
+            if not any(path.startswith(prefix) for path, _ in self._wanted):
                 watch = self._watches.pop(directory)
                 if watch in self._watches.values():
                     continue

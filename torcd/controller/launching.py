@@ -4,12 +4,14 @@ import json
 import os
 from collections.abc import Mapping
 
+from torcd.accounts import Account, Accounts
 from torcd.controller import tokens
 from torcd.controller.layout import Layout
 from torcd.controller.plain_commands import words
 from torcd.disk import is_no_room
 from torcd.executors.base import AttemptOrder
 from torcd.model import Workflow, WorkflowKey
+from torcd.ownership import make_for
 from torcd.scheduler.commands import StartAttempt, StartCommand, StartRecovery
 
 INPUTS = "TORC_INPUTS"
@@ -42,8 +44,11 @@ def shared_environment(
 class Launcher:
     """Makes orders."""
 
-    def __init__(self, layout: Layout, secret: bytes, shell: str) -> None:
+    def __init__(
+        self, layout: Layout, secret: bytes, shell: str, accounts: Accounts | None = None
+    ) -> None:
         self._layout = layout
+        self._accounts = accounts or Accounts()
         self._secret = secret
         self._shell = shell
         self._has_log_dir: set[WorkflowKey] = set()
@@ -53,14 +58,16 @@ class Launcher:
         self._has_log_dir.discard(key)
 
     def order(self, start: StartAttempt, workflow: Workflow) -> AttemptOrder:
-        """Raises OSError when the directory for its logs cannot be made."""
+        """Raises OSError when the directory for its logs cannot be made, and ExecutorError when
+        there is nobody to run it as."""
         job = start.job
+        user = self._user(workflow)
         job_key = str(job.key)
         stdout, stderr = self._layout.log_paths(
             start.workflow_key, job.key, start.run_id, start.attempt_id, job.stdio
         )
         if stdout is not None:
-            self._make_log_dir(start.workflow_key)
+            self._make_log_dir(start.workflow_key, user)
         environment = {
             **job.env,
             **_granted(start),
@@ -70,10 +77,10 @@ class Launcher:
             "TORC_JOB_NAME": job.name,
             "TORC_RUN_ID": str(start.run_id),
             "TORC_ATTEMPT_ID": str(start.attempt_id),
-            "TORC_OUTPUT": self._layout.output(start.attempt_key),
+            "TORC_OUTPUT": self._layout.output(start.attempt_key, user),
         }
         if workflow.input_user_data(job):
-            environment[INPUTS] = self._layout.inputs(start.attempt_key)
+            environment[INPUTS] = self._layout.inputs(start.attempt_key, user)
         command = job.command
         return AttemptOrder(
             attempt_key=start.attempt_key,
@@ -86,17 +93,19 @@ class Launcher:
             cwd=job.cwd or workflow.directory,
             stdout=stdout,
             stderr=stderr,
+            user=user,
         )
 
     def recovery_order(self, start: StartRecovery, workflow: Workflow) -> AttemptOrder:
         """The same for a recovery script. It has no token: it is not the job, and may do what the
         user may."""
         job = start.job
+        user = self._user(workflow)
         job_key = str(job.key)
         stdout, stderr = self._layout.recovery_log_paths(
             start.workflow_key, job.key, start.run_id, start.attempt_id
         )
-        self._make_log_dir(start.workflow_key)
+        self._make_log_dir(start.workflow_key, user)
         logs = self._layout.log_paths(
             start.workflow_key, job.key, start.run_id, start.attempt_id, job.stdio
         )
@@ -124,16 +133,18 @@ class Launcher:
             cwd=job.cwd or workflow.directory,
             stdout=stdout,
             stderr=stderr,
+            user=user,
         )
 
     def command_order(self, start: StartCommand, workflow: Workflow) -> AttemptOrder:
         """The same for a command of an action. It has no token: it is no job, and may do what the
         user may."""
         action = workflow.actions[start.action - 1]
+        user = self._user(workflow)
         stdout, stderr = self._layout.action_log_paths(
             start.workflow_key, start.action, start.run_id, start.command
         )
-        self._make_log_dir(start.workflow_key)
+        self._make_log_dir(start.workflow_key, user)
         environment = {
             "TORC_RUN_ID": str(start.run_id),
             "TORC_ACTION_TRIGGER": action.trigger,
@@ -154,9 +165,16 @@ class Launcher:
             cwd=workflow.directory,
             stdout=stdout,
             stderr=stderr,
+            user=user,
         )
 
-    def _make_log_dir(self, key: WorkflowKey) -> None:
+    def _user(self, workflow: Workflow) -> Account | None:
+        user = self._accounts.runs_as(workflow.owner)
+        if user is not None:
+            make_for(self._layout.directory(user), user.uid, user.gid)
+        return user
+
+    def _make_log_dir(self, key: WorkflowKey, user: Account | None) -> None:
         """Once for a workflow; whoever makes the log makes it again, should a job take it away."""
         if key in self._has_log_dir:
             return
@@ -167,9 +185,11 @@ class Launcher:
             except FileExistsError:
                 pass
             except OSError as error:
-                if not is_no_room(error):
+                if user is not None or not is_no_room(error):
                     raise
                 return  # whoever makes the log makes it, when there is room
+        if user is not None:
+            make_for(self._layout.log_dir(key), user.uid, user.gid)
         self._has_log_dir.add(key)
 
 
@@ -196,7 +216,8 @@ def write_inputs(path: str, values: Mapping[str, bytes]) -> None:
         return
     members = (json.dumps(name).encode() + b":" + text for name, text in values.items())
     unfinished = f"{path}.new"
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(unfinished, flags, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(b"{" + b",".join(members) + b"}\n")

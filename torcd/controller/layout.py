@@ -1,18 +1,26 @@
-"""Where the files of attempts are, below the state directory."""
+"""Where the files of attempts are, below the state directory.
+
+What is another user's is in directories of theirs: `logs/WORKFLOW`, and `attempts/UID` for the
+files through which attempts get and give values. These are in directories where only we can write.
+"""
 
 import os
 
+from torcd.accounts import Account
 from torcd.model import AttemptKey, JobKey, Stdio, WorkflowKey
 
 
 class Layout:
     def __init__(self, state_dir: str) -> None:
         self.state_dir = state_dir
+        # Joined by hand from here on: a job has five paths, and os.path.join takes a while.
         self.logs = os.path.join(state_dir, "logs")
         self.attempts = os.path.join(state_dir, "attempts")
+        self._uids = _uids_in(self.attempts)
+        """Of other users who have files there."""
 
     def log_dir(self, workflow_key: WorkflowKey) -> str:
-        return os.path.join(self.logs, str(workflow_key))
+        return f"{self.logs}/{workflow_key}"
 
     def log_paths(
         self,
@@ -26,7 +34,7 @@ class Layout:
         longer than a file name can be and hold a slash."""
         if stdio == "none":
             return None, None
-        stem = os.path.join(self.log_dir(workflow_key), f"{job_key}.{run_id}.{attempt_id}")
+        stem = f"{self.logs}/{workflow_key}/{job_key}.{run_id}.{attempt_id}"
         return f"{stem}.out", f"{stem}.out" if stdio == "combined" else f"{stem}.err"
 
     def recovery_log_paths(
@@ -41,18 +49,37 @@ class Layout:
         self, workflow_key: WorkflowKey, action: int, run_id: int, command: int
     ) -> tuple[str, str]:
         """Standard output and error of a command of an action; both counted from 1."""
-        name = f"action-{action}.{run_id}.{command}"
-        stem = os.path.join(self.log_dir(workflow_key), name)
+        stem = f"{self.logs}/{workflow_key}/action-{action}.{run_id}.{command}"
         return f"{stem}.out", f"{stem}.err"
 
-    def output(self, attempt_key: AttemptKey) -> str:
+    def directory(self, user: Account | None) -> str:
+        """For TORC_INPUTS and TORC_OUTPUT of a user's attempts; None: who we are."""
+        if user is None:
+            return self.attempts
+        self._uids.add(user.uid)
+        return f"{self.attempts}/{user.uid}"
+
+    def output(self, attempt_key: AttemptKey, user: Account | None = None) -> str:
         """TORC_OUTPUT."""
-        return os.path.join(self.attempts, f"{attempt_key}.output")
+        return f"{self.directory(user)}/{attempt_key}.output"
 
-    def inputs(self, attempt_key: AttemptKey) -> str:
+    def inputs(self, attempt_key: AttemptKey, user: Account | None = None) -> str:
         """TORC_INPUTS."""
-        return os.path.join(self.attempts, f"{attempt_key}.inputs.json")
+        return f"{self.directory(user)}/{attempt_key}.inputs.json"
 
-    def files_of(self, attempt_key: AttemptKey) -> tuple[str, str]:
-        """What is not needed any more when the attempt's result is on disk."""
-        return self.output(attempt_key), self.inputs(attempt_key)
+    def files_of(self, attempt_key: AttemptKey) -> list[str]:
+        """What is not needed any more when the attempt's result is on disk, whosever it was."""
+        directories = [self.attempts, *(f"{self.attempts}/{uid}" for uid in self._uids)]
+        return [
+            f"{directory}/{attempt_key}.{suffix}"
+            for directory in directories
+            for suffix in ("output", "inputs.json")
+        ]
+
+
+def _uids_in(directory: str) -> set[int]:
+    try:
+        with os.scandir(directory) as found:
+            return {int(entry.name) for entry in found if entry.name.isdecimal()}
+    except FileNotFoundError:
+        return set()

@@ -16,7 +16,9 @@ import anyio
 from anyio import to_thread
 from asyncinotify import Inotify, Mask
 
+from torcd.accounts import Account
 from torcd.executors.base import AttemptOrder
+from torcd.impersonation import as_user
 from torcd.model import AttemptKey
 
 LOOK_SECONDS = 0.25
@@ -35,6 +37,8 @@ class LogBounds:
         self._directories: dict[str, int] = {}
         """Those that are watched, and the logs in each that are being written."""
         self._inotify: Inotify | None = None
+        self._users: dict[str, Account | None] = {}
+        """Whose each log is, if not ours."""
         self._ended: set[str] = set()
         """Logs of attempts that are over, to be looked at a last time."""
         self._look = anyio.Event()
@@ -45,6 +49,7 @@ class LogBounds:
             return
         paths = {path for path in (order.stdout, order.stderr) if path is not None}
         self._paths[order.attempt_key] = paths
+        self._users.update(dict.fromkeys(paths, order.user))
         for path in paths:
             directory = os.path.dirname(path)
             self._directories[directory] = self._directories.get(directory, 0) + 1
@@ -80,9 +85,11 @@ class LogBounds:
                 while True:
                     await self._look.wait()
                     self._look = anyio.Event()
-                    paths = [*self._ended, *(path for s in self._paths.values() for path in s)]
+                    running = [path for paths in self._paths.values() for path in paths]
+                    logs = {path: self._users[path] for path in (*self._ended, *running)}
                     self._ended.clear()
-                    await to_thread.run_sync(self._cut, paths, self._max_bytes)
+                    self._users = {path: self._users[path] for path in running}
+                    await to_thread.run_sync(self._cut, logs, self._max_bytes)
                     await anyio.sleep(LOOK_SECONDS)
 
     async def _listen(self, descriptor: int) -> None:
@@ -107,10 +114,10 @@ class LogBounds:
             if str(watch.path) == directory:
                 self._inotify.rm_watch(watch)
 
-    def _cut(self, paths: list[str], max_bytes: int) -> None:
-        for path in paths:
+    def _cut(self, logs: dict[str, Account | None], max_bytes: int) -> None:
+        for path, user in logs.items():
             try:
-                cut(path, max_bytes)
+                as_user(user, cut, path, max_bytes)
             except OSError as error:
                 self._log.warning("cannot cut a log", path=path, problem=str(error))
 

@@ -7,7 +7,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from torcd.controller.contents import Glance, glance, state_of
+from torcd.controller.contents import Glance
 from torcd.controller.sightings import ToSee
 from torcd.model import FileKey, FileState
 
@@ -47,7 +47,7 @@ class Look:
         states: States = {}
         to_read, missing, changes = [], [], []
         for file in files:
-            seen = glance(file.path)
+            seen = file.glance()
             if seen is None:
                 missing.append(file.key)
                 if file.known is not None:
@@ -64,7 +64,7 @@ class Look:
                 to_read.append((file, seen))
             else:
                 self._read += seen.size
-                states[file.key] = self._found[file.key] = state_of(file.path, seen)
+                states[file.key] = self._found[file.key] = file.state(seen)
         return Looked(states, tuple(to_read), tuple(missing), tuple(changes))
 
 
@@ -83,9 +83,7 @@ class Reader:
         if reading is None:
             reading = self._under_way[file.key, seen] = _Reading()
             try:
-                reading.state = await to_thread.run_sync(
-                    state_of, file.path, seen, limiter=self._limiter
-                )
+                reading.state = await to_thread.run_sync(file.state, seen, limiter=self._limiter)
             finally:
                 del self._under_way[file.key, seen]
                 reading.done.set()

@@ -12,11 +12,13 @@ import anyio
 from anyio import to_thread
 
 from torcd import disk, errors
+from torcd.accounts import Account
 from torcd.controller.harvest import remove
 from torcd.controller.launching import INPUTS, write_inputs
 from torcd.controller.layout import Layout
-from torcd.controller.room import room
+from torcd.controller.room import PROBE_BYTES, room
 from torcd.executors.base import AttemptOrder
+from torcd.impersonation import as_user
 from torcd.model import AttemptKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.commands import StartAttempt
@@ -75,9 +77,9 @@ class Preparer:
             if start.attempt_key not in self._waiting:
                 continue  # its workflow may be gone by now
             try:
-                written.append((order, await self._write(start)))
+                written.append((order, await self._write(start, order.user)))
             except errors.NoSpace as error:
-                unwritable = self._layout.inputs(start.attempt_key)
+                unwritable = self._layout.inputs(start.attempt_key, order.user)
                 if self._unwritable is None:
                     self._log.error("no room: jobs with inputs wait", problem=str(error))
                 break
@@ -91,7 +93,7 @@ class Preparer:
             # One that was forgotten meanwhile is not ordered; from here on nothing waits, so
             # there is no moment in which it is neither here nor with the executor.
             if not self.forget(order.attempt_key):
-                remove([self._layout.inputs(order.attempt_key)])
+                remove([self._layout.inputs(order.attempt_key, order.user)])
             elif problem is None:
                 orders.append(order)
             else:
@@ -100,7 +102,7 @@ class Preparer:
             self._prepared(orders)
         return unwritable is None
 
-    async def _write(self, start: StartAttempt) -> str | None:
+    async def _write(self, start: StartAttempt, user: Account | None) -> str | None:
         """None, or why it cannot be done. Raises NoSpace."""
         node = self._scheduler.workflows[start.workflow_key]
         values = {}
@@ -109,11 +111,13 @@ class Preparer:
             row = await self._store.value(key) if data.sha256 is not None else None
             if row is not None:
                 values[data.data.name] = row.value
-        path = self._layout.inputs(start.attempt_key)
+        path = self._layout.inputs(start.attempt_key, user)
         try:
-            await to_thread.run_sync(write_inputs, path, values)
+            await to_thread.run_sync(as_user, user, write_inputs, path, values)
         except OSError as error:
-            if disk.is_no_room(error):
+            # A quota of another user's is for that user to see to: others do not wait for it.
+            is_shared = user is None or not disk.has_room(self._layout.attempts, PROBE_BYTES)
+            if disk.is_no_room(error) and is_shared:
                 raise disk.no_space(path, INPUTS) from error
             return f"TORC_INPUTS cannot be written: {error}"
         return None

@@ -15,7 +15,23 @@ PROBE_BYTES = 4 << 20
 
 async def room(directory: str) -> None:
     """Return when there is some; not at once, for what was refused may have been larger."""
-    while True:
-        await anyio.sleep(PROBE_SECONDS)
-        if await to_thread.run_sync(disk.has_room, directory, PROBE_BYTES):
-            return
+    await Lookout(directory).room(anyio.Event())
+
+
+class Lookout:
+    """Looks for room again and again, for somebody who may be called away meanwhile."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._at = anyio.current_time() + PROBE_SECONDS
+
+    async def room(self, called: anyio.Event) -> bool:
+        """Return True when there is some, False when `called` is set before. Being called away
+        does not put off the next look."""
+        while True:
+            with anyio.CancelScope(deadline=self._at):
+                await called.wait()
+                return False
+            if await to_thread.run_sync(disk.has_room, self._directory, PROBE_BYTES):
+                return True
+            self._at = anyio.current_time() + PROBE_SECONDS

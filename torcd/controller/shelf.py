@@ -13,6 +13,7 @@ import msgspec
 from anyio import to_thread
 
 from torcd import errors
+from torcd.accounts import Accounts
 from torcd.controller.launching import environment_name, shared_environment
 from torcd.controller.presence import absent_inputs
 from torcd.executors.base import Executor
@@ -34,12 +35,14 @@ class Shelf:
         self,
         scheduler: Scheduler,
         store: Store,
+        accounts: Accounts,
         executor: Executor,
         socket: str,
         boot_id: str,
     ) -> None:
         self._scheduler = scheduler
         self._store = store
+        self._accounts = accounts
         self._executor = executor
         self._socket = socket
         self._boot_id = boot_id
@@ -103,8 +106,10 @@ class Shelf:
         if loaded is None:
             raise unknown(key)
         event = loaded.event
+        await self._accounts.look_up(self._accounts.uid_of(event.workflow.owner))
         if event.wait_for_inputs:
-            absent = await to_thread.run_sync(absent_inputs, event.workflow)
+            user = self._accounts.acts_as(event.workflow.owner)
+            absent = await to_thread.run_sync(absent_inputs, event.workflow, user)
             event = msgspec.structs.replace(event, absent_files=absent)
         if event.status not in WORKFLOW_OVER:
             self.environments[key] = loaded.environment

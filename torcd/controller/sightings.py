@@ -16,7 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from torcd.controller.contents import Glance
+from torcd.accounts import Account
+from torcd.controller.contents import Glance, glance, state_of
+from torcd.impersonation import as_user
 from torcd.model import FileKey, FileState, Timestamp, WorkflowKey
 from torcd.scheduler.state import GateNode, JobNode, WorkflowNode
 
@@ -35,6 +37,14 @@ class ToSee(msgspec.Struct, frozen=True):
     known: FileState | None
     at_first: Glance | None = None
     """How it looked when the run began, if that is known."""
+    user: Account | None = None
+    """Who looks, if not we."""
+
+    def glance(self) -> Glance | None:
+        return as_user(self.user, glance, self.path)
+
+    def state(self, seen: Glance) -> FileState:
+        return as_user(self.user, state_of, self.path, seen)
 
     def was_changed(self, seen: Glance) -> bool:
         """Whether it may have been changed since the run began."""
@@ -80,7 +90,9 @@ class Sightings:
         self._at_first.pop(key, None)
         self._seen.pop(key, None)
 
-    def reads(self, node: WorkflowNode, job: JobNode, started_at: Timestamp) -> Reads | None:
+    def reads(
+        self, node: WorkflowNode, job: JobNode, started_at: Timestamp, user: Account | None
+    ) -> Reads | None:
         """Of a job that has just ended; None: there is nothing to look at."""
         seen = self._seen.get(node.key, {})
         now = time.monotonic()
@@ -93,7 +105,7 @@ class Sightings:
                 continue
             subjects.append(gate.subject)
             for key in _files(gate):
-                files[key] = self._to_see(node, key)
+                files[key] = self._to_see(node, key, user)
         if not files and not changed:
             if subjects:
                 self._note(node.key, subjects, 0)
@@ -111,9 +123,9 @@ class Sightings:
         seen = _Seen(time.monotonic(), newest)
         self._seen.setdefault(key, {}).update(dict.fromkeys(subjects, seen))
 
-    def _to_see(self, node: WorkflowNode, key: FileKey) -> ToSee:
+    def _to_see(self, node: WorkflowNode, key: FileKey, user: Account | None) -> ToSee:
         at_first = self._at_first.get(node.key, {}).get(key)
-        return ToSee(key, node.files[key].path, node.file_states.get(key), at_first)
+        return ToSee(key, node.files[key].path, node.file_states.get(key), at_first, user)
 
 
 def _is_since(changed_at: int, started_at: Timestamp) -> bool:

@@ -23,6 +23,7 @@ from typing import Protocol
 import msgspec
 from anyio.abc import TaskStatus
 
+from torcd.accounts import Account
 from torcd.model import AttemptKey, Timestamp
 
 
@@ -48,6 +49,9 @@ class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True):
     """The file to create; None: nowhere (/dev/null)."""
     stderr: str | None
     """The same; equal to `stdout`: both into one file, in the order written."""
+    user: Account | None = None
+    """Whom it runs as, with all that is done before; the directories of its logs are theirs. None:
+    the user whom the executor runs as."""
 
 
 class Started(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.commands import AddCommand, SaveAttempt, StartCommand, StopAttempt
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.outbox import Outbox
-from torcd.scheduler.state import Pending, Running, Stop, WorkflowNode
+from torcd.scheduler.state import Active, Pending, Running, Stop, WorkflowNode
 
 
 def begin_next(memory: Memory, node: WorkflowNode, outbox: Outbox) -> bool:
@@ -48,7 +48,7 @@ def repeat(memory: Memory, node: WorkflowNode, outbox: Outbox, actions: Actions)
     if action is None:
         return
     state = action.state
-    assert isinstance(state, Pending | Running)
+    assert isinstance(state, Active)
     memory.action_attempts[state.attempt_key] = (node, action)
     outbox.add(_start_command(node, action, state.attempt_key))
     if state.stop is not None:
@@ -62,7 +62,7 @@ def stop(outbox: Outbox, actions: Actions) -> None:
     if action is None:
         return
     state = action.state
-    assert isinstance(state, Pending | Running)
+    assert isinstance(state, Active)
     if state.stop is not None:
         return
     why = Stop(Reason.CANCELED, "canceled with its workflow")

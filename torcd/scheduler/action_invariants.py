@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterable
 
 from torcd.model import Action, AttemptKey, JobStatus
 from torcd.scheduler.actions import ActionNode
-from torcd.scheduler.state import Blocked, Disabled, Ended, Pending, Running, WorkflowNode
+from torcd.scheduler.state import Active, Blocked, Disabled, Ended, WorkflowNode
 
 
 def commands_of(
@@ -15,7 +15,7 @@ def commands_of(
         action.state.attempt_key: (node, action)
         for node in workflows
         for action in (node.actions.nodes if node.actions else ())
-        if isinstance(action.state, Pending | Running)
+        if isinstance(action.state, Active)
     }
 
 
@@ -26,7 +26,7 @@ def actions_of(
     actions = node.actions
     if actions is None:
         return False
-    active = [action for action in actions.nodes if isinstance(action.state, Pending | Running)]
+    active = [action for action in actions.nodes if isinstance(action.state, Active)]
     if active != ([] if actions.active is None else [actions.active]):
         yield f"{len(active)} actions are at work, and {actions.active} is said to be"
     held = any(

@@ -10,7 +10,7 @@ from torcd.scheduler.events import (
     AttemptStarted,
 )
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import Ended, Pending, Running
+from torcd.scheduler.state import Active, Ended, Running
 from torcd.scheduler.turn import Turn
 
 End = AttemptExited | AttemptNotStarted | AttemptLost
@@ -23,7 +23,7 @@ def reported(memory: Memory, event: AttemptStarted | End) -> list[Command]:
         return []
     node, action = found
     state = action.state
-    assert isinstance(state, Pending | Running)
+    assert isinstance(state, Active)
     turn = Turn(memory, node, event.at)
     if isinstance(event, AttemptStarted):
         if isinstance(state, Running):
@@ -51,7 +51,7 @@ def reported(memory: Memory, event: AttemptStarted | End) -> list[Command]:
     return turn.end()
 
 
-def _ended(state: Pending | Running, event: End) -> Ended:
+def _ended(state: Active, event: End) -> Ended:
     started_at = state.started_at if isinstance(state, Running) else None
     return_code = None
     match event:

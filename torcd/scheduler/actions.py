@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from torcd.model import Action, JobKey, JobStatus, Workflow
 from torcd.scheduler.state import (
     BLOCKED,
+    Active,
     Blocked,
     Disabled,
     Ended,
@@ -80,7 +81,7 @@ class Actions:
     def watch(self, jobs: Iterable[JobNode]) -> None:
         """Begin to count. Call it when the states of the actions and of all jobs are known."""
         for node in self.nodes:
-            if isinstance(node.state, Pending | Running):
+            if isinstance(node.state, Active):
                 self.active = node
             if _holds_jobs(node) and not isinstance(node.state, Ended):
                 self._holding += 1

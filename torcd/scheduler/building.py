@@ -87,7 +87,7 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     made = node.gates
     for gate in graph.gates(loaded.workflow):
         if gate.kind == "group":
-            _add_group(node, gate, [made[member] for member in gate.members])
+            _add_group(node, gate, tuple(made[member] for member in gate.members))
         else:
             made[gate.subject] = _add_gate(node, gate, absent, loaded.stored_in_run)
 
@@ -183,10 +183,9 @@ def _add_gate(
     gate_node = GateNode(
         gate.subject, gate.kind, is_input=not gate.producers, opens_early=opens_early
     )
-    for key in gate.producers:
-        producer = node.jobs[key]
+    gate_node.producers = tuple(node.jobs[key] for key in gate.producers)
+    for producer in gate_node.producers:
         producer.feeds.append(gate_node)
-        gate_node.producers.append(producer)
         if producer.trace is not None:
             gate_node.made_at = max(gate_node.made_at, producer.trace.made_at)
         status = producer.state.status
@@ -212,21 +211,23 @@ def _add_gate(
     return gate_node
 
 
-def _add_group(node: WorkflowNode, gate: graph.Gate, members: list[GateNode]) -> None:
+def _add_group(node: WorkflowNode, gate: graph.Gate, members: tuple[GateNode, ...]) -> None:
     group = GateNode(gate.subject, gate.kind, is_input=False, opens_early=False)
     group.members = members
     group.missing = sum(1 for member in members if member.missing)
     group.spoiled = any(member.spoiled for member in members)
     for member in members:
-        member.groups.append(group)
+        if member.groups:
+            member.groups.append(group)
+        else:
+            member.groups = [group]
     _add_consumers(node, gate, group)
 
 
 def _add_consumers(node: WorkflowNode, gate: graph.Gate, gate_node: GateNode) -> None:
-    for key in gate.consumers:
-        consumer = node.jobs[key]
+    gate_node.consumers = tuple(node.jobs[key] for key in gate.consumers)
+    for consumer in gate_node.consumers:
         consumer.awaits.append(gate_node)
-        gate_node.consumers.append(consumer)
 
 
 def as_loaded(node: WorkflowNode, at: Timestamp) -> WorkflowLoaded:

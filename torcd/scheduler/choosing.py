@@ -35,10 +35,11 @@ from heapq import heappop
 from torcd.scheduler.sharing import Ledger, Share
 from torcd.scheduler.state import JobNode, Queue, Ready, WorkflowNode
 
-LOOKAHEAD_MICROSECONDS = 25_000
-"""A few commits' time: what a decision, its commit and the way to the executor and back take."""
+LOOKAHEAD_MICROSECONDS = 60_000
+"""What it takes until the next orders come: reports gather for 20 ms, a commit may be under way,
+and the next one takes as long. On a slow disk a commit takes 5 to 15 ms."""
 
-MAX_LOOKAHEAD = 128
+MAX_LOOKAHEAD = 256
 """More would only make a pause, a cancel or a higher priority take effect later."""
 
 SMOOTHING = 0.1

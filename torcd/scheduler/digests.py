@@ -45,6 +45,9 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     """The attempts before that key did not see all of it as it is now."""
 
 
+NO_INPUTS = Inputs(0, 0, 0)
+
+
 class Digests:
     """Of one workflow. `files` and `values` (their SHA-256) are what is to be taken in place of
     what it knows of them; then it is to be used at once, and thrown away."""
@@ -65,6 +68,8 @@ class Digests:
 
     def inputs(self, job: "JobNode") -> Inputs:
         """Of all that it waits for."""
+        if not job.awaits:
+            return NO_INPUTS
         return _added([self._inputs(gate) for gate in job.awaits])
 
     def file(self, key: FileKey) -> FileState | None:
@@ -119,14 +124,17 @@ class Digests:
 def definition(node: "WorkflowNode", job: "JobNode") -> bytes:
     """Of what a job runs and makes."""
     declared = job.job
-    text = _encode(
-        (
-            declared.command,
-            sorted((node.files[key].name, node.files[key].path) for key in declared.output_files),
-            sorted(node.data[key].data.name for key in declared.output_user_data),
-        )
-    )
-    return blake2b(text, digest_size=SIZE).digest()
+    files: list[tuple[str, str]] = []
+    if declared.output_files:
+        files = sorted((node.files[k].name, node.files[k].path) for k in declared.output_files)
+    data: list[str] = []
+    if declared.output_user_data:
+        data = sorted(node.data[k].data.name for k in declared.output_user_data)
+    return blake2b(_encode((declared.command, files, data)), digest_size=SIZE).digest()
+
+
+NOTHING = bytes(SIZE)
+"""The digest of no inputs, as it is kept."""
 
 
 def packed(number: int) -> bytes:

@@ -14,7 +14,7 @@ Whoever is told to stop is not held up: it is neither frozen nor, by an order of
 from torcd.model import Timestamp
 from torcd.scheduler.commands import FreezeAttempt, SaveFrozenTime, ThawAttempt
 from torcd.scheduler.outbox import Outbox
-from torcd.scheduler.state import Pending, Running, WorkflowNode
+from torcd.scheduler.state import Active, Running, WorkflowNode
 
 
 def freeze(node: WorkflowNode, outbox: Outbox) -> None:
@@ -37,30 +37,26 @@ def thaw(node: WorkflowNode, outbox: Outbox, since: Timestamp, at: Timestamp) ->
     """The workflow, frozen until now, has just been resumed."""
     for job in node.jobs.values():
         state = job.state
-        if not isinstance(state, Pending | Running) or _is_told_to_end(state):
+        if not isinstance(state, Active) or _is_told_to_end(state):
             continue
         job.frozen_microseconds += _thaw(outbox, state, job.frozen_microseconds, since, at)
     active = node.actions.active if node.actions is not None else None
     if active is not None:
         begun = active.state
-        if isinstance(begun, Pending | Running) and not _is_told_to_end(begun):
+        if isinstance(begun, Active) and not _is_told_to_end(begun):
             active.frozen_microseconds += _thaw(
                 outbox, begun, active.frozen_microseconds, since, at
             )
 
 
-def repeat(
-    node: WorkflowNode, state: Pending | Running, frozen_microseconds: int, outbox: Outbox
-) -> None:
+def repeat(node: WorkflowNode, state: Active, frozen_microseconds: int, outbox: Outbox) -> None:
     """After a restart: one that is to have thawed may not have been told. One that is to be frozen
     will be told when it is known to run."""
     if node.frozen_since is None and frozen_microseconds and not _is_told_to_end(state):
         outbox.add(ThawAttempt(state.attempt_key))
 
 
-def _thaw(
-    outbox: Outbox, state: Pending | Running, before: int, since: Timestamp, at: Timestamp
-) -> int:
+def _thaw(outbox: Outbox, state: Active, before: int, since: Timestamp, at: Timestamp) -> int:
     """How long it was frozen now. Of a pending one it is not known whether, and since when, it
     runs; it is given all of the time."""
     began = max(since, state.started_at) if isinstance(state, Running) else since
@@ -70,5 +66,5 @@ def _thaw(
     return microseconds
 
 
-def _is_told_to_end(state: Pending | Running) -> bool:
+def _is_told_to_end(state: Active) -> bool:
     return state.stop is not None and state.stop.ends_the_started

@@ -10,12 +10,12 @@ from torcd.scheduler import choosing, limits, recovering
 from torcd.scheduler.action_invariants import actions_of, commands_of
 from torcd.scheduler.machine import Scheduler
 from torcd.scheduler.state import (
+    Active,
     Blocked,
     Disabled,
     Ended,
     GateNode,
     JobNode,
-    Pending,
     Queue,
     Ready,
     Running,
@@ -38,7 +38,7 @@ def violations(scheduler: Scheduler) -> list[str]:
         found += (f"workflow {key}: {problem}" for problem in _workflow(node, is_draining))
         for job in node.jobs.values():
             found += (f'workflow {key}, "{job.job.name}": {problem}' for problem in _job(job))
-            if isinstance(job.state, Pending | Running):
+            if isinstance(job.state, Active):
                 if job.state.attempt_key in active:
                     found.append(f"attempt {job.state.attempt_key}: two jobs have it")
                 active[job.state.attempt_key] = node, job
@@ -82,7 +82,7 @@ def _workflow(node: WorkflowNode, is_draining: bool) -> Iterator[str]:
         yield "is over and still stopping"
     if node.stopping and any(
         isinstance(job.state, Blocked | Ready)
-        or (isinstance(job.state, Pending | Running) and not job.is_stopping)
+        or (isinstance(job.state, Active) and not job.is_stopping)
         for job in node.jobs.values()
     ):
         yield "is on its way out, and a job of it goes on"
@@ -204,7 +204,7 @@ def _job(job: JobNode) -> Iterator[str]:
         yield "its recovery script waits for nothing"
     if isinstance(state, Ready) and closed:
         yield "ready, and gates are closed"
-    if job.attempt_id < 0 or (isinstance(state, Pending | Running) and not job.attempt_id):
+    if job.attempt_id < 0 or (isinstance(state, Active) and not job.attempt_id):
         yield f"{state.status.value} with attempt {job.attempt_id}"
     if isinstance(state, Running) and state.stop and not state.stop.ends_the_started:
         yield "runs, and is stopped by what holds only for those that do not"

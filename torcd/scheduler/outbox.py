@@ -30,6 +30,7 @@ from torcd.scheduler.commands import (
     StopAttempt,
 )
 from torcd.scheduler.state import (
+    Active,
     Blocked,
     DataNode,
     Ended,
@@ -47,12 +48,11 @@ from torcd.value import Value
 class Outbox:
     def __init__(self, node: WorkflowNode, at: Timestamp, next_happening: int) -> None:
         self.commands: list[Command] = []
+        self.add = self.commands.append
         self.next_happening = next_happening
         self._node = node
+        self._key = node.workflow.key
         self._at = at
-
-    def add(self, command: Command) -> None:
-        self.commands.append(command)
 
     # Attempts
 
@@ -60,7 +60,7 @@ class Outbox:
         self.add(
             AddAttempt(
                 attempt_key=attempt_key,
-                workflow_key=self._node.key,
+                workflow_key=self._key,
                 job_key=job.job.key,
                 run_id=self._node.run_id,
                 attempt_id=job.attempt_id,
@@ -90,7 +90,7 @@ class Outbox:
         self.add(
             StartAttempt(
                 attempt_key=attempt_key,
-                workflow_key=self._node.key,
+                workflow_key=self._key,
                 job=job.job,
                 run_id=self._node.run_id,
                 attempt_id=job.attempt_id,
@@ -165,7 +165,7 @@ class Outbox:
     ) -> None:
         self.add(
             SaveValue(
-                workflow_key=self._node.key,
+                workflow_key=self._key,
                 data_key=data_key,
                 revision=revision,
                 value=value,
@@ -208,7 +208,7 @@ class Outbox:
             action=action.number,
             command=action.command,
             status=action.state.status.value,
-            stopping=isinstance(action.state, Pending | Running) and action.state.stop is not None,
+            stopping=isinstance(action.state, Active) and action.state.stop is not None,
             return_code=return_code,
             reason=reason,
             message=message,
@@ -234,9 +234,17 @@ class Outbox:
     def _save_job(self, job: JobNode) -> None:
         state = job.state
         reason, message, return_code = _why_of(job)
+        started_at = ended_at = None
+        match state:
+            case Ended():
+                started_at, ended_at = state.started_at, state.ended_at
+            case Running():
+                started_at = state.started_at
+            case _:
+                pass
         self.add(
             SaveJob(
-                workflow_key=self._node.key,
+                workflow_key=self._key,
                 job_key=job.job.key,
                 status=state.status,
                 stopping=job.is_stopping,
@@ -245,8 +253,8 @@ class Outbox:
                 return_code=return_code,
                 run_id=job.run_id,
                 attempt_id=job.attempt_id,
-                started_at=state.started_at if isinstance(state, Ended | Running) else None,
-                ended_at=state.ended_at if isinstance(state, Ended) else None,
+                started_at=started_at,
+                ended_at=ended_at,
                 at=self._at,
                 trace=job.trace,
                 recovery=job.recovery,
@@ -255,19 +263,28 @@ class Outbox:
         )
 
     def tell_job(self, job: JobNode, note: str | None = None) -> None:
+        # Made here and not by way of `_tell`: there are three of these for each job.
+        state = job.state
         reason, message, return_code = _why_of(job)
-        if job.has_script_to_run and isinstance(job.state, Pending | Running):
+        if job.has_script_to_run and isinstance(state, Pending | Running):
             message = message or "its recovery script"
-        self._tell(
-            "job_changed",
-            job_key=job.job.key,
-            status=job.state.status.value,
-            stopping=job.is_stopping,
-            attempt_id=job.attempt_id or None,
-            return_code=return_code,
-            reason=reason,
-            message=message if note is None else note,
+        self.add(
+            Happening(
+                number=self.next_happening,
+                at=self._at,
+                kind="job_changed",
+                workflow_key=self._key,
+                job_key=job.job.key,
+                status=state.status.value,
+                stopping=job.is_stopping,
+                run_id=self._node.run_id,
+                attempt_id=job.attempt_id or None,
+                return_code=return_code,
+                reason=reason,
+                message=message if note is None else note,
+            )
         )
+        self.next_happening += 1
 
     def save_workflow(self) -> None:
         """Write the workflow's state down, and tell it."""
@@ -291,7 +308,7 @@ class Outbox:
         self._tell("workflow_edited", status=self._node.status.value, message=message)
 
     def remove_workflow(self) -> None:
-        self.add(RemoveWorkflow(workflow_key=self._node.key, at=self._at))
+        self.add(RemoveWorkflow(workflow_key=self._key, at=self._at))
         self._tell("workflow_deleted", status=self._node.status.value)
 
     def tell_submitted(self) -> None:
@@ -318,7 +335,7 @@ class Outbox:
                 number=self.next_happening,
                 at=self._at,
                 kind=kind,
-                workflow_key=self._node.key,
+                workflow_key=self._key,
                 job_key=job_key,
                 data_key=data_key,
                 action=action,
@@ -344,10 +361,8 @@ def _why_of(job: JobNode) -> tuple[Reason | None, str | None, int | None]:
 
 
 def _why(state: State) -> tuple[Reason | None, str | None, int | None]:
-    match state:
-        case Ended():
-            return state.reason, state.message, state.return_code
-        case Pending(stop=Stop() as stop) | Running(stop=Stop() as stop):
-            return stop.reason, stop.message, None
-        case _:
-            return None, None, None
+    if isinstance(state, Ended):
+        return state.reason, state.message, state.return_code
+    if isinstance(state, Active) and state.stop is not None:
+        return state.stop.reason, state.stop.message, None
+    return None, None, None

@@ -14,7 +14,7 @@ from torcd.scheduler.events import (
     AttemptStarted,
 )
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import Ended, JobNode, Pending, Running, Stop, WorkflowNode
+from torcd.scheduler.state import Active, Ended, JobNode, Pending, Running, Stop, WorkflowNode
 from torcd.scheduler.turn import Turn
 
 
@@ -64,7 +64,9 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
         cpu_seconds=event.cpu_seconds,
         peak_memory_bytes=event.peak_memory_bytes,
         inputs_changed=event.outputs.inputs_changed,
-        recovery=recovering.recovery(node, job, event.attempt_key, ended),
+        recovery=None
+        if ended.reason is None
+        else recovering.recovery(node, job, event.attempt_key, ended),
     )
     return turn.end()
 
@@ -111,7 +113,7 @@ def lost(memory: Memory, event: AttemptLost) -> list[Command]:
 def _stop_that_holds(job: JobNode) -> Stop | None:
     """Of a job whose attempt has started: why it was told to end."""
     state = job.state
-    assert isinstance(state, Pending | Running)
+    assert isinstance(state, Active)
     return state.stop if state.stop is not None and state.stop.ends_the_started else None
 
 

@@ -14,9 +14,11 @@ Facts about the world stay true, and none may be lost or taken for another:
 * That one never started is kept only of an attempt that nobody waits for any more (the executor
   wants it acknowledged). Of an active one it may be half of a decision that was taken back. Its
   order is repeated when it goes on, and so will be the report.
-* Files that appeared are looked for, and times that passed are reckoned, anew.
+* Files that appeared are looked for anew.
 
-Requests are refused by whoever took them.
+Requests are refused by whoever took them, but for those that stop something, which the store keeps
+a little room for (`URGENT`). They are decided upon what is on disk and what is known besides, as
+when it goes on, and all stands still again.
 """
 
 from collections.abc import Iterable
@@ -30,13 +32,19 @@ from torcd.scheduler.events import (
     AttemptLost,
     AttemptNotStarted,
     AttemptStarted,
+    CancelRequested,
     Event,
     Outputs,
+    PauseRequested,
+    TimePassed,
 )
 from torcd.scheduler.machine import Scheduler
 from torcd.scheduler.state import Running
 
 End = AttemptExited | AttemptLost | AttemptNotStarted
+
+URGENT = (CancelRequested, PauseRequested, TimePassed)
+"""A job that fills the disk can be stopped only by these."""
 
 
 class Standstill:
@@ -61,12 +69,13 @@ class Standstill:
                         state.attempt_key, state.started_at
                     )
 
-    def note(self, scheduler: Scheduler, fact: Event) -> None:
-        """Something that is true, and cannot be written down."""
+    def note(self, scheduler: Scheduler, fact: Event) -> list[Command]:
+        """Something that is true, and cannot be written down. Of what is decided about it, only
+        when to be woken is for anybody."""
         match fact:
             case AttemptStarted():
                 self._starts.setdefault(fact.attempt_key, fact)
-                scheduler.handle(fact)
+                return scheduler.handle(fact)
             case AttemptNotStarted() if scheduler.is_active(fact.attempt_key):
                 pass
             case AttemptExited():
@@ -76,6 +85,7 @@ class Standstill:
                 self._ends.setdefault(fact.attempt_key, fact)
             case _:
                 pass
+        return []
 
     @property
     def starts(self) -> list[AttemptStarted]:

@@ -121,6 +121,8 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 
 
 State = Blocked | Ready | Pending | Running | Ended | Disabled
+Active = Pending | Running
+"""It has an attempt. Named, because to put the two together anew takes longer than the question."""
 
 BLOCKED = Blocked()
 READY = Ready()
@@ -165,11 +167,11 @@ class GateNode:
         """The newest of the traces of its producers."""
         self.opens_early: set[JobKey] | None = set() if opens_early else None
         """For `available: on_store`: the producers that have stored already."""
-        self.producers: list[JobNode] = []
-        self.consumers: list[JobNode] = []
-        self.groups: list[GateNode] = []
-        """Those of which it is a member."""
-        self.members: list[GateNode] = []
+        self.producers: tuple[JobNode, ...] = ()
+        self.consumers: tuple[JobNode, ...] = ()
+        self.groups: list[GateNode] | tuple[()] = ()
+        """Those of which it is a member. Hardly any gate is, and an empty list has its size."""
+        self.members: tuple[GateNode, ...] = ()
         """Of a group."""
 
     @property
@@ -253,7 +255,8 @@ class JobNode:
 
     @property
     def is_stopping(self) -> bool:
-        return isinstance(self.state, Pending | Running) and self.state.stop is not None
+        state = self.state
+        return isinstance(state, Active) and state.stop is not None
 
 
 class DataNode:

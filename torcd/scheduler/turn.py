@@ -43,7 +43,7 @@ from torcd.scheduler.commands import (
     RevokeAttempt,
     SaveFile,
 )
-from torcd.scheduler.digests import definition, packed
+from torcd.scheduler.digests import NOTHING, definition, packed
 from torcd.scheduler.events import AttemptExited, AttemptLost, AttemptNotStarted
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.outbox import Outbox
@@ -51,6 +51,7 @@ from torcd.scheduler.state import (
     BLOCKED,
     DISABLED,
     READY,
+    Active,
     Blocked,
     Disabled,
     Ended,
@@ -66,6 +67,8 @@ from torcd.scheduler.state import (
 )
 from torcd.value import Value
 
+_NONE_ABSENT: frozenset[FileKey] = frozenset()
+
 
 class Turn:
     """Changes a workflow and gathers the commands that go with it."""
@@ -76,7 +79,7 @@ class Turn:
         self.at = at
         self.outbox = Outbox(node, at, memory.next_happening)
         self._to_spread: deque[JobNode] = deque()
-        self._absent_files: frozenset[FileKey] = frozenset()
+        self._absent_files: frozenset[FileKey] = _NONE_ABSENT
 
     def end(self) -> list[Command]:
         """Start what may start now, and see whether the workflow is over. Where jobs ask for a
@@ -135,14 +138,19 @@ class Turn:
     ) -> None:
         assert ended.started_at is not None
         assert ended.ended_at is not None
-        inputs = self.node.digests.inputs(job)
-        # What ended badly may have left anything behind, and what comes late was not there yet.
-        is_known = not (
-            inputs_changed
-            or job.waits
-            or inputs.newest > attempt_key
-            or any(gate.spoiled for gate in job.awaits)
-        )
+        given: bytes | None = NOTHING
+        made: bytes | None = NOTHING
+        if job.awaits:
+            inputs = self.node.digests.inputs(job)
+            # What ended badly may have left anything behind, and what comes late was not there yet.
+            is_known = not (
+                inputs_changed
+                or job.waits
+                or inputs.newest > attempt_key
+                or any(gate.spoiled for gate in job.awaits)
+            )
+            given = packed(inputs.given) if is_known else None
+            made = packed(inputs.made) if is_known else None
         job.trace = Trace(
             attempt_key=attempt_key,
             run_id=job.run_id,
@@ -150,8 +158,8 @@ class Turn:
             started_at=ended.started_at,
             ended_at=ended.ended_at,
             definition=definition(self.node, job),
-            given=packed(inputs.given) if is_known else None,
-            made=packed(inputs.made) if is_known else None,
+            given=given,
+            made=made,
             made_at=self.memory.next_attempt_key,
         )
         for gate in job.feeds:
@@ -535,7 +543,8 @@ class Turn:
             self.node.retries -= not is_made
             job.recovery = None
         self._enter(job, state)
-        job.may_skip = job.may_skip and isinstance(state, Disabled)
+        if job.may_skip:
+            job.may_skip = isinstance(state, Disabled)
         self.outbox.save_job(job)
         self._to_spread.append(job)
 
@@ -543,11 +552,10 @@ class Turn:
         return Ended(stop.status, stop.reason, stop.message, None, None, self.at)
 
     def _make_ready(self, job: JobNode) -> None:
-        if job.rests(self.at):
+        if job.recovery is not None and job.rests(self.at):
             return
-        trace = job.trace
-        if job.may_skip and trace is not None and self._is_as_it_was(job, trace):
-            self._skip(job, trace)
+        if job.may_skip and job.trace is not None and self._is_as_it_was(job, job.trace):
+            self._skip(job, job.trace)
             return
         self._enter(job, READY)
         heappush(job.queue.heap, (job.rank, job.position, job))
@@ -570,14 +578,15 @@ class Turn:
         self._to_spread.append(job)
 
     def _enter(self, job: JobNode, state: State) -> None:
-        counts = self.node.counts
-        was_active = isinstance(job.state, Pending | Running)
-        counts[job.state.status] -= 1
+        node = self.node
+        counts = node.counts
+        before = job.state
+        counts[before.status] -= 1
         counts[state.status] += 1
         job.state = state
-        self.node.in_flight += isinstance(state, Pending | Running) - was_active
-        if self.node.actions is not None:
-            self.node.actions.note(job)
+        node.in_flight += isinstance(state, Active) - isinstance(before, Active)
+        if node.actions is not None:
+            node.actions.note(job)
 
     def _settle(self) -> None:
         """If nothing is left to do, the workflow is over."""

@@ -1,5 +1,7 @@
 """What jobs ask the machine for, in words."""
 
+from collections.abc import Callable
+
 from torcd.amount import memory_text
 from torcd.model import Capacity, Job, Workflow
 from torcd.scheduler import Scheduler
@@ -34,8 +36,11 @@ def warnings(workflow: Workflow, capacity: Capacity) -> list[str]:
     ]
 
 
-def why_it_waits(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> str | None:
-    """Of a ready job: what it waits for, if that is its share of the machine."""
+def why_it_waits(
+    scheduler: Scheduler, node: WorkflowNode, job: JobNode, is_own: Callable[[WorkflowNode], bool]
+) -> str | None:
+    """Of a ready job: what it waits for, if that is its share of the machine. `is_own`: whether a
+    workflow may be named to whoever asks."""
     share = job.queue.share
     if share is None or node.in_flight >= node.max_parallel_jobs:
         return None
@@ -44,9 +49,10 @@ def why_it_waits(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> str 
         return f"it waits for {_share(share)}; {_share(left, like=share)} left over by what runs"
     claimant = scheduler.claimant
     if claimant is not None:
+        whose = f"workflow {claimant.key}" if is_own(claimant) else "another user"
         return (
-            f"it waits for {_share(share)}, and is behind a large job of workflow {claimant.key} "
-            "that has waited for long"
+            f"it waits for {_share(share)}, and is behind a large job of {whose} that has waited "
+            "for long"
         )
     return None
 

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from torcd import errors
+from torcd.accounts import Peer
 from torcd.protocol.registry import INTERFACES, Method, full_name
 from torcd.protocol.user_data import Fetch, Store
 
@@ -15,6 +16,13 @@ _STORE = full_name(Store)
 
 _HEAD_BYTES = 1_000
 """Where in a message its method is looked for when the message cannot be decoded."""
+
+Later = Literal["later"]
+"""A call has been taken, and its answer comes."""
+
+AtOnce = Callable[[bytes, Peer, Callable[[bytes], None]], bytes | Later | None]
+"""Given a message of a peer: the answer; or that it comes later, by the function; None: ask a
+handler."""
 
 Send = Callable[[msgspec.Struct], Awaitable[None]]
 
@@ -28,7 +36,7 @@ class Call(msgspec.Struct, frozen=True):
     method: str
     parameters: msgspec.Raw | None
     more: bool
-    peer_uid: int
+    peer: Peer
     send: Send
     """Sends one part of an answer that has several; for methods that stream."""
     take_room: Callable[[int], Awaitable[None]] = _there_is_room
@@ -52,8 +60,11 @@ class Dispatcher:
         self,
         handlers: dict[type[msgspec.Struct], Callable[..., Awaitable[msgspec.Struct]]],
         context: Any,
+        at_once: AtOnce = lambda message, peer, answered: None,
     ) -> None:
         self._context = context
+        self.at_once = at_once
+        """See `torcd.server.quick`."""
         self._handlers: dict[str, Handler] = {
             f"{interface.name}.{method.name}": Handler(
                 method,

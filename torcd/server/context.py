@@ -8,10 +8,14 @@ from typing import Any, Literal
 import msgspec
 
 from torcd import errors
+from torcd.accounts import Accounts, Peer
 from torcd.controller import Controller
-from torcd.model import DataKey, JobKey, Timestamp, WorkflowKey
+from torcd.controller.shelf import unknown
+from torcd.model import DataKey, JobKey, Owner, Timestamp, WorkflowKey
 from torcd.protocol import manager as m
-from torcd.scheduler.state import WorkflowNode
+from torcd.protocol import user_data as u
+from torcd.scheduler.state import DataNode, WorkflowNode
+from torcd.server.sharing import Shared
 
 MAX_PATTERN_CHARACTERS = 1_000
 """A pattern may take longer to prepare than in proportion to its length."""
@@ -38,12 +42,18 @@ class Context(msgspec.Struct, frozen=True):
     reload: Callable[[], Awaitable[m.Reloaded]]
     """Read the configuration again. Raises ConfigError."""
     log: Any
+    keep: Callable[[WorkflowNode, DataNode, u.RecordReply], None] = lambda *_: None
+    """Takes the answer to a Fetch of the newest revision, for whoever asks next."""
+    described: Shared[m.WorkflowReply] = msgspec.field(default_factory=Shared)
+    """For the many who follow a workflow."""
 
-    async def workflow_key(self, text: str | None) -> WorkflowKey:
-        """The workflow that is meant. Raises UnknownWorkflow."""
+    async def workflow_key(self, text: str | None, peer: Peer) -> WorkflowKey:
+        """The workflow that is meant: without a key the newest of the peer's own. Raises
+        UnknownWorkflow, also for one that is not the peer's to see."""
         if text is None:
             await self.controller.settled()
-            newest = await self.controller.store.newest_workflow()
+            own = peer.uid if self.accounts.is_shared else None
+            newest = await self.controller.store.newest_workflow(own)
             if newest is None:
                 raise errors.UnknownWorkflow(
                     "there is no workflow yet; submit one with: torcctl submit SPEC"
@@ -54,7 +64,28 @@ class Context(msgspec.Struct, frozen=True):
                 f"{text[:100]!r} is no workflow key: keys are numbers, see torcctl ls",
                 workflow_key=text[:100],
             )
-        return WorkflowKey(int(text))
+        key = WorkflowKey(int(text))
+        if not await self.may_see(peer, key):
+            raise unknown(key)
+        return key
+
+    @property
+    def accounts(self) -> Accounts:
+        return self.controller.accounts
+
+    async def may_see(self, peer: Peer, key: WorkflowKey) -> bool:
+        """Whether a workflow is the peer's to see and to change. Of one that is not there, nobody
+        knows whose it was."""
+        if peer.is_admin:
+            return True
+        node = self.controller.scheduler.workflows.get(key)
+        if node is not None:
+            return self.is_own(peer, node.workflow.owner)
+        return await self.controller.store.owner_uid(key) == peer.uid
+
+    def is_own(self, peer: Peer, owner: Owner | None) -> bool:
+        """The same of one whose owner is known."""
+        return self.accounts.is_own(peer, owner)
 
 
 def is_key(text: str) -> bool:

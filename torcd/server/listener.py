@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import grp
 import os
 import resource
 import socket
@@ -13,13 +14,15 @@ from typing import Any
 
 import anyio
 
-from torcd import errors, heap
+from torcd import errors
+from torcd.accounts import Accounts
 from torcd.protocol.framing import MAX_ENVELOPE_BYTES
 from torcd.server.calls import Dispatcher
 from torcd.server.complaints import Complaints
 from torcd.server.hangups import Hangups
 from torcd.server.memory import Memory
 from torcd.server.session import Session
+from torcd.server.trimming import Trimmer
 
 MAX_CONNECTIONS = 1024
 """More clients than a workstation has jobs and people; each costs a descriptor and some KiB."""
@@ -45,25 +48,31 @@ _KEEP_THE_NAME: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >
 CROWD = 128
 """So many connections gone leave some MiB of memory that is worth giving back."""
 
-TRIM_SECONDS = 0.5
-"""After which a crowd that leaves has left, and what belonged to it is free."""
-
 
 class Door:
     """Accepts connections for as long as `open` lasts."""
 
-    def __init__(self, dispatcher: Dispatcher, max_value_bytes: int, log: Any) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        max_value_bytes: int,
+        log: Any,
+        accounts: Accounts | None = None,
+    ) -> None:
+        """`accounts`: the users who may come in; None: its own."""
         self._dispatcher = dispatcher
         self._max_message_bytes = max_value_bytes + MAX_ENVELOPE_BYTES
         self._log = log
+        self._accounts = accounts or Accounts()
         self._complaints = Complaints(log)
-        self._memory = Memory()
+        self._trimmer = Trimmer()
+        self._memory = Memory(self._trimmer.soon)
         self._sessions: dict[int, set[Session]] = {}
         """By the process at the other end."""
+        self._of_user: dict[int, set[Session]] = {}
         self._connections = 0
         self._most_connections = 0
         """Since memory was last given back."""
-        self._trimming: asyncio.TimerHandle | None = None
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._max_connections = max(1, min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS))
 
@@ -79,6 +88,7 @@ class Door:
                         tasks,
                         self._max_message_bytes,
                         self._admit,
+                        self._accounts,
                         self._forget,
                         hangups,
                         self._memory,
@@ -98,26 +108,32 @@ class Door:
 
     def _admit(self, session: Session, uid: int) -> str | None:
         """None, or why not."""
-        if uid not in (os.getuid(), 0):
+        if not self._accounts.is_shared and uid not in (os.getuid(), 0):
             self._complaints.warn("connection refused", uid=uid)
             return f"this is the daemon of user {os.getuid()}; you are user {uid}"
-        if self._connections >= self._max_connections and not self._make_way(session.peer_pid):
+        if self._connections >= self._max_connections and not self._make_way(session):
             self._complaints.warn("too many connections", limit=self._max_connections)
             return f"too many connections: {self._max_connections} are open"
         self._sessions.setdefault(session.peer_pid, set()).add(session)
+        self._of_user.setdefault(uid, set()).add(session)
         self._connections += 1
         self._most_connections = max(self._most_connections, self._connections)
         return None
 
-    def _make_way(self, peer_pid: int) -> bool:
-        """When one process has more than half of the connections, another gets one of them."""
-        hog = max(self._sessions, key=lambda pid: len(self._sessions[pid]))
-        if hog == peer_pid or len(self._sessions[hog]) <= self._max_connections // 2:
-            return False
-        victim = next(iter(self._sessions[hog]))
-        self._forget(victim)
-        victim.cut_off("its process has most of the connections, and another needs one")
-        return True
+    def _make_way(self, session: Session) -> bool:
+        """When one process has more than half of the connections, another gets one of them; and so
+        it is with users."""
+        for whose, sessions, own in (
+            ("process", self._sessions, session.peer_pid),
+            ("user", self._of_user, session.peer_uid),
+        ):
+            hog = max(sessions, key=lambda key: len(sessions[key]))
+            if hog != own and len(sessions[hog]) > self._max_connections // 2:
+                victim = next(iter(sessions[hog]))
+                self._forget(victim)
+                victim.cut_off(f"its {whose} has most of the connections, and another needs one")
+                return True
+        return False
 
     def _forget(self, session: Session) -> None:
         own = self._sessions.get(session.peer_pid, set())
@@ -126,25 +142,25 @@ class Door:
             self._connections -= 1
             if not own:
                 del self._sessions[session.peer_pid]
-            if self._most_connections - self._connections >= CROWD and self._trimming is None:
-                loop = asyncio.get_running_loop()
-                self._trimming = loop.call_later(TRIM_SECONDS, self._trim)
+            of_user = self._of_user[session.peer_uid]
+            of_user.discard(session)
+            if not of_user:
+                del self._of_user[session.peer_uid]
+            if self._most_connections - self._connections >= CROWD:
+                self._most_connections = self._connections
+                self._trimmer.soon()
 
-    def _trim(self) -> None:
-        self._trimming = None
-        self._most_connections = self._connections
-        heap.trim()
 
-
-def bind(path: str) -> socket.socket:
-    """A listening socket at a path, for its owner only. Raises UserError.
+def bind(path: str, group: str = "") -> socket.socket:
+    """A listening socket at a path, for its owner only, or for the members of a group as well.
+    Raises UserError.
 
     A socket that nobody answers on is what a killed daemon left: it is replaced. Anything else in
     the way is not ours to remove.
     """
     directory = os.path.dirname(path)
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        os.makedirs(directory, mode=0o755 if group else 0o700, exist_ok=True)
         _check_directory(directory)
         _clear_the_way(path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -153,6 +169,8 @@ def bind(path: str) -> socket.socket:
             listener.bind(path)
         finally:
             os.umask(mask)
+        if group:
+            _open_to(group, path)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG or "too long" in str(error):
             problem = "the path is too long for a socket (about 100 bytes)"
@@ -163,6 +181,16 @@ def bind(path: str) -> socket.socket:
         ) from None
     listener.listen(BACKLOG)
     return listener
+
+
+def _open_to(group: str, path: str) -> None:
+    """Raises OSError."""
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        return  # nobody is in it
+    os.chown(path, -1, gid)
+    os.chmod(path, 0o660)
 
 
 def unlink(path: str, listener_inode: int) -> None:

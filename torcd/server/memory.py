@@ -14,6 +14,7 @@ client has moved too few bytes since the last look. Nobody is cut off while ther
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 LITTLE_BYTES = 16 << 10
@@ -30,6 +31,10 @@ PATIENCE_SECONDS = 0.25
 LEAST_MOVED_BYTES = 64 << 10
 """In that time: what a client can do whose machine is so busy that it gets its turn but once. The
 largest value takes some hundredths of a second to read or write."""
+
+
+MUCH_BYTES = 4 << 20
+"""Held by all, and then by none: worth giving back to the system."""
 
 
 class Holder(Protocol):
@@ -93,9 +98,14 @@ class Share:
 class Memory:
     """The budget, and what is spent of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, much_is_free: Callable[[], None] = lambda: None) -> None:
+        self._much_is_free = much_is_free
         self._shared_bytes = 0
         """What all hold but the elder."""
+        self._held_bytes = 0
+        """By all, the elder too."""
+        self._most_bytes = 0
+        """Of that, since nobody held anything."""
         self._elder: Share | None = None
         self._holders: dict[Share, None] = {}
         self._line: dict[Share, None] = {}
@@ -136,6 +146,12 @@ class Memory:
             self._shared_bytes += size_bytes - share.held_bytes
         elif not size_bytes:
             self._elder = None
+        self._held_bytes += size_bytes - share.held_bytes
+        self._most_bytes = max(self._most_bytes, self._held_bytes)
+        if not self._held_bytes:
+            if self._most_bytes >= MUCH_BYTES:
+                self._much_is_free()
+            self._most_bytes = 0
         share.held_bytes = size_bytes
         share.wanted_bytes = 0
         self._line.pop(share, None)

@@ -31,6 +31,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from torcd import errors
+from torcd.accounts import Accounts, Peer
 from torcd.protocol import envelope
 from torcd.protocol.framing import MAX_ENVELOPE_BYTES, Splitter
 from torcd.server.answers import Later, Pieces, pieces_of, size_of
@@ -68,6 +69,7 @@ class Session(asyncio.BufferedProtocol):
         tasks: TaskGroup,
         max_message_bytes: int,
         admit: Callable[["Session", int], str | None],
+        accounts: Accounts,
         gone: Callable[["Session"], None],
         hangups: Hangups,
         memory: Memory,
@@ -78,6 +80,7 @@ class Session(asyncio.BufferedProtocol):
         self._tasks = tasks
         self._splitter = Splitter(max_message_bytes)
         self._admit = admit
+        self._accounts = accounts
         self._gone = gone
         self._hangups = hangups
         self._share = Share(memory, self)
@@ -85,8 +88,10 @@ class Session(asyncio.BufferedProtocol):
         self._log = log
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._is_answering = False
+        """A message has been taken and not been answered yet."""
         self._current_bytes = 0
-        """Of the message that is answered now."""
+        """Of that message, if the task has it."""
         self._answer_bytes = 0
         """Of a large answer that the client has not read yet, or for which there is no room yet."""
         self._moved_bytes = 0
@@ -110,12 +115,15 @@ class Session(asyncio.BufferedProtocol):
         self._descriptor = -1
         self.peer_uid = -1
         self.peer_pid = -1
+        self._peer: Peer | None = None
+        """None: has yet to be looked up, which is before the first message is answered."""
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self.peer_pid, self.peer_uid = _peer(transport.get_extra_info("socket"))
+        self._peer = self._accounts.peer_at_once(self.peer_uid)
         refusal = self._admit(self, self.peer_uid)
         if refusal is not None:
             self._transport.write(envelope.encode_error(errors.Denied(refusal)))
@@ -137,11 +145,13 @@ class Session(asyncio.BufferedProtocol):
         except errors.InvalidMessage as error:
             self.cut_off(str(error))
             return
-        if messages:
-            self._waiting.extend(messages)
-            self._waiting_bytes += sum(map(len, messages))
+        rest = self._answer_at_once(messages)
+        if rest:
+            self._waiting.extend(rest)
+            self._waiting_bytes += sum(map(len, rest))
             self._arrived.set()
-        self._read_or_not(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES)
+        if rest or self._waiting or self._splitter.is_mid_message or self._share.held_bytes:
+            self._read_or_not(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES)
         if not self._splitter.is_mid_message or not self._is_reading:
             self._clear_deadline()
         elif messages or self._deadline is None:
@@ -186,6 +196,34 @@ class Session(asyncio.BufferedProtocol):
             self._complaints.warn("connection closed", problem=problem[:200], uid=self.peer_uid)
             self._transport.abort()
 
+    # What need not wait
+
+    def _answer_at_once(self, messages: list[bytes]) -> list[bytes]:
+        """Those that are left for the task, which is not woken for the others."""
+        assert self._transport is not None
+        if self._peer is None:
+            return messages
+        for n, message in enumerate(messages):
+            if self._waiting or self._is_answering or not self._writable.is_set():
+                return messages[n:]
+            answer = self._dispatcher.at_once(message, self._peer, self._answered)
+            if answer is None:
+                return messages[n:]
+            if answer == "later":
+                self._is_answering = True
+            else:
+                self._transport.write(answer)
+        return []
+
+    def _answered(self, answer: bytes) -> None:
+        """To the call that was taken."""
+        assert self._transport is not None
+        self._is_answering = False
+        if not self._transport.is_closing():
+            self._transport.write(answer)
+        if self._waiting or self._has_ended:
+            self._arrived.set()
+
     # Reading
 
     def _read_or_not(self, messages: int, size_bytes: int) -> None:
@@ -222,9 +260,19 @@ class Session(asyncio.BufferedProtocol):
         assert self._transport is not None
         try:
             with self._scope:
+                if self._peer is None:
+                    try:
+                        self._peer = await self._accounts.peer(self.peer_uid)
+                    except errors.Denied as error:
+                        uid = self.peer_uid
+                        self._complaints.warn("connection refused", uid=uid, problem=str(error))
+                        await self._write([envelope.encode_error(error)])
+                        return
                 while await self._message_arrived():
+                    self._is_answering = True
                     if not await self._answer(self._next_message()):
                         break
+                    self._is_answering = False
                     self._current_bytes = self._answer_bytes = 0
                     if not self._is_reading or self._share.held_bytes:
                         self._read_or_not(MAX_WAITING_MESSAGES // 2, MAX_WAITING_BYTES // 2)
@@ -232,11 +280,13 @@ class Session(asyncio.BufferedProtocol):
             self._transport.close()
 
     async def _message_arrived(self) -> bool:
-        while not self._waiting:
-            if self._has_ended:
+        while self._is_answering or not self._waiting:
+            if self._has_ended and not self._is_answering:
                 return False
             self._arrived = anyio.Event()
             await self._arrived.wait()
+        if not self._writable.is_set():  # what was answered at once has not been read yet
+            await self._writable.wait()
         return True
 
     def _next_message(self) -> bytes:
@@ -258,8 +308,9 @@ class Session(asyncio.BufferedProtocol):
             # It may be a value that is no JSON: say so, before nothing more is taken from them.
             await self._write([envelope.encode_error(not_understood(message, error))])
             return False
+        assert self._peer is not None
         call = Call(
-            raw.method, raw.parameters, bool(raw.more), self.peer_uid, self._send_part, self._take
+            raw.method, raw.parameters, bool(raw.more), self._peer, self._send_part, self._take
         )
         is_oneway, method = bool(raw.oneway), raw.method
         del message, raw  # so that call alone holds it

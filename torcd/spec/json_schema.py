@@ -1,5 +1,7 @@
 """The JSON Schema of the spec language, made from the structs: for editors."""
 
+from typing import Any
+
 import msgspec
 
 from torcd.spec.schema import WorkflowSpec
@@ -25,4 +27,17 @@ def text() -> str:
         "type": "string",
         "description": "Where this schema is; for editors.",
     }
+    _put_null_last(schema)
     return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
+
+
+def _put_null_last(schema: Any) -> None:
+    """Versions of msgspec differ in where they put it."""
+    if isinstance(schema, dict):
+        if "anyOf" in schema:
+            schema["anyOf"].sort(key=lambda choice: choice.get("type") == "null")
+        for below in schema.values():
+            _put_null_last(below)
+    elif isinstance(schema, list):
+        for below in schema:
+            _put_null_last(below)

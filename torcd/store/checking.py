@@ -7,7 +7,6 @@ lower level is broken those above it are not looked at: they would only tell the
 """
 
 import contextlib
-import hashlib
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from torcd.errors import StoreError
+from torcd import value
+from torcd.errors import InvalidValue, StoreError
 from torcd.model import WORKFLOW_OVER, Capacity, Happening, Timestamp, Workflow, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.invariants import violations
@@ -258,11 +258,19 @@ def _values(connection: sqlite3.Connection) -> _Found:
         yield Problem("revisions", f"user_data {key}", message)
 
 
+def _identity(text: bytes) -> bytes | None:
+    """None: it is no value at all."""
+    try:
+        return bytes.fromhex(value.parse(text, name="", max_bytes=len(text)).sha256)
+    except InvalidValue:
+        return None
+
+
 def _hashes(connection: sqlite3.Connection) -> _Found:
-    for key, number, sha256, value in connection.execute(
+    for key, number, sha256, text in connection.execute(
         "SELECT data_key, revision, sha256, value FROM revision"
     ):
-        if hashlib.sha256(value).digest() != sha256:
+        if _identity(text) != sha256:
             message = f"the SHA-256 of revision {number} is not that of its value"
             yield Problem("hashes", f"user_data {key}", message)
 

@@ -17,8 +17,9 @@ def create(
     w = creation.workflow
     connection.execute(
         "INSERT INTO workflow (key, name, description, user, directory, env, max_parallel_jobs,"
-        " wait_for_inputs, submitted_at, status, stopping, run_id, started_at, definition)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 0, 1, ?, ?)",
+        " wait_for_inputs, submitted_at, status, stopping, run_id, started_at, definition,"
+        " owner_uid, owner_name)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 0, 1, ?, ?, ?, ?)",
         (
             w.key,
             w.name,
@@ -31,6 +32,8 @@ def create(
             creation.at,
             creation.at,
             _definition(w),
+            None if w.owner is None else w.owner.uid,
+            None if w.owner is None else w.owner.name,
         ),
     )
     connection.execute(
@@ -68,7 +71,9 @@ def edit(connection: sqlite3.Connection, edited: EditWorkflow) -> None:
 
 
 def _definition(workflow: Workflow) -> str:
-    return _encode(msgspec.structs.replace(workflow, jobs=(), files=(), user_data=())).decode()
+    return _encode(
+        msgspec.structs.replace(workflow, owner=None, jobs=(), files=(), user_data=())
+    ).decode()
 
 
 def _write_items(

@@ -30,6 +30,10 @@ def make_directories(path: Path) -> None:
         sync(directory.parent)
 
 
+BESIDE = ("-wal", "-shm", "-lock", "-mark")
+"""What belongs to a database at work."""
+
+
 def beside(path: Path, suffix: str) -> Path:
     """The file that belongs to a database: its name and a suffix, as SQLite has it."""
     return path.with_name(path.name + suffix)

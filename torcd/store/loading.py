@@ -15,6 +15,7 @@ from torcd.model import (
     Job,
     JobKey,
     JobStatus,
+    Owner,
     Reason,
     Timestamp,
     Trace,
@@ -54,7 +55,7 @@ def load_within(
     row = connection.execute(
         "SELECT w.name, description, user, directory, env, max_parallel_jobs, wait_for_inputs,"
         " status, stopping, run_id, started_at, ended_at, archived_at, frozen_since,"
-        " variables, definition"
+        " variables, definition, owner_uid, owner_name"
         " FROM workflow w JOIN workflow_environment ON workflow_key = w.key"
         " WHERE w.key = ? AND deleted_at IS NULL",
         (key,),
@@ -63,7 +64,7 @@ def load_within(
         return None
     (name, description, user, directory, env, max_parallel_jobs, wait_for_inputs) = row[:7]
     (word, stopping, run_id, started_at, ended_at, archived_at, frozen_since) = row[7:14]
-    (variables, definition) = row[14:]
+    (variables, definition, owner_uid, owner_name) = row[14:]
     status = WorkflowStatus(word)
 
     newest: dict[JobKey, int] = {}
@@ -112,6 +113,7 @@ def load_within(
                 user_data=user_data,
                 description=description,
                 user=user,
+                owner=None if owner_uid is None else Owner(owner_uid, owner_name),
                 env=_decode_variables(env),
                 directory=directory,
             ),
@@ -411,12 +413,12 @@ def _stored_in_run(
         "WITH RECURSIVE chain (data_key, previous, attempt_key, run_id) AS ("
         " SELECT r.data_key, r.previous, r.attempt_key, r.run_id"
         " FROM user_data d JOIN revision r ON r.key = d.newest"
-        " WHERE d.workflow_key = ?1 AND d.removed_at IS NULL AND r.run_id IN (0, ?2)"
+        " WHERE d.workflow_key = ? AND d.removed_at IS NULL AND r.run_id IN (0, ?)"
         " UNION ALL SELECT r.data_key, r.previous, r.attempt_key, r.run_id"
-        " FROM chain c JOIN revision r ON r.key = c.previous WHERE r.run_id IN (0, ?2))"
+        " FROM chain c JOIN revision r ON r.key = c.previous WHERE r.run_id IN (0, ?))"
         " SELECT DISTINCT c.data_key, a.job_key"
-        " FROM chain c LEFT JOIN attempt a ON a.key = c.attempt_key WHERE c.run_id = ?2",
-        (key, run_id),
+        " FROM chain c LEFT JOIN attempt a ON a.key = c.attempt_key WHERE c.run_id = ?",
+        (key, run_id, run_id, run_id),
     ):
         jobs = found[data_key]
         if job_key is not None:

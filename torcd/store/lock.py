@@ -8,12 +8,21 @@ The file stays; removing it would let two processes hold locks on two files of o
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from torcd.errors import StoreError
 from torcd.store.durable import beside, make_directories
 from torcd.store.failure import store_error
+
+
+def _holder(descriptor: int) -> tuple[str, str]:
+    """Who has the lock, and how to end it should its socket be gone; empty if it has not said."""
+    text = os.pread(descriptor, 32, 0).strip()
+    if not text.isdigit():
+        return "", ""
+    pid = int(text)
+    return f" (pid {pid})", f", or kill {pid} if it answers no more"
 
 
 @contextmanager
@@ -29,12 +38,16 @@ def sole_writer(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            pid, or_kill = _holder(descriptor)
             raise StoreError(
-                f"cannot open the database {path}: another torcd is using it; stop that one "
-                "first (torcctl daemon stop), or name another state directory",
+                f"cannot open the database {path}: another torcd is using it{pid}; stop that one "
+                f"first (torcctl daemon stop{or_kill}), or name another state directory",
                 path=str(path),
                 problem="in use",
             ) from error
+        with suppress(OSError):  # a full disk: then nobody is told
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            os.ftruncate(descriptor, len(f"{os.getpid()}\n"))
         yield
     finally:
         os.close(descriptor)

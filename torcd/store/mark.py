@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from torcd import __version__
 from torcd.errors import StoreError
 from torcd.store.durable import beside, sync
 from torcd.store.rows import Counters
@@ -40,8 +41,8 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     """In nanoseconds."""
 
     @classmethod
-    def of(cls, path: Path) -> "Place":
-        facts = path.stat()
+    def of(cls, path: Path | str) -> "Place":
+        facts = os.stat(path)
         return cls(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
     def is_same_file(self, other: "Place") -> bool:
@@ -59,6 +60,8 @@ class Mark(msgspec.Struct, frozen=True):
     boot: str
     """The boot of the machine in which it was written: a power cut may take back the date of a
     file that it left otherwise alone."""
+    torcd: str | None = None
+    """The version that wrote it. None: it is older than this field."""
 
 
 def identity(secret: bytes) -> str:
@@ -116,7 +119,7 @@ class MarkWriter:
     """Writes the mark of a database that is open. Raises OSError when it cannot begin."""
 
     def __init__(self, path: Path, secret: bytes, counters: Counters) -> None:
-        self._path = path
+        self._path = str(path)  # looked at with each commit, and a Path takes longer than the look
         self._database = identity(secret)
         self._boot = boot_id()
         fresh = beside(path, "-mark.new")
@@ -143,4 +146,5 @@ class MarkWriter:
 
     def _line(self, counters: Counters) -> bytes:
         place = Place.of(self._path)
-        return _encoded(Mark(self._database, counters, place, self._inode, self._boot))
+        mark = Mark(self._database, counters, place, self._inode, self._boot, __version__)
+        return _encoded(mark)

@@ -1,5 +1,6 @@
 """What people ask for. These functions run on the thread of the connection that reads."""
 
+import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import msgspec
 
 from torcd.model import (
+    AttemptKey,
     DataKey,
     Happening,
     JobKey,
     JobStatus,
+    Owner,
     Timestamp,
     WorkflowKey,
     WorkflowStatus,
@@ -38,7 +41,8 @@ def _can_be_there(number: int) -> bool:
 
 _WORKFLOW = (
     "SELECT key, name, description, user, directory, max_parallel_jobs, submitted_at, status,"
-    " stopping, run_id, started_at, ended_at, archived_at, frozen_since, job_counts"
+    " stopping, run_id, started_at, ended_at, archived_at, frozen_since, job_counts,"
+    " owner_uid, owner_name"
     " FROM workflow"
     " WHERE deleted_at IS NULL"
 )
@@ -51,11 +55,37 @@ def unfinished(connection: sqlite3.Connection) -> list[WorkflowKey]:
     return [WorkflowKey(key) for (key,) in rows]
 
 
-def newest_workflow(connection: sqlite3.Connection) -> WorkflowKey | None:
-    (key,) = connection.execute(
-        "SELECT max(key) FROM workflow WHERE deleted_at IS NULL AND archived_at IS NULL"
+def active_attempts(connection: sqlite3.Connection) -> list[AttemptKey]:
+    rows = connection.execute(
+        "SELECT a.key FROM workflow w JOIN attempt a ON a.workflow_key = w.key"
+        " AND a.run_id = w.run_id"
+        " WHERE w.status IN ('running', 'paused') AND a.ended_at IS NULL ORDER BY a.key"
+    )
+    return [AttemptKey(key) for (key,) in rows]
+
+
+_OWN_UID = os.geteuid()
+"""The owner of what is from before owners were written down."""
+
+
+def newest_workflow(
+    connection: sqlite3.Connection, owner_uid: int | None = None
+) -> WorkflowKey | None:
+    row = connection.execute(
+        "SELECT key FROM workflow WHERE deleted_at IS NULL AND archived_at IS NULL"
+        f"{'' if owner_uid is None else ' AND coalesce(owner_uid, ?) = ?'}"
+        " ORDER BY key DESC LIMIT 1",
+        () if owner_uid is None else (_OWN_UID, owner_uid),
     ).fetchone()
-    return None if key is None else WorkflowKey(key)
+    return None if row is None else WorkflowKey(row[0])
+
+
+def owner_uid(connection: sqlite3.Connection, key: WorkflowKey) -> int | None:
+    """Of a workflow that is there, or whose rows are still being removed."""
+    row = connection.execute(
+        "SELECT coalesce(owner_uid, ?) FROM workflow WHERE key = ?", (_OWN_UID, key)
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 _OVER = "ended_at IS NOT NULL AND archived_at IS NULL AND deleted_at IS NULL"
@@ -98,12 +128,15 @@ def _workflow_rows(rows: Iterable[Any]) -> Iterator[WorkflowRow]:
         archived_at,
         frozen_since,
         counts,
+        owner_uid,
+        owner_name,
     ) in rows:
         yield WorkflowRow(
             key=key,
             name=name,
             description=description,
             user=user,
+            owner=None if owner_uid is None else Owner(owner_uid, owner_name),
             directory=directory,
             max_parallel_jobs=max_parallel_jobs,
             submitted_at=submitted_at,

@@ -14,8 +14,10 @@ import sqlite3
 import stat
 from pathlib import Path
 
+from torcd import __version__
 from torcd.errors import StoreError
 from torcd.store.durable import beside, size_of
+from torcd.store.keeping import formers
 from torcd.store.mark import Mark, Place, boot_id, identity, is_of_a_copied_directory
 from torcd.store.rows import Counters
 
@@ -99,13 +101,7 @@ def check_content(
     """The version of its schema; 0: it is new. Raises StoreError, and sqlite3.Error."""
     version = schema_version(connection, path)
     if version > newest_version:
-        raise _refusal(
-            path,
-            f"it was written by a newer torcd (its schema has version {version}, this torcd knows "
-            f"{newest_version}); install that one again, or restore a backup from before (torcd "
-            "restore FILE)",
-            "from a newer torcd",
-        )
+        raise _from_a_newer_torcd(path, mark, version, newest_version)
     if mark is not None and version:
         _check_age(connection, path, mark, version)
         place = Place.of(path)
@@ -135,6 +131,29 @@ def schema_version(connection: sqlite3.Connection, path: Path) -> int:
                 "not a database of torcd",
             )
     return version
+
+
+def _from_a_newer_torcd(
+    path: Path, mark: Mark | None, version: int, newest_version: int
+) -> StoreError:
+    newer = "that one"
+    if mark is not None and mark.torcd not in (None, __version__):
+        newer = f"torcd {mark.torcd}"
+    back = "restore a backup from before (torcd restore FILE)"
+    readable = [former for former in formers(path) if former.schema <= newest_version]
+    if readable:
+        former = readable[-1]
+        writer = f", written by torcd {former.torcd}" if former.torcd else ""
+        back = (
+            "go back to the database from before that upgrade, without what was done since: torcd "
+            f"restore {former.path} (its schema has version {former.schema}{writer})"
+        )
+    return _refusal(
+        path,
+        f"it was written by a newer torcd (its schema has version {version}, this torcd knows "
+        f"{newest_version}); install {newer} again, or {back}",
+        "from a newer torcd",
+    )
 
 
 def _check_age(connection: sqlite3.Connection, path: Path, mark: Mark, version: int) -> None:

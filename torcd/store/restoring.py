@@ -24,7 +24,7 @@ import msgspec
 
 from torcd.errors import StoreError
 from torcd.model import WorkflowKey
-from torcd.store.backup import copied
+from torcd.store.backup import copy_of
 from torcd.store.durable import beside, size_of, sync
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
@@ -56,7 +56,7 @@ def restore(source: Path, path: Path, *, newest_attempt: Callable[[], int] = lam
         newest = newest_attempt()
         try:
             mark = _readable_mark(path)
-            with copied(source, path.parent, path.name) as copy:
+            with copy_of(source, path.parent, path.name) as copy:
                 paused, lost = _prepare(copy, mark, newest)
                 replaced = _put_aside(path)
                 os.replace(copy, path)
@@ -79,7 +79,7 @@ def _readable_mark(path: Path) -> Mark | None:
 def _prepare(
     copy: Path, mark: Mark | None, newest_attempt: int
 ) -> tuple[tuple[WorkflowKey, ...], int]:
-    connection, _ = open_database(copy)
+    connection, _ = open_database(copy, keeps_former=False)
     with contextlib.closing(connection):
         try:
             connection.execute("BEGIN IMMEDIATE")

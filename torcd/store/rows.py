@@ -8,6 +8,7 @@ from torcd.model import (
     Job,
     JobKey,
     JobStatus,
+    Owner,
     Reason,
     Timestamp,
     WorkflowKey,
@@ -60,6 +61,7 @@ class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str | None
     user: str | None
+    owner: Owner | None
     directory: str
     max_parallel_jobs: int
     submitted_at: Timestamp

@@ -19,6 +19,8 @@ import msgspec
 from torcd.errors import StoreError
 from torcd.store.durable import beside, make_directories, size_of, sync
 from torcd.store.failure import store_error
+from torcd.store.in_place import write_in_place
+from torcd.store.keeping import keep
 from torcd.store.mark import Mark, read_mark
 from torcd.store.recognition import (
     APPLICATION_ID,
@@ -45,6 +47,8 @@ class Migrated(msgspec.Struct, frozen=True):
 
     from_version: int
     to_version: int
+    former: Path | None = None
+    """Where the database is kept as it was; None where there was nothing to keep."""
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -56,8 +60,9 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def open_database(path: Path) -> tuple[sqlite3.Connection, Migrated]:
+def open_database(path: Path, *, keeps_former: bool = True) -> tuple[sqlite3.Connection, Migrated]:
     """The connection that writes, to a database with the newest schema, made if there is none.
+    One that is older is kept as it was (`torcd.store.keeping`), unless it is a copy itself.
 
     Raises StoreError; what could not be read is left as it is. The caller sees to it that it is
     the only one (`torcd.store.lock`).
@@ -73,6 +78,7 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, Migrated]:
         mark = read_mark(path)
         check_file(path, mark)
         _create_or_tighten(path)
+        write_in_place(path)
         version = None
         if not is_new(path) and not _was_cut_short(path):
             with contextlib.closing(_connect(path, read_only=True)) as connection:
@@ -87,7 +93,10 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, Migrated]:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-        migrated = Migrated(version, _migrate(connection, version, mark))
+        former = None
+        if keeps_former and 0 < version < newest_version():
+            former = keep(connection, path, version, mark)
+        migrated = Migrated(version, _migrate(connection, version, mark), former)
     except (OSError, sqlite3.Error) as error:
         connection.close()
         raise store_error(path, "open", error) from error
@@ -101,8 +110,12 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that reads, to a database that has been opened before."""
     try:
         connection = _connect(path)
+    except sqlite3.Error as error:
+        raise store_error(path, "open", error) from error
+    try:
         connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
+        connection.close()
         raise store_error(path, "open", error) from error
     return connection
 

@@ -5,6 +5,7 @@ keep one waiting.
 """
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -16,13 +17,14 @@ import msgspec
 from anyio import to_thread
 
 from torcd.errors import StoreError
-from torcd.model import DataKey, Happening, JobKey, Timestamp, WorkflowKey
-from torcd.scheduler.commands import Record
+from torcd.model import AttemptKey, DataKey, Happening, Job, JobKey, Timestamp, WorkflowKey
+from torcd.scheduler.commands import CreateWorkflow, Record, SaveValue
 from torcd.store import loading, reading, sweeping, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
 from torcd.store.mark import MarkWriter
+from torcd.store.reserve import Reserve
 from torcd.store.rows import (
     AttemptRow,
     CommandRow,
@@ -36,6 +38,9 @@ from torcd.store.schema import Migrated, open_database, open_reader
 
 T = TypeVar("T")
 
+RECORD_BYTES = 512
+"""What a record or a happening takes in the log, about, without values."""
+
 
 class Store:
     """What torcd remembers. Use `Store.open`. Every method may raise StoreError."""
@@ -48,23 +53,36 @@ class Store:
         secret: bytes,
         counters: Counters,
         mark: MarkWriter,
+        reserve: Reserve,
+        migrated: Migrated,
     ) -> None:
         self._path = path
         self._writer = writer
         self._reader = reader
         self._counters = counters
         self._mark = mark
-        self._place = _place(path)
+        self._reserve = reserve
+        self._name = str(path)  # looked at with each commit, and a Path takes longer than the look
+        self._place = _place(self._name)
         self.secret = secret
         """32 random bytes, made with the database: what tokens are made from."""
+        self.migrated = migrated
+        """What was done to it when it was opened."""
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator["Store"]:
         """Open it, and make or migrate it if need be; open in one place at a time."""
-        with sole_writer(path):
+        migrated: list[Migrated] = []
+
+        def connect() -> sqlite3.Connection:
+            connection, done = open_database(path)
+            migrated.append(done)
+            return connection
+
+        with sole_writer(path), contextlib.ExitStack() as closed_last:
             async with (
-                on_its_thread(lambda: open_database(path)[0]) as writer,
+                on_its_thread(connect) as writer,
                 on_its_thread(lambda: open_reader(path)) as reader,
             ):
                 try:
@@ -72,11 +90,14 @@ class Store:
                 except (sqlite3.Error, TypeError) as error:
                     raise store_error(path, "read", error) from error
                 try:
+                    reserve = closed_last.enter_context(contextlib.closing(Reserve(path)))
+                    with contextlib.suppress(OSError):  # full: the first write says so
+                        await to_thread.run_sync(reserve.keep, 0)
                     mark = await to_thread.run_sync(MarkWriter, path, secret, counters)
                 except OSError as error:
                     raise store_error(path, "open", error) from error
                 with contextlib.closing(mark):
-                    yield cls(path, writer, reader, secret, counters, mark)
+                    yield cls(path, writer, reader, secret, counters, mark, reserve, migrated[0])
 
     def counters(self) -> Counters:
         """Where counting went on when it was opened."""
@@ -93,18 +114,20 @@ class Store:
         *,
         environments: writing.Environments,
         boot_id: str,
+        is_urgent: bool = False,
     ) -> None:
         """Write a batch, all of it or nothing; it is on disk for good when this returns.
 
         Raises NoSpace when there is no room for it: then the database is as it was, and may be
-        written to again. After a StoreError only a restart brings memory and disk together.
-        A caller who is cancelled meanwhile waits for the end all the same.
+        written to again. What is urgent may take the last room there is (`Reserve`). After a
+        StoreError only a restart brings memory and disk together. A caller who is cancelled
+        meanwhile waits for the end all the same.
         """
         with anyio.CancelScope(shield=True):
             try:
                 await self._writer.call(
                     lambda connection: self._write(
-                        connection, records, happenings, environments, boot_id
+                        connection, records, happenings, environments, boot_id, is_urgent
                     )
                 )
             except StoreError:
@@ -119,8 +142,12 @@ class Store:
         happenings: Sequence[Happening],
         environments: writing.Environments,
         boot_id: str,
+        is_urgent: bool,
     ) -> None:
-        if _place(self._path) != self._place:
+        place = _place(self._name)
+        if isinstance(place, PermissionError):
+            raise store_error(self._path, "write to", place)
+        if place != self._place:
             # SQLite would go on with the file that it has open, and nobody would ever read it.
             raise StoreError(
                 f"cannot write to the database {self._path}: while torcd had it open it was "
@@ -129,11 +156,19 @@ class Store:
                 path=str(self._path),
                 problem="removed or replaced",
             )
-        self._mark.write(writing.write(connection, records, happenings, environments, boot_id))
+        if not is_urgent:
+            self._reserve.keep(_size_of(records, happenings))
+        counters = writing.write(connection, records, happenings, environments, boot_id)
+        self._reserve.written()
+        self._mark.write(counters)
 
     async def unfinished(self) -> list[WorkflowKey]:
         """Workflows that are running or paused, oldest first."""
         return await self._read(reading.unfinished)
+
+    async def active_attempts(self) -> list[AttemptKey]:
+        """Those that have not ended, oldest first: jobs' and actions'."""
+        return await self._read(reading.active_attempts)
 
     async def load(self, key: WorkflowKey) -> LoadedWorkflow | None:
         """All that is known of a workflow, now; None when there is none of that key."""
@@ -159,9 +194,15 @@ class Store:
     async def sweep(self, key: WorkflowKey) -> bool:
         """Remove some rows of a deleted workflow; True: nothing is left of it."""
         try:
-            return await self._writer.call(lambda connection: sweeping.sweep(connection, key))
-        except sqlite3.Error as error:
+            return await self._writer.call(lambda connection: self._sweep(connection, key))
+        except (sqlite3.Error, OSError) as error:
             raise store_error(self._path, "write to", error) from error
+
+    def _sweep(self, connection: sqlite3.Connection, key: WorkflowKey) -> bool:
+        self._reserve.keep(sweeping.ROWS_IN_A_STEP * RECORD_BYTES)
+        is_gone = sweeping.sweep(connection, key)
+        self._reserve.written()
+        return is_gone
 
     async def ended_before(self, at: Timestamp) -> list[WorkflowKey]:
         """Workflows that ended before then and are not archived, oldest first."""
@@ -171,9 +212,13 @@ class Store:
         """When the first of those that are over and not archived ended; None: there is none."""
         return await self._read(reading.first_end)
 
-    async def newest_workflow(self) -> WorkflowKey | None:
-        """None: there is none that is not archived."""
-        return await self._read(reading.newest_workflow)
+    async def newest_workflow(self, owner_uid: int | None = None) -> WorkflowKey | None:
+        """Of all, or of one user's. None: there is none that is not archived."""
+        return await self._read(lambda connection: reading.newest_workflow(connection, owner_uid))
+
+    async def owner_uid(self, key: WorkflowKey) -> int | None:
+        """None: there is no such workflow."""
+        return await self._read(lambda connection: reading.owner_uid(connection, key))
 
     async def workflows(self) -> list[WorkflowRow]:
         """Oldest first."""
@@ -228,13 +273,32 @@ class Store:
             raise store_error(self._path, "read", error) from error
 
 
-def _place(path: Path) -> tuple[int, int] | None:
-    """Which file has that name; None: none has."""
+def _place(path: str) -> tuple[int, int] | PermissionError | None:
+    """Which file has that name; None: none has. Or why that cannot be seen."""
     try:
-        facts = path.stat()
+        facts = os.stat(path)
+    except PermissionError as error:
+        return error
     except OSError:
         return None
     return facts.st_dev, facts.st_ino
+
+
+def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:
+    """About how much the log grows by them."""
+    size = (len(records) + len(happenings)) * RECORD_BYTES
+    for record in records:
+        if isinstance(record, SaveValue):
+            size += len(record.value.text)
+        elif isinstance(record, CreateWorkflow):
+            workflow = record.workflow
+            size += workflow.size * RECORD_BYTES + sum(_text_size(job) for job in workflow.jobs)
+    return size
+
+
+def _text_size(job: Job) -> int:
+    words = (job.command,) if isinstance(job.command, str) else job.command
+    return sum(map(len, words)) + sum(len(value) for value in job.env.values())
 
 
 def mark_as_newest(path: Path, connection: sqlite3.Connection) -> None:

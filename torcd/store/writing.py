@@ -5,7 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from torcd.model import WORKFLOW_OVER, Happening, Reason, Trace, WorkflowKey, WorkflowStatus
+from torcd.model import (
+    WORKFLOW_OVER,
+    DataKey,
+    Happening,
+    Reason,
+    Trace,
+    WorkflowKey,
+    WorkflowStatus,
+)
 from torcd.scheduler.commands import (
     AddAttempt,
     AddCommand,
@@ -17,6 +25,7 @@ from torcd.scheduler.commands import (
     SaveValue,
     SaveWorkflow,
 )
+from torcd.scheduler.state import Recovery
 from torcd.store.batch import Batch
 from torcd.store.defining import create, edit
 from torcd.store.rows import Counters
@@ -28,6 +37,8 @@ MAX_HAPPENINGS_PER_ROW = 256
 
 LARGE_BYTES = 256 << 10
 """Values from here on are written in place: SQLite makes no copy of them, and keeps none."""
+
+_Row = tuple[str | bytes | int | float | None, ...]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -57,7 +68,8 @@ def write(
         _write_jobs(connection, batch)
         _write_workflows(connection, batch.workflows.values())
         _count_jobs_of_those_over(connection, batch)
-        connection.executemany(
+        _write_rows(
+            connection,
             "UPDATE workflow SET deleted_at = ? WHERE key = ?",
             [(deleted.at, deleted.workflow_key) for deleted in batch.deleted],
         )
@@ -82,14 +94,21 @@ def write(
     return Counters(*counters)
 
 
+def _write_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[_Row]) -> None:
+    """The statement for each row; of nothing there is nothing to prepare."""
+    if rows:
+        connection.executemany(statement, rows)
+
+
 def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) -> None:
     if batch.removed:
-        connection.executemany(
-            "DELETE FROM attempt WHERE key = ?", [(key,) for key in batch.removed]
+        _write_rows(
+            connection, "DELETE FROM attempt WHERE key = ?", [(key,) for key in batch.removed]
         )
     if batch.added:
         boot_key = _boot_key(connection, boot_id)
-        connection.executemany(
+        _write_rows(
+            connection,
             "INSERT INTO attempt (key, workflow_key, job_key, action, attempt_id, run_id,"
             " boot_key, gpus, is_recovery, status, reason, message, return_code, started_at,"
             " ended_at, cpu_seconds, peak_memory_bytes)"
@@ -100,12 +119,14 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
                 for key, a in batch.added.items()
             ],
         )
-    connection.executemany(
+    _write_rows(
+        connection,
         "UPDATE attempt SET status = ?, reason = ?, message = ?, return_code = ?, started_at = ?,"
         " ended_at = ?, cpu_seconds = ?, peak_memory_bytes = ? WHERE key = ?",
         [(*_outcome(saved), key) for key, saved in batch.saved.items() if key not in batch.added],
     )
-    connection.executemany(
+    _write_rows(
+        connection,
         "UPDATE attempt SET frozen_microseconds = ? WHERE key = ?",
         [(microseconds, key) for key, microseconds in batch.frozen.items()],
     )
@@ -160,51 +181,22 @@ def _word(reason: Reason | None) -> str | None:
 def _write_values(
     connection: sqlite3.Connection, values: Sequence[SaveValue | SaveInitialAgain | ClearValue]
 ) -> None:
+    """In their order; those that are stored one after the other at once."""
+    stored: list[SaveValue] = []
     for saved in values:
-        match saved:
-            case SaveValue():
-                newest = _write_value(connection, saved)
-            case SaveInitialAgain():
-                newest = _write_initial_again(connection, saved)
-            case ClearValue():
-                connection.execute(
-                    "UPDATE user_data SET cleared = 1 WHERE key = ?", (saved.data_key,)
-                )
-                continue
-        connection.execute(
-            "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
-            (newest, saved.changed_at, saved.data_key),
-        )
+        if isinstance(saved, SaveValue):
+            stored.append(saved)
+            continue
+        _write_stored(connection, stored)
+        stored = []
+        if isinstance(saved, SaveInitialAgain):
+            _write_initial_again(connection, saved)
+        else:
+            connection.execute("UPDATE user_data SET cleared = 1 WHERE key = ?", (saved.data_key,))
+    _write_stored(connection, stored)
 
 
-def _write_value(connection: sqlite3.Connection, saved: SaveValue) -> int | None:
-    text = saved.value.text
-    # A statement keeps what was bound to it last, so a large value goes another way.
-    is_large = len(text) > LARGE_BYTES
-    cursor = connection.execute(
-        "INSERT INTO revision (data_key, revision, previous, run_id, attempt_key, stored_at,"
-        " sha256, value)"
-        " VALUES (?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), ?3, ?4, ?5, ?6,"
-        " coalesce(?7, zeroblob(?8)))",
-        (
-            saved.data_key,
-            saved.revision,
-            saved.run_id,
-            saved.attempt_key,
-            saved.at,
-            bytes.fromhex(saved.value.sha256),
-            None if is_large else text,
-            len(text),
-        ),
-    )
-    if is_large:
-        assert cursor.lastrowid is not None
-        with connection.blobopen("revision", "value", cursor.lastrowid) as blob:
-            blob.write(text)
-    return cursor.lastrowid
-
-
-def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain) -> int | None:
+def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain) -> None:
     # There is no index over revisions; each knows the one before it.
     cursor = connection.execute(
         "WITH RECURSIVE chain (key, previous, run_id) AS ("
@@ -217,7 +209,10 @@ def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain
         " FROM revision r WHERE r.key = (SELECT max(key) FROM chain WHERE run_id = 0)",
         (saved.data_key, saved.revision, saved.at),
     )
-    return cursor.lastrowid
+    connection.execute(
+        "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
+        (cursor.lastrowid, saved.changed_at, saved.data_key),
+    )
 
 
 def _write_files(connection: sqlite3.Connection, files: Iterable[SaveFile]) -> None:
@@ -233,8 +228,59 @@ def _write_files(connection: sqlite3.Connection, files: Iterable[SaveFile]) -> N
         )
 
 
+def _write_stored(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
+    if not values:
+        return
+    (first,) = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM revision").fetchone()
+    newest: dict[DataKey, int] = {}
+    changed_at: dict[DataKey, int] = {}
+    rows = []
+    large: list[tuple[int, bytes]] = []
+    for key, saved in enumerate(values, first):
+        text: bytes | None = saved.value.text
+        size = len(saved.value.text)
+        # A statement keeps what was bound to it last, so a large value goes another way.
+        if size > LARGE_BYTES:
+            large.append((key, saved.value.text))
+            text = None
+        rows.append(
+            (
+                key,
+                saved.data_key,
+                saved.revision,
+                newest.get(saved.data_key),
+                saved.data_key,
+                saved.run_id,
+                saved.attempt_key,
+                saved.at,
+                bytes.fromhex(saved.value.sha256),
+                text,
+                size,
+            )
+        )
+        newest[saved.data_key] = key
+        changed_at[saved.data_key] = saved.changed_at
+    _write_rows(
+        connection,
+        "INSERT INTO revision (key, data_key, revision, previous, run_id, attempt_key, stored_at,"
+        " sha256, value)"
+        " VALUES (?, ?, ?, coalesce(?, (SELECT newest FROM user_data WHERE key = ?)), ?, ?, ?, ?,"
+        " coalesce(?, zeroblob(?)))",
+        rows,
+    )
+    for key, text in large:
+        with connection.blobopen("revision", "value", key) as blob:
+            blob.write(text)
+    _write_rows(
+        connection,
+        "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
+        [(key, changed_at[data_key], data_key) for data_key, key in newest.items()],
+    )
+
+
 def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
-    connection.executemany(
+    _write_rows(
+        connection,
         "INSERT OR REPLACE INTO job_state (job_key, status, stopping, reason, message,"
         " return_code, run_id, attempt_id, started_at, ended_at, may_skip, retry_at,"
         " recovery_script, trace_attempt, trace_definition, trace_given, trace_made, trace_made_at)"
@@ -252,13 +298,16 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
                 job.started_at,
                 job.ended_at,
                 job.may_skip,
-                job.recovery and job.recovery.until,
-                job.recovery and job.recovery.script,
+                *((None, None) if job.recovery is None else _rest(job.recovery)),
                 *_trace(job.trace),
             )
             for key, job in batch.jobs.items()
         ],
     )
+
+
+def _rest(recovery: Recovery) -> tuple[int, str | None]:
+    return recovery.until, recovery.script
 
 
 def _trace(trace: Trace | None) -> tuple[int | bytes | None, ...]:
@@ -268,7 +317,8 @@ def _trace(trace: Trace | None) -> tuple[int | bytes | None, ...]:
 
 
 def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWorkflow]) -> None:
-    connection.executemany(
+    _write_rows(
+        connection,
         "UPDATE workflow SET status = ?, stopping = ?, run_id = ?, started_at = ?, ended_at = ?,"
         " archived_at = ?, frozen_since = ?, job_counts = NULL WHERE key = ?",
         [
@@ -310,7 +360,8 @@ def _count_jobs_of_those_over(connection: sqlite3.Connection, batch: Batch) -> N
 
 
 def _write_happenings(connection: sqlite3.Connection, happenings: Sequence[Happening]) -> None:
-    connection.executemany(
+    _write_rows(
+        connection,
         "INSERT INTO event (first_number, workflow_key, happenings) VALUES (?, ?, ?)",
         [
             (run[0].number, run[0].workflow_key, _encode(run).decode())

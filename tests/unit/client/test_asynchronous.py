@@ -1,5 +1,6 @@
 """The async client: the same promises, and what is its own (cancellation, tasks)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -178,10 +179,10 @@ async def test_a_call_that_is_cancelled_leaves_no_answer_for_the_next(
     daemon: ScriptedDaemon, client: AsyncClient
 ) -> None:
     asked = anyio.Event()
-    token = anyio.lowlevel.current_token()
+    loop = asyncio.get_running_loop()
 
     def never(call: Call, peer: Peer) -> None:
-        anyio.from_thread.run_sync(asked.set, token=token)
+        loop.call_soon_threadsafe(asked.set)
 
     daemon.script = InTurn(never, lambda call, peer: peer.reply(record=record(data="second")))
     async with anyio.create_task_group() as tasks:

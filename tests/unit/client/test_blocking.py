@@ -329,6 +329,14 @@ def test_a_huge_value_that_the_daemon_does_not_read_is_too_large(
         patient.store("x", "x" * 20_000_000)
 
 
+def test_a_workflow_that_is_too_large_for_a_message_is_told_what_takes_less(
+    daemon: ScriptedDaemon, patient: Client
+) -> None:
+    daemon.read_calls = False
+    with pytest.raises(errors.TooLarge, match=r"Submit has 20\d+ bytes.*regexes"):
+        patient.submit({"jobs": [{"command": "x" * 20_000_000}]}, directory="/")
+
+
 # A daemon that restarts
 
 

@@ -10,8 +10,8 @@ import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
-from torcd.controller import Controller
-from torcd.controller.core import Settings
+from torcd.accounts import Peer
+from torcd.controller import Controller, Settings
 from torcd.executors.base import AttemptOrder, Report
 from torcd.feed import Feed
 from torcd.model import AttemptKey
@@ -31,6 +31,8 @@ class IdleExecutor:
     def __init__(self) -> None:
         self.ordered: list[AttemptOrder] = []
         self.acknowledged: list[AttemptKey] = []
+        self.stopped: list[AttemptKey] = []
+        self.frozen: list[AttemptKey] = []
         self.reports_at_once: list[Report] = []
         """As a warden of an earlier daemon tells what ended meanwhile."""
         self.report: Callable[[list[Report]], None] = lambda reports: None
@@ -48,9 +50,13 @@ class IdleExecutor:
     def start(self, orders: Iterable[AttemptOrder]) -> None:
         self.ordered += orders
 
-    def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None: ...
+    def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
+        self.stopped.append(attempt_key)
+
     def revoke(self, attempt_key: AttemptKey) -> None: ...
-    def freeze(self, attempt_key: AttemptKey) -> None: ...
+    def freeze(self, attempt_key: AttemptKey) -> None:
+        self.frozen.append(attempt_key)
+
     def thaw(self, attempt_key: AttemptKey) -> None: ...
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         self.acknowledged += attempts
@@ -60,8 +66,11 @@ class HeldStore(Store):
     """Calls `before_commit` before each commit."""
 
     before_commit: Callable[[], Any] | None = None
+    is_urgent = False
+    """Whether the commit under way is."""
 
     async def commit(self, *arguments: Any, **options: Any) -> None:
+        self.is_urgent = options["is_urgent"]
         if self.before_commit is not None:
             await self.before_commit()
         await super().commit(*arguments, **options)
@@ -99,7 +108,7 @@ async def _no_configuration() -> m.Reloaded:
 async def _send_nothing(reply: object) -> None: ...
 
 
-NO_CALL = Call("", None, False, 0, _send_nothing)
+NO_CALL = Call("", None, False, Peer(0, is_admin=True), _send_nothing)
 
 
 @asynccontextmanager

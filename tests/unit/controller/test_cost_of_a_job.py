@@ -8,25 +8,35 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tests.unit.scheduler.specs import job, workflow
+from tests.unit.scheduler.specs import JobSpec, job, parsed, workflow
+from torcd.accounts import Accounts
+from torcd.controller.harvest import Harvester
 from torcd.controller.launching import Launcher
 from torcd.controller.layout import Layout
-from torcd.model import AttemptKey
+from torcd.model import AttemptKey, Happening, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import Record, StartAttempt, StartCommand
 from torcd.store import writing
 from torcd.store.schema import open_database
+from torcd.validation import Checker
 
 FILES = {"stat", "lstat", "mkdir", "open", "unlink", "listdir", "scandir", "access"}
 JOBS = 40
 
 
-def submitted(scheduler: Scheduler) -> list[Any]:
+MOST_BYTES = 2_200
+"""Of the write-ahead log for a job, with its happenings; a page is written by each commit in which
+something of it changes."""
+
+
+def submitted(
+    scheduler: Scheduler, jobs: dict[str, JobSpec] | None = None, parallel: int = JOBS
+) -> list[Any]:
     return scheduler.handle(
         e.SubmitRequested(
-            workflow=workflow({f"j{i}": job() for i in range(JOBS)}),
-            max_parallel_jobs=JOBS,
+            workflow=workflow(jobs or {f"j{i}": job() for i in range(JOBS)}),
+            max_parallel_jobs=parallel,
             initial_values={},
             absent_files=frozenset(),
             wait_for_inputs=False,
@@ -44,6 +54,11 @@ def ended(attempt_key: int) -> e.AttemptExited:
         outputs=e.Outputs(),
         at=2,
     )
+
+
+def ran(scheduler: Scheduler, attempt_key: int) -> list[Any]:
+    started = e.AttemptStarted(AttemptKey(attempt_key), 2)
+    return scheduler.handle(started) + scheduler.handle(ended(attempt_key))
 
 
 def file_calls(act: Callable[[], Any]) -> Counter[str]:
@@ -76,6 +91,66 @@ def test_only_the_first_order_of_a_workflow_touches_files(tmp_path: Path) -> Non
     assert file_calls(lambda: [order(start) for start in starts[1:]]) == {}
 
 
+def test_a_job_that_left_nothing_takes_one_look_for_its_files(tmp_path: Path) -> None:
+    scheduler = Scheduler()
+    submitted(scheduler)
+    taken: list[e.AttemptExited] = []
+    harvester = Harvester(scheduler, Accounts(), Layout(str(tmp_path)), 1, Checker(), taken.append)
+
+    def end_all() -> None:
+        for key in range(1, JOBS + 1):
+            harvester.take(ended(key))
+        harvester.clear(event.attempt_key for event in taken)
+
+    assert file_calls(end_all) == {"access": JOBS}
+    assert len(taken) == JOBS
+
+
+def test_values_of_a_commit_take_a_statement_for_each_row(tmp_path: Path) -> None:
+    def statements(values: int) -> int:
+        scheduler = Scheduler()
+        connection, _ = open_database(tmp_path / f"{values}.db")
+        try:
+            commit(connection, submitted(scheduler, {"j": job(stores="d")}))
+            (data_key,) = scheduler.workflows[WorkflowKey(1)].data
+            commands = []
+            for number in range(values):
+                commands += scheduler.handle(
+                    e.StoreRequested(
+                        workflow_key=WorkflowKey(1),
+                        data_key=data_key,
+                        value=parsed(str(number)),
+                        attempt_key=AttemptKey(1),
+                        at=2,
+                    )
+                )
+            return traced(connection, commands)
+        finally:
+            connection.close()
+
+    # A revision each, and which is the newest once.
+    assert statements(30) - statements(10) == 20
+
+
+def test_what_a_job_comes_to_on_disk_is_bounded(tmp_path: Path) -> None:
+    scheduler = Scheduler()
+    connection, _ = open_database(tmp_path / "torcd.db")
+    log = tmp_path / "torcd.db-wal"
+    jobs = 1_200
+    try:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        commit(connection, submitted(scheduler, {f"j{i}": job() for i in range(jobs)}, 48))
+        before = log.stat().st_size
+        for first in range(1, jobs + 1, 24):
+            commands = [c for key in range(first, first + 24) for c in ran(scheduler, key)]
+            commit(connection, commands)
+        written = (log.stat().st_size - before) / jobs
+    finally:
+        connection.close()
+    # Whole pages of 4 KiB are written; 24 jobs share those of a commit.
+    assert written < MOST_BYTES, written
+
+
 def test_more_jobs_in_a_commit_take_no_more_statements_but_one_for_each_row(
     tmp_path: Path,
 ) -> None:
@@ -85,16 +160,7 @@ def test_more_jobs_in_a_commit_take_no_more_statements_but_one_for_each_row(
         try:
             commit(connection, submitted(scheduler))
             commands = [c for key in range(1, n + 1) for c in scheduler.handle(ended(key))]
-            count = 0
-
-            def note(statement: str) -> None:
-                nonlocal count
-                count += 1
-
-            connection.set_trace_callback(note)
-            commit(connection, commands)
-            connection.set_trace_callback(None)
-            return count
+            return traced(connection, commands)
         finally:
             connection.close()
 
@@ -102,6 +168,21 @@ def test_more_jobs_in_a_commit_take_no_more_statements_but_one_for_each_row(
     assert statements(30) - statements(10) == 2 * 20
 
 
+def traced(connection: sqlite3.Connection, commands: list[Any]) -> int:
+    """How many statements the commit takes."""
+    count = 0
+
+    def note(statement: str) -> None:
+        nonlocal count
+        count += 1
+
+    connection.set_trace_callback(note)
+    commit(connection, commands)
+    connection.set_trace_callback(None)
+    return count
+
+
 def commit(connection: sqlite3.Connection, commands: list[Any]) -> None:
     records = [c for c in commands if isinstance(c, Record)]
-    writing.write(connection, records, [], {}, "boot")
+    happenings = [c for c in commands if isinstance(c, Happening)]
+    writing.write(connection, records, happenings, {}, "boot")

@@ -1,12 +1,16 @@
 """The controller's loop: who is answered when, and what is left by those who go away."""
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import pytest
 from anyio.lowlevel import checkpoint
 
 from tests.unit.controller.still_life import StillLife, still_life
-from torcd.executors.base import Exited
+from torcd.controller import core
+from torcd.executors.base import Exited, Lost
 from torcd.model import AttemptKey, JobKey, WorkflowKey
 from torcd.scheduler import events as e
 
@@ -152,3 +156,46 @@ async def test_who_is_cut_off_while_submitting_does_not_confuse_the_keys_of_the_
 
 async def _submit_into(world: StillLife, keys: list[str]) -> None:
     keys.append((await world.submit()).key)
+
+
+async def test_who_was_answered_together_shares_the_next_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "GATHER_SHARE", 1e9)
+    async with still_life(tmp_path) as world, anyio.create_task_group() as tasks:
+        key = WorkflowKey(int((await world.submit()).key))
+        changes = itertools.cycle([e.PauseRequested, e.ResumeRequested])
+        commits = 0
+
+        async def count() -> None:
+            nonlocal commits
+            commits += 1
+
+        def ask(times: int) -> None:
+            for _ in range(times):
+                event = next(changes)(key, world.controller.now())
+                tasks.start_soon(world.controller.request, event)
+
+        async def commits_for(times: int, *, then: Callable[[], None]) -> tuple[int, int]:
+            """Those there are before, and after, the last of them asks."""
+            ask(times)
+            await anyio.wait_all_tasks_blocked()
+            before = commits
+            then()
+            await world.controller.settled()
+            return before, commits
+
+        def the_last_one() -> None:
+            ask(1)
+
+        def a_report() -> None:
+            world.executor.report([Lost(AttemptKey(1), "gone", world.controller.now())])
+
+        world.store.before_commit = count
+        ask(3)
+        await anyio.wait_all_tasks_blocked()
+        await world.controller.settled()
+        commits = 0
+        assert await commits_for(2, then=the_last_one) == (0, 1)
+        # What is told of jobs does not wait for them, nor they for more when it has come.
+        assert await commits_for(2, then=a_report) == (1, 2)

@@ -15,8 +15,7 @@ from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
 from torcd import value
-from torcd.controller import Controller
-from torcd.controller.core import Settings
+from torcd.controller import Controller, Settings
 from torcd.controller.launching import Launcher
 from torcd.controller.layout import Layout
 from torcd.controller.preparing import Preparer

@@ -1,7 +1,5 @@
 """No room for a commit: what was decided has never been, what is true stays so, and it goes on."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -9,11 +7,23 @@ import pytest
 import structlog
 from anyio.lowlevel import checkpoint
 
-from tests.unit.controller.still_life import NO_CALL, StillLife, still_life
-from torcd import disk, errors, value
-from torcd.controller import room as room_module
-from torcd.executors.base import Exited, Lost, NotStarted, Report, Started
-from torcd.model import AttemptKey, DataKey, JobKey, JobStatus, Timestamp, WorkflowKey
+from tests.unit.controller.full_disk import (
+    FIRST,
+    KEY,
+    SPEC,
+    A,
+    B,
+    Scene,
+    V,
+    cancel,
+    disable,
+    scene,
+    store,
+)
+from tests.unit.controller.still_life import NO_CALL
+from torcd import disk, errors
+from torcd.executors.base import Exited, Lost, NotStarted, Started
+from torcd.model import AttemptKey, JobStatus, Timestamp, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
 from torcd.scheduler import events as e
@@ -21,66 +31,6 @@ from torcd.scheduler.state import Pending, Running
 from torcd.server.handlers import daemon as daemon_handler
 from torcd.server.handlers import data
 from torcd.server.handlers.workflows import describe
-
-KEY = WorkflowKey(1)
-SPEC = b"""
-{
-  "jobs": [
-    {"name": "a", "command": "true"},
-    {"name": "b", "command": "true", "depends_on": ["a"]}
-  ],
-  "user_data": [{"name": "v"}]
-}
-"""
-A, B, V = JobKey(2), JobKey(3), DataKey(4)
-FIRST = AttemptKey(1)
-
-
-class Disk:
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self.is_full = False
-        self.refused = 0
-
-    async def before_commit(self) -> None:
-        if self.is_full:
-            self.refused += 1
-            raise disk.no_space(self._path, "the database")
-
-
-class Scene:
-    def __init__(self, world: StillLife, disk: Disk) -> None:
-        self.world = world
-        self.disk = disk
-        self.controller = world.controller
-
-    async def stand_still(self, event: e.Event | None = None) -> None:
-        """Have the disk full, and found full by a request."""
-        self.disk.is_full = True
-        with pytest.raises(errors.NoSpace):
-            await self.controller.request(event or e.PauseRequested(KEY, self.controller.now()))
-        assert self.controller.shortage is not None
-
-    async def make_room(self) -> None:
-        self.disk.is_full = False
-        with anyio.fail_after(5):
-            await self.controller.moving()
-            await self.controller.settled()
-
-    def report(self, *reports: Report) -> None:
-        self.world.executor.report(list(reports))
-
-
-@asynccontextmanager
-async def scene(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_full: bool = False
-) -> AsyncIterator[Scene]:
-    full = Disk(str(tmp_path / "torcd.db"))
-    full.is_full = is_full
-    monkeypatch.setattr(room_module, "PROBE_SECONDS", 0.001)
-    monkeypatch.setattr(disk, "has_room", lambda *_: not full.is_full)
-    async with still_life(tmp_path, before_commit=full.before_commit) as world:
-        yield Scene(world, full)
 
 
 async def test_what_there_was_no_room_for_has_never_been(
@@ -90,10 +40,10 @@ async def test_what_there_was_no_room_for_has_never_been(
         await s.world.submit(SPEC)
         node = s.controller.scheduler.workflows[KEY]
         await s.stand_still()
-        assert node.status.value == "running"
+        assert node.data[V].revision == 0
         # Refused at once, without another try.
         with pytest.raises(errors.NoSpace):
-            await s.controller.request(e.PauseRequested(KEY, s.controller.now()))
+            await s.controller.request(store(b"2"))
         assert s.disk.refused == 1
         await s.make_room()
         # Who held the workflow all the time has it as it is now.
@@ -115,12 +65,12 @@ async def test_those_who_share_a_refused_batch_are_all_refused_and_who_only_wait
     async with scene(tmp_path, monkeypatch) as s:
         await s.world.submit(SPEC)
         s.disk.is_full = True
-        at = s.controller.now()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, e.PauseRequested(KEY, at))
-            tasks.start_soon(ask, e.CancelRequested(workflow_key=KEY, jobs=None, at=at))
+            tasks.start_soon(ask, store(b"1"))
+            tasks.start_soon(ask, disable(B))
+            tasks.start_soon(ask, cancel())
             tasks.start_soon(s.controller.settled)
-        assert sorted(refused) == ["CancelRequested", "PauseRequested"]
+        assert sorted(refused) == ["CancelRequested", "DisableRequested", "StoreRequested"]
 
 
 async def test_an_attempt_that_ended_meanwhile_has_its_true_end_and_its_true_start(
@@ -223,15 +173,6 @@ async def test_a_workflow_is_not_seen_before_it_is_on_disk_and_its_keys_are_free
 async def test_who_waits_for_a_value_gets_the_one_that_is_stored_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def store(text: bytes) -> e.StoreRequested:
-        return e.StoreRequested(
-            workflow_key=KEY,
-            data_key=V,
-            value=value.parse(text, name="v"),
-            attempt_key=None,
-            at=s.controller.now(),
-        )
-
     found: list[bytes] = []
 
     async def wait() -> None:

@@ -62,6 +62,11 @@ class Scene:
         )
         self.attempts.order(key, 1, 4, order)
 
+    def turn(self) -> None:
+        """Of the warden's loop, in which nothing is held back."""
+        self.attempts.settle()
+        self.attempts.write_down()
+
     def claims(self) -> list[int]:
         return list(Journal(str(self.directory), "b", 7).read().entries)
 
@@ -77,11 +82,11 @@ def test_without_room_in_the_journal_nothing_is_spawned_and_nothing_fails(scene:
     scene.order(1)
     with full_disk(scene.journal._size):
         for _ in range(5):
-            scene.attempts.settle()
+            scene.turn()
     assert scene.spawned == []
     assert scene.attempts.reports == []
     assert str(scene.directory) in scene.attempts.held_up
-    scene.attempts.settle()
+    scene.turn()
     assert scene.spawned == ["/logs/1"]
     assert scene.attempts.held_up == ""
 
@@ -93,15 +98,15 @@ def test_without_room_for_a_log_it_is_given_back_once_and_tried_again_in_order(
     scene.order(1)
     scene.order(2)
     for _ in range(5):
-        scene.attempts.settle()
+        scene.turn()
     assert scene.attempts.reports == []
     assert scene.claims() == []
     assert "/logs/1" in scene.attempts.held_up
     size = scene.journal._size
-    scene.attempts.settle()
+    scene.turn()
     assert scene.journal._size == size, "each try takes more of the disk"
     scene.log_disk_is_full = False
-    scene.attempts.settle()
+    scene.turn()
     assert scene.spawned == ["/logs/1", "/logs/2"]
     assert scene.claims() == [1, 2]
     assert scene.attempts.held_up == ""
@@ -110,9 +115,9 @@ def test_without_room_for_a_log_it_is_given_back_once_and_tried_again_in_order(
 def test_what_is_revoked_while_it_is_held_up_leaves_nothing_held_up(scene: Scene) -> None:
     scene.log_disk_is_full = True
     scene.order(1)
-    scene.attempts.settle()
+    scene.turn()
     scene.attempts.revoke(1)
-    scene.attempts.settle()
+    scene.turn()
     assert scene.attempts.held_up == ""
     assert [line.split(",")[0] for line in scene.attempts.reports] == ['["not_started"']
 

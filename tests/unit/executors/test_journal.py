@@ -184,3 +184,10 @@ def test_a_journal_is_worth_rewriting_when_it_is_large_and_mostly_old(tmp_path: 
     assert journal.worth_rewriting
     journal.rewrite([long])
     assert not journal.worth_rewriting
+
+
+def test_of_another_users_attempt_it_tells_whose_it_is() -> None:
+    own, theirs = Attempt(1, Lane(5), None), Attempt(2, Lane(5), None)
+    theirs.uid = 1000
+    past = replay(text(ledger.claimed([own, theirs])))
+    assert [(e.lane, e.uid) for e in past.entries.values()] == [(5, None), (5, 1000)]

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.second_user import NOBODY, needs_root, others
 from torcd.executors.warden import processes
+from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.processes import Process
 
 
@@ -100,3 +102,30 @@ def test_the_children_of_this_process_are_listed(sleeper: subprocess.Popen[bytes
     sleeper.kill()
     sleeper.wait()
     assert sleeper.pid not in children.pids()
+
+
+def test_a_process_may_be_its_users_or_one_that_became_root() -> None:
+    me, stranger = os.geteuid(), os.geteuid() + 1
+    assert processes.may_be_of(os.getpid(), me)
+    assert processes.may_be_of(os.getpid(), None)
+    assert processes.may_be_of(os.getpid(), stranger) == (me == 0)
+    assert not processes.may_be_of(0, me)
+
+
+@needs_root
+def test_a_process_of_somebody_else_that_wears_the_marker_is_not_taken_for_the_leader() -> None:
+    before = processes.read_marker(os.getpid())
+    words = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
+    processes.wear_marker(processes.marker(7, 9))
+    with (
+        subprocess.Popen(["sh", "-c", "echo; read x"], user=NOBODY, **words) as pretender,  # type: ignore[call-overload]
+        subprocess.Popen(["sh", "-c", "echo; read x"], user=others(1)[0], **words) as leader,  # type: ignore[call-overload]
+    ):
+        processes.wear_marker(before if before is not None else processes.resource.RLIM_INFINITY)
+        for process in (pretender, leader):
+            process.stdout.readline()
+        cleaner = Cleaner(7, marked=True, leave_children=False)
+        assert cleaner.leaders_by_key({9: others(1)[0]}) == {9: leader.pid}
+        assert cleaner.leaders_by_key({9: None}) == {9: pretender.pid}
+        for process in (pretender, leader):
+            process.kill()

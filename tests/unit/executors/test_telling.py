@@ -71,3 +71,19 @@ def test_the_last_report_is_told_at_once(scene: Scene) -> None:
     scene.end(1)
     scene.end(2)
     assert scene.attempts.urgent
+
+
+def test_a_start_is_not_urgent_for_its_end_may_be_told_with_it(scene: Scene) -> None:
+    scene.attempts.take_reports()
+    for key in (1, 2, 4):
+        scene.end(key)
+    scene.attempts.take_reports()
+    assert scene.attempts.reports == []
+    scene.order(5, 3)
+    scene.attempts.settle()
+    assert [line.split(",")[0] for line in scene.attempts.reports] == ['["started"']
+    assert not scene.attempts.urgent
+    scene.end(5)
+    assert scene.attempts.urgent
+    assert len(scene.attempts.take_reports()) == 2
+    assert not scene.attempts.urgent

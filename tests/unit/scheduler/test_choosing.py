@@ -75,7 +75,7 @@ def test_when_jobs_turn_out_longer_nothing_more_is_handed_over_until_there_is_ro
     play = Play(**many(100), parallel=1)
     ends_after(play, "j0", 1_000)
     ahead = play.node.in_flight
-    assert ahead == 1 + 25
+    assert ahead == 1 + choosing.LOOKAHEAD_MICROSECONDS // 1_000
     ends_after(play, "j1", 10_000_000)
     assert play.started_now == []
     assert play.node.in_flight == ahead - 1

@@ -199,6 +199,17 @@ def test_a_job_that_runs_well_takes_three_records_and_three_announcements():
     assert per_job == [3, 1, 3]
 
 
+def test_a_job_that_runs_well_takes_few_lines() -> None:
+    scheduler = submitted(SHAPES["independent"](100))
+    scheduler.handle(e.AttemptStarted(1, 1))
+    scheduler.handle(exited(1))  # from here on it is known how long they take
+    started = lines(lambda: scheduler.handle(e.AttemptStarted(2, 1)))
+    ended = lines(lambda: scheduler.handle(exited(2)))
+    # Versions of Python count a little differently.
+    assert started < 120, started
+    assert ended < 330, ended
+
+
 def test_an_end_costs_the_same_however_large_the_sets_of_actions_are() -> None:
     def cost(n_jobs: int) -> int:
         jobs = {f"j{i}": job() for i in range(n_jobs)}

@@ -178,3 +178,18 @@ async def test_it_looks_by_itself_when_somebody_waits(monkeypatch: pytest.Monkey
     with anyio.fail_after(5):
         await late.was_given.wait()
     assert first.problems + second.problems + elder.problems
+
+
+async def test_when_nobody_holds_anything_any_more_it_is_told_if_it_was_much() -> None:
+    told: list[None] = []
+    budget = Memory(lambda: told.append(None))
+    first, second = Client(budget), Client(budget)
+    assert first.hold(memory.MUCH_BYTES - 1)
+    first.hold(0)
+    assert not told
+    assert first.hold(memory.MUCH_BYTES // 2)
+    assert second.hold(memory.MUCH_BYTES // 2)
+    first.hold(0)
+    assert not told
+    second.share.give_back()
+    assert len(told) == 1

@@ -1,17 +1,19 @@
 """Sessions, with a door of their own and a dispatcher that answers when the test says so."""
 
 import asyncio
+import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import anyio
 import msgspec
 import pytest
 import structlog
 
+from torcd.accounts import Peer
 from torcd.protocol.manager import Nothing
 from torcd.server import session
 from torcd.server.calls import Call, Dispatcher
@@ -22,6 +24,19 @@ class HeldDispatcher:
     def __init__(self) -> None:
         self.go_on = anyio.Event()
         self.methods: list[str] = []
+        self.answered: Callable[[bytes], None] = lambda answer: None
+        """Answers the call that was taken to be answered later."""
+
+    def at_once(
+        self, message: bytes, peer: Peer, answered: Callable[[bytes], None]
+    ) -> bytes | Literal["later"] | None:
+        """What is called so."""
+        method = json.loads(message)["method"]
+        if method == "later":
+            self.methods.append(method)
+            self.answered = answered
+            return "later"
+        return b'"at once"\0' if method == "at once" else None
 
     def may_wait(self, call: Call) -> bool:
         return call.more
@@ -90,3 +105,43 @@ async def test_what_was_asked_is_done_though_the_peer_is_gone_and_nothing_waits_
         held.go_on.set()
         await anyio.wait_all_tasks_blocked()
         assert held.methods == ["wait", "do"]
+
+
+async def test_answers_come_in_order_whoever_makes_them(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    path = tmp_path / "s"
+    calls = ["at once", "later", "at once", "m", "later"]
+    async with door(path) as (held, _):
+        held.go_on.set()
+        with await _connect(path) as sock:
+            for call in calls:
+                await loop.sock_sendall(sock, b'{"method":"%b"}\0' % call.encode())
+            while not held.methods:
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            assert held.methods == ["later"], "what is behind it has to wait"
+            held.answered(b'"later"\0')
+            answers = b""
+            while answers.count(b"\0") < len(calls):
+                piece: Any = await loop.sock_recv(sock, 1 << 16)
+                assert piece, "the connection was closed"
+                answers += piece
+            handled = b'{"parameters":{}}'
+            # What had to wait is answered by the handlers.
+            assert answers.split(b"\0")[:-1] == [b'"at once"', b'"later"', *[handled] * 3]
+            assert held.methods == calls[1:]
+
+
+async def test_who_sends_no_more_gets_the_answer_that_is_to_come(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    path = tmp_path / "s"
+    async with door(path) as (held, _):
+        with await _connect(path) as sock:
+            await loop.sock_sendall(sock, b'{"method":"later"}\0')
+            sock.shutdown(socket.SHUT_WR)
+            while not held.methods:
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            held.answered(b'"later"\0')
+            assert await loop.sock_recv(sock, 100) == b'"later"\0'
+            assert await loop.sock_recv(sock, 100) == b""

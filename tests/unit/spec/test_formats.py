@@ -372,6 +372,26 @@ def test_a_yaml_anchor_may_be_used_again() -> None:
     assert [job.command for job in jobs] == ["one", "two", "two"]
 
 
+@pytest.mark.parametrize(
+    ("jobs", "problem"),
+    [
+        ("[{name:\ufeff\n {x: 1}}]", "w.json5:1:10: jobs[0].name: expected text"),
+        (
+            "[{command: 'x', \ufeff command: 'y'}]",
+            "w.json5:1:26: `jobs[0].command` is there twice",
+        ),
+        (
+            "[{command:\ufeff\n 'x'\n priority: 1 b: 2}]",
+            "w.json5:3:14: not JSON5: expected a comma",
+        ),
+    ],
+)
+def test_a_byte_order_mark_is_white_space_to_json5(jobs: str, problem: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        spec.read(f"{{jobs: {jobs}}}".encode(), file="w.json5")
+    assert problem in str(refused.value)
+
+
 def test_standard_input_is_json5_unless_the_format_is_given() -> None:
     assert spec.read(b"{jobs: [{command: 'x'}]}", file="-").spec.jobs
     assert spec.read(b"jobs: [{command: x}]", file="-", format="yaml").spec.jobs

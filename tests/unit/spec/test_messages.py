@@ -11,6 +11,8 @@ from tests.unit.spec import messages
 from torcd import spec
 from torcd.errors import InvalidSpec
 
+pytestmark = pytest.mark.xdist_group("messages")  # all are heard once, by one process
+
 NOT_GOLDEN = {
     ("data.py", "half of a surrogate pair"): "no format lets one through",
     ("data.py", "is not JSON"): "no format has any other type",

@@ -22,7 +22,7 @@ from tests.store_world import (
 from torcd.errors import StoreError
 from torcd.model import WorkflowKey, WorkflowStatus
 from torcd.scheduler.sharing import BOUNDLESS
-from torcd.store import NO_BOOT, Store, back_up, backup, check, restore
+from torcd.store import NO_BOOT, Store, back_up, check, copying, restore
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def test_a_backup_that_fails_leaves_what_was_there(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backup, "_copy", fail)
+    monkeypatch.setattr(copying, "_copy", fail)
     with pytest.raises(StoreError, match=f"{target}: No space left on device"):
         back_up(path, target, overwrite=True)
     assert target.read_text() == "precious"
@@ -154,6 +154,28 @@ async def test_the_database_is_no_place_for_its_backup(path: Path, target: Path)
     with pytest.raises(StoreError, match="it is a directory"):
         back_up(path, target.parent, overwrite=True)
     assert workflows(path) == [1]
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-lock", "-mark"])
+async def test_no_part_of_a_database_at_work_is_replaced(path: Path, suffix: str) -> None:
+    part = path.with_name(path.name + suffix)
+    async with Store.open(path) as store:
+        await commit(store, create())
+        was = part.stat().st_ino
+        with pytest.raises(StoreError, match="it is a part of the database"):
+            back_up(path, part, overwrite=True)
+        assert part.stat().st_ino == was
+    part.unlink(missing_ok=True)
+    with pytest.raises(StoreError, match="it is a part of the database"):
+        back_up(path, part)
+
+
+async def test_what_is_no_file_is_not_replaced(path: Path, target: Path) -> None:
+    await submitted(path)
+    os.mkfifo(target)
+    with pytest.raises(StoreError, match="it is no regular file"):
+        back_up(path, target, overwrite=True)
+    assert stat.S_ISFIFO(target.stat().st_mode)
 
 
 async def test_damage_is_not_backed_up(path: Path, target: Path) -> None:

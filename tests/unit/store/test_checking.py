@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from tests.crash.life_of_a_store import live
-from tests.store_world import looking_at
+from tests.store_world import commit, create, data_key, looking_at, save_value
 from torcd.errors import StoreError
 from torcd.model import Capacity
 from torcd.scheduler.sharing import BOUNDLESS
@@ -43,6 +43,17 @@ def test_a_sound_database_is_counted(path: Path) -> None:
     assert all(checked.counts.values())
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["torcd.db"]
+
+
+async def test_values_are_known_by_what_they_mean_and_not_by_their_text(tmp_path: Path) -> None:
+    path = tmp_path / "texts.db"
+    texts = [b'{"b": 1, "a": [1.0, 1e400, "\\u00e4"]}', b'"\xc3\xa4"', b"-0.0", b'{"a":1,"a":2}']
+    async with Store.open(path) as store:
+        creation = create()
+        await commit(store, creation)
+        for revision, text in enumerate(texts, start=1):
+            await commit(store, save_value(data_key(creation), revision, text))
+    assert found(path) == set()
 
 
 async def test_a_database_in_use_is_looked_at_as_of_one_moment(path: Path) -> None:

@@ -60,6 +60,7 @@ async def test_workflows_are_listed_oldest_first_with_their_facts(store: Store) 
         name="w1",
         description="what for",
         user="me",
+        owner=None,
         directory="/here",
         max_parallel_jobs=4,
         submitted_at=1000,

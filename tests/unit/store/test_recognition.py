@@ -1,5 +1,6 @@
 """What stands where the database should: the newest there was, or a refusal that says why."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -298,6 +299,9 @@ def test_a_reader_that_cannot_write_sees_no_need_to(path: Path) -> None:
     submit(path)
     killed_with_a_log(path, 3)
     before = contents(path.parent)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        look_into(path).execute("DELETE FROM meta")
+    with (
+        contextlib.closing(look_into(path)) as reader,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        reader.execute("DELETE FROM meta")
     assert contents(path.parent) == before

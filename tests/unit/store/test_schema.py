@@ -138,7 +138,8 @@ def test_a_migration_to_come_is_applied_to_what_is_there(
     newest = now[-1][0]
     later = (newest + 1, "ALTER TABLE workflow ADD COLUMN colour TEXT NOT NULL DEFAULT 'red';")
     monkeypatch.setattr(schema, "migrations", lambda: [*now, later])
-    assert anyio.run(migrate, path) == schema.Migrated(newest, newest + 1)
+    done = anyio.run(migrate, path)
+    assert (done.from_version, done.to_version) == (newest, newest + 1)
     assert newest_workflow(path) == 1
     with looking_at(path) as connection:
         assert connection.execute("SELECT colour FROM workflow").fetchall() == [("red",)]

@@ -61,7 +61,8 @@ def torcctl(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Monk
 
     def run(*words: str, stdin: bytes = b"", fully: bool = False) -> Outcome:
         capsysbinary.readouterr()
-        monkeypatch.setattr("torcctl.fast._standard_input", [])
+        for name in ("_standard_input", "_began", "hung_up"):
+            monkeypatch.setattr(f"torcctl.fast.{name}", [])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = main.run(list(words)) if fully else entry.run(list(words))
         sys.stdout.flush()

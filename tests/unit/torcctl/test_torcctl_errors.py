@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,43 @@ def test_a_full_disk_behind_standard_output_is_an_error(
     assert (done.returncode, done.stderr) == (1, message)
 
 
+@pytest.mark.parametrize(
+    ("words", "closed", "code", "error"),
+    [
+        ("status", ">&-", 0, b""),
+        ("status", "2>&-", 0, b""),
+        ("status", "<&- >&- 2>&-", 0, b""),
+        ("frobnicate", "2>&-", 2, b""),
+        ("validate -", "<&-", 1, b"torcctl: cannot read standard input: it is closed\n"),
+    ],
+)
+def test_closed_standard_streams_are_no_trouble(
+    words: str, closed: str, code: int, error: bytes, daemon: CannedDaemon
+) -> None:
+    daemon.answer(m.GetWorkflow, m.WorkflowReply(workflow()))
+    command = f"{sys.executable} -m torcctl {words} {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (code, error)
+
+
+@pytest.mark.parametrize("where", ["gone", "not UTF-8"])
+def test_a_directory_that_cannot_be_a_job_s_is_named(where: str, tmp_path: Path) -> None:
+    place = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(place)
+    leave = b'rmdir "$0"; ' if where == "gone" else b""
+    command = leave + os.fsencode(sys.executable) + b" -m torcctl validate -"
+    done = subprocess.run(
+        [b"bash", b"-c", command, place],
+        cwd=place,
+        input=b'{"jobs": [{"command": "true"}]}',
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert where.encode() in done.stderr
+    assert b"bug" not in done.stderr
+
+
 def test_arguments_that_are_not_utf_8_are_refused(daemon: CannedDaemon) -> None:
     for words in ([b"data", b"get", b"\xff"], [b"jobs", b"--name", b"\xff"]):
         done = subprocess.run(
@@ -161,3 +199,13 @@ def test_a_command_imports_only_what_it_needs(daemon: CannedDaemon) -> None:
     loaded = set(done.stdout.split())
     assert "torcctl.commands.status" in loaded
     assert not loaded & {"rich", "asyncio", "torcd.spec", "torcctl.commands.run", "subprocess"}
+
+
+def test_help_needs_none_of_what_speaks_to_the_daemon() -> None:
+    program = "import sys\nfrom torcctl import entry\nentry.run(['--help'])\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "torcctl.main" in loaded
+    assert not loaded & {"msgspec", "socket", "torcd.client", "torcctl.commands.status"}

@@ -20,7 +20,7 @@ and have reaped none of it. This is what `heir` tells the next warden, which giv
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -32,12 +32,13 @@ from torcd import __version__, disk
 from torcd.errors import ExecutorError
 from torcd.executors.base import AttemptOrder, Exited, Lost, Report, Started
 from torcd.executors.local import launching, messages
-from torcd.executors.local.heritage import Heritage, reap
+from torcd.executors.local.heritage import Heritage, has_stopped, reap
 from torcd.executors.local.link import Link
 from torcd.executors.local.messages import PROTOCOL, FromWarden
 from torcd.executors.local.witness import Witness
-from torcd.executors.warden.subreaper import become_subreaper
+from torcd.executors.warden.libc import become_subreaper
 from torcd.model import AttemptKey
+from torcd.ownership import PRIVATE
 
 ORDERS_IN_A_LINE = 256
 """Keeps a line near 100 KiB, so that the warden starts the first before the last has arrived."""
@@ -73,14 +74,21 @@ class LocalExecutor:
         leave_children: bool = False,
         boot_id: str | None = None,
         cgroups: str = "",
+        ordered_before: Callable[[], Awaitable[Iterable[AttemptKey]]] | None = None,
+        mode: int = PRIVATE,
     ) -> None:
-        """`leave_children`: a process that an attempt leaves behind when it ends well is let live.
+        """`ordered_before`: the attempts that earlier executors may have been given and whose ends
+        are not on disk; asked for when no warden left a journal.
+        `leave_children`: a process that an attempt leaves behind when it ends well is let live.
         `cgroups`: the directory in which attempts get cgroups of their own; empty: they don't.
+        `mode`: of its directory; PASSABLE, where other users have files of attempts below it.
         `boot_id`: for tests."""
         self._directory = state_dir.absolute() / "attempts"
         self._log = log
         self._leave_children = leave_children
         self._cgroups = cgroups
+        self._ordered_before = ordered_before
+        self._mode = mode
         self._boot_id = boot_id if boot_id is not None else launching.read_boot_id()
         self._state_id = 0
         self._report: Callable[[list[Report]], None] = lambda reports: None
@@ -88,6 +96,7 @@ class LocalExecutor:
         self._child: int | None = None
         """The pid of the warden if we started it, until it is reaped."""
         self._heir = False
+        self._has_had_warden = False
         self._worked = False
         """Whether this warden has reported anything new."""
         self._held_up: str | None = None
@@ -126,15 +135,15 @@ class LocalExecutor:
         self._report = report
         become_subreaper()
         try:
-            self._state_id = launching.prepare(self._directory)
+            self._state_id = launching.prepare(self._directory, mode=self._mode)
         except OSError as error:
             if disk.is_no_room(error):
                 raise disk.no_space(str(self._directory / "state_id"), "the file") from error
-            raise
+            raise ExecutorError(f"cannot use {self._directory}: {error}") from error
         self._heritage = Heritage(self._state_id)
         self._witness = Witness(self._state_id)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self._wait_for_orphans)
+        loop.add_signal_handler(signal.SIGCHLD, self._look_at_children)
         ready = False
         failures = 0
         try:
@@ -143,7 +152,10 @@ class LocalExecutor:
                     link = await self._reach_warden()
                 except OSError as error:
                     if not disk.is_no_room(error):
-                        raise
+                        raise ExecutorError(
+                            f"cannot reach or start the warden of {self._directory}: {error}; "
+                            "mend that and start torcd again: the jobs run on"
+                        ) from error
                     link = None
                 if link is not None:
                     self._say_everything(link)
@@ -226,9 +238,14 @@ class LocalExecutor:
     async def _reach_warden(self) -> Link | None:
         """A link to a warden that has told all it knows; None: it went away before it had."""
         self._worked = False
+        launching.prepare(
+            self._directory, self._state_id, mode=self._mode
+        )  # it may have been taken away
         connection = launching.connect(self._directory)
         if connection is None:
             await self._bury()
+            if launching.is_forgotten(self._directory):
+                await self._remember()
             self._child, connection = launching.launch(
                 self._directory,
                 self._boot_id,
@@ -257,10 +274,23 @@ class LocalExecutor:
         hello = link.hello
         assert hello is not None
         self._heir = hello.pid == self._child
+        self._has_had_warden = True
         self._log.info(
             "warden_ready", pid=hello.pid, started_here=self._heir, cgroups=hello.cgroups
         )
         return link
+
+    async def _remember(self) -> None:
+        """Nobody can tell which attempts were claimed: the journal is gone. All of them were."""
+        claims: dict[int, int | None] = {}
+        if self._has_had_warden:
+            claims = {key: order.lane for key, order in self._orders.items()}
+        elif self._ordered_before is not None:
+            claims = dict.fromkeys(await self._ordered_before())
+        if claims:
+            self._log.error("the journal of the warden is gone", attempts=len(claims))
+            launching.remember(self._directory, self._boot_id, self._state_id, claims)
+            self._heir = False  # one that has ended may have been reaped
 
     def _warden_of(self, link: Link) -> int:
         assert link.hello is not None
@@ -296,9 +326,10 @@ class LocalExecutor:
     def _forget(self, key: AttemptKey) -> None:
         """It is over: nothing more is wanted of it."""
         self._orders.pop(key, None)
-        self._stops.pop(key, None)
-        self._revoked.discard(key)
-        self._frozen.discard(key)
+        if self._stops or self._revoked or self._frozen:  # rarely, and this is done for each job
+            self._stops.pop(key, None)
+            self._revoked.discard(key)
+            self._frozen.discard(key)
 
     def _send(self, **orders: object) -> None:
         if self._link is not None:  # else it is said when there is one
@@ -352,6 +383,13 @@ class LocalExecutor:
             if isinstance(known := reports[i], Exited):
                 reports[i] = self._heritage.settle(known)
         self._report(reports)
+
+    def _look_at_children(self) -> None:
+        if self._child is not None and has_stopped(self._child):
+            # Nobody starts, ends or is told of anything while it stands still.
+            self._log.warning("the warden was stopped (SIGSTOP): it goes on", pid=self._child)
+            os.kill(self._child, signal.SIGCONT)
+        self._wait_for_orphans()
 
     def _wait_for_orphans(self) -> None:
         """Look at our children: tell how orphans ended, and reap what else attempts left."""

@@ -80,6 +80,14 @@ def end_of(pid: int) -> "os.waitid_result | None":
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
 
+def has_stopped(pid: int) -> bool:
+    """Whether a child of ours has been stopped since this was last asked, and stands still."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
+    except ChildProcessError:  # it is over, and can stop no more
+        return False
+
+
 def reap(pid: int) -> None:
     """A child of ours, if it has ended."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)

@@ -1,11 +1,14 @@
 """Find the living warden of a state directory, or start one."""
 
+import contextlib
 import fcntl
 import os
 import secrets
 import signal
 import socket
+import struct
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from torcd.disk import is_no_room
@@ -13,6 +16,7 @@ from torcd.errors import ExecutorError
 from torcd.executors.warden import __file__ as _warden_package
 from torcd.executors.warden.journal import Journal, UnreadableJournal
 from torcd.executors.warden.processes import STATE_ID_BITS
+from torcd.ownership import PRIVATE
 
 _PROGRAM = str(Path(_warden_package).with_name("__main__.py").resolve())
 
@@ -24,17 +28,18 @@ def read_boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def prepare(directory: Path) -> int:
+def prepare(directory: Path, known: int | None = None, *, mode: int = PRIVATE) -> int:
     """Make the directory, for its owner alone, and return the state id that is kept in it: a random
-    number, so that markers of attempts of another state directory are told apart."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.chmod(0o700)
+    number, so that markers of attempts of another state directory are told apart. `known`: the one
+    to keep in it, if there is none. `mode` PASSABLE: other users may pass through it."""
+    directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    directory.chmod(mode)
     file = directory / "state_id"
     if not file.exists():
         fresh = directory / "state_id.new"
         fresh.touch(mode=0o600)
         with fresh.open("w") as writing:
-            writing.write(f"{secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1}\n")
+            writing.write(f"{known or secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1}\n")
             writing.flush()
             # Else a power cut could leave the name with nothing in it.
             os.fsync(writing.fileno())
@@ -63,7 +68,17 @@ def connect(directory: Path) -> socket.socket | None:
         return None
     finally:
         os.close(fd)
+    _wake(connection)
     return connection
+
+
+def _wake(connection: socket.socket) -> None:
+    """Have the warden that listens go on, should somebody have stopped it (SIGSTOP)."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid, _, _ = struct.unpack("3i", credentials)
+    if pid > 0:  # 0: it is in another pid namespace
+        with contextlib.suppress(OSError):  # it has gone, and the pid is anybody's
+            os.kill(pid, signal.SIGCONT)
 
 
 def warden_lives(directory: Path) -> bool:
@@ -75,6 +90,23 @@ def warden_lives(directory: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def is_forgotten(directory: Path) -> bool:
+    """Whether there is no journal of an earlier warden, or none that was begun."""
+    try:
+        with (directory / "warden.journal").open("rb") as file:
+            return not file.readline().endswith(b"\n")
+    except FileNotFoundError:
+        return True
+
+
+def remember(
+    directory: Path, boot_id: str, state_id: int, claims: Mapping[int, int | None]
+) -> None:
+    """Leave a journal to the next warden by which all of these were claimed, each in its lane if
+    that is known. Raises OSError."""
+    Journal(str(directory), boot_id, state_id).begin_anew(claims)
 
 
 def launch(

@@ -6,6 +6,7 @@ earlier version started: PROTOCOL changes only when that is no longer so.
 """
 
 import json
+from collections.abc import Mapping
 
 import msgspec
 
@@ -70,17 +71,25 @@ class FromWarden(msgspec.Struct, frozen=True):
     """It cannot start anything for want of room on a disk; empty: it can again."""
 
 
+class User(msgspec.Struct, frozen=True):
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    limits: tuple[tuple[int, int, int], ...]
+
+
 class Order(msgspec.Struct, frozen=True):
     key: int
     lane: int
     lane_limit: int
     argv: tuple[str, ...]
     base: str
-    env: dict[str, str]
+    env: Mapping[str, str]
     cwd: str
     stdout: str | None
     stderr: str | None
     plain: tuple[str, ...] | None = None
+    user: User | None = None
 
 
 decode = msgspec.json.Decoder(FromWarden).decode
@@ -95,17 +104,19 @@ def line(**orders: object) -> bytes:
 
 
 def wire_order(order: AttemptOrder) -> Order:
+    user = order.user
     return Order(
         key=order.attempt_key,
         lane=order.lane,
         lane_limit=order.lane_limit,
         argv=order.argv,
         base=order.base_environment,
-        env=dict(order.environment),
+        env=order.environment,
         cwd=order.cwd,
         stdout=order.stdout,
         stderr=order.stderr,
         plain=order.plain,
+        user=None if user is None else User(user.uid, user.gid, user.groups, user.limits),
     )
 
 

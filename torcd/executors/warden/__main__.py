@@ -19,11 +19,19 @@ if __name__ == "__main__":
 
 from torcd.executors.warden.cgroups import Cgroups
 from torcd.executors.warden.journal import UnreadableJournal, say
-from torcd.executors.warden.subreaper import become_subreaper
+from torcd.executors.warden.libc import become_subreaper
 from torcd.executors.warden.warden import Warden
 
 LOCK_SECONDS = 10
 """How long an earlier warden may take to end before we give up."""
+_UNWANTED = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 
 def main() -> int:
@@ -33,7 +41,7 @@ def main() -> int:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     _close_all_but(connection.fileno())
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+    for number in _UNWANTED:
         signal.signal(number, signal.SIG_IGN)
     become_subreaper()
     if not _lock(f"{directory}/warden.lock"):
@@ -91,6 +99,7 @@ def _lock(path: str) -> bool:
         return False
     finally:
         signal.alarm(0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
     return True
 
 

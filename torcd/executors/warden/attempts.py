@@ -15,11 +15,13 @@ import os
 import time
 
 from torcd.executors.warden import ledger, processes, spawning
+from torcd.executors.warden.as_user import Problem, Starts
 from torcd.executors.warden.cgroups import Cgroups, remove
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.freezing import Freezer
 from torcd.executors.warden.journal import Journal, say
-from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Lane, Order
+from torcd.executors.warden.lanes import Lanes
+from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Order
 from torcd.executors.warden.orphans import Orphans
 
 CLAIM_BATCH = 16
@@ -48,11 +50,11 @@ class Attempts:
         self._orphans = orphans
         self._freezer = Freezer(cleaner)
         self._cgroups = cgroups
+        self.starts = Starts()
+        """Of attempts of other users."""
         self._marked = processes.markers_possible()
         self._known: dict[int, Attempt] = {}
-        self._lanes: dict[int, Lane] = {}
-        self._free: dict[int, Lane] = {}
-        """Lanes that may have a place for the next."""
+        self._lanes = Lanes()
         self._leaders: dict[int, Attempt] = {}
         """Our children, by pid."""
         self._elsewhere = False
@@ -70,6 +72,8 @@ class Attempts:
         """For the daemon, since they were last taken."""
         self.has_empty_place = False
         """A place for which nobody waited has become free since then."""
+        self.has_end = False
+        """There is an end among the reports."""
 
     # What is asked of us
 
@@ -78,11 +82,11 @@ class Attempts:
         if known is not None:
             self.reports += _told(known)
             return
-        lane = self._lane(lane_key)
+        lane = self._lanes.lane(lane_key)
         lane.limit = lane_limit
         attempt = self._known[key] = Attempt(key, lane, order)
         lane.queue.append(attempt)
-        self._free[lane_key] = lane
+        self._lanes.look_at(lane)
 
     def refuse(self, key: int, problem: str) -> None:
         """An order that can't be carried out."""
@@ -102,7 +106,7 @@ class Attempts:
         """Take it out if it has not started."""
         attempt = self._known.get(key)
         if attempt is not None and attempt.state == QUEUED and attempt.lane is not None:
-            self._free[attempt.lane.key] = attempt.lane  # it may be empty now
+            self._lanes.look_at(attempt.lane)  # it may be empty now
             attempt.lane = None
             self._end(attempt, ledger.not_started(key, None, _now()))
             self._over(attempt)
@@ -155,7 +159,7 @@ class Attempts:
         if attempt.state == RUNNING:
             self._orphans.watch(attempt)
             if lane_key is not None:
-                attempt.lane = self._lane(lane_key)
+                attempt.lane = self._lanes.lane(lane_key)
                 attempt.lane.running += 1
         elif attempt.state == ENDING:
             self._cleaner.condemn(attempt)
@@ -182,16 +186,30 @@ class Attempts:
 
     @property
     def urgent(self) -> bool:
-        """The daemon is to know at once: nobody waits for a place, or in some lane nobody did when
-        one became free."""
-        return self.has_empty_place or not any(lane.queue for lane in self._lanes.values())
+        """The daemon is to know at once: something has ended, and nobody waits for a place, or in
+        some lane nobody did when one became free. That something has started is not urgent: nobody
+        waits for it, and it may end before it is told."""
+        if not self.has_end:
+            return False
+        return self.has_empty_place or not self._lanes.anyone_waits
+
+    def take_reports(self) -> list[str]:
+        """What the daemon is told now."""
+        reports, self.reports = self.reports, []
+        self.has_end = self.has_empty_place = False
+        return reports
 
     @property
     def due(self) -> float | None:
         """When `settle` is to be called though nothing has happened; monotonic seconds."""
-        if self._free and self._room_at is None:
+        if self._lanes.may_have_places and self._room_at is None:
             return 0.0
-        times = (self._cleaner.due, self._freezer.due, self._room_at, self._reap_at)
+        times = (
+            self._cleaner.due,
+            self._freezer.due,
+            self._lanes.due if self._room_at is None else self._room_at,
+            self._reap_at,
+        )
         due = [t for t in times if t is not None]
         return min(due) if due else None
 
@@ -216,6 +234,14 @@ class Attempts:
                 self._cleaner.child_gone(info.si_pid)
                 continue
             key, now = attempt.key, _now()
+            if attempt.starting:
+                problem = self.starts.problem(attempt)
+                if problem is not None:
+                    if not self._never_started(attempt, problem):
+                        self._reap_at = time.monotonic() + FULL_DISK_SECONDS
+                        return
+                    continue
+                self._is_its_program(attempt)
             code = info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
             if not self._journal.write(ledger.exited(key, code, now)):
                 self._reap_at = time.monotonic() + FULL_DISK_SECONDS
@@ -229,16 +255,53 @@ class Attempts:
             if self._room_at is not None:
                 self._room_at = 0.0
 
+    def started(self, pipe: int) -> None:
+        """A process of another user has become its program, or cannot."""
+        attempt = self.starts.told(pipe)
+        if attempt is not None:
+            self._is_its_program(attempt)
+
+    def _is_its_program(self, attempt: Attempt) -> None:
+        self.starts.succeeded(attempt)
+        attempt.order = None
+        self.reports.append(attempt.line)
+
+    def _never_started(self, attempt: Attempt, problem: Problem) -> bool:
+        """Its process has ended, and was never its program. False: that cannot be written down."""
+        if self.starts.is_worth_a_try(attempt, problem):
+            if not self._journal.write(ledger.returned([attempt.key])):
+                return False
+            attempt.state = QUEUED
+            self._leave_cgroup(attempt, for_good=True)
+            self._lanes.hold([attempt])
+        else:
+            text = None if attempt.stopped else problem.text
+            final = ledger.not_started(attempt.key, text, _now())
+            if not self._journal.write(final):
+                return False
+            self._end(attempt, final)
+            self._cleaner.leader_ended(attempt)
+        del self._leaders[attempt.pid]
+        os.waitpid(attempt.pid, 0)
+        self.starts.forget(attempt)
+        attempt.pid, attempt.line = 0, ""
+        return True
+
     def settle(self) -> None:
-        """What is to be done after anything has happened."""
+        """What is to be done after anything has happened. What is to be in the journal need not be
+        there yet: see `write_down`."""
         self._freezer.settle(self._leaders)
         for attempt in self._cleaner.clean(self._leaders):
             self._over(attempt)
         self._fill()
-        self._journal.flush()
         if self._elsewhere and not self._leaders:
             os.chdir("/")  # keep no directory busy that no job is in
             self._elsewhere = False
+
+    def write_down(self) -> None:
+        """Have all that was said so far in the journal. Before that, a successor finds what was
+        claimed and started by its marker; where there are none, it is written down at once."""
+        self._journal.flush()
 
     def rewrite_journal(self) -> None:
         """Leave in it what is needed: less will do, or the old one if there is no room."""
@@ -258,23 +321,18 @@ class Attempts:
             facts.append(ledger.frozen(frozen))
         return facts
 
-    def _lane(self, lane_key: int) -> Lane:
-        return self._lanes.setdefault(lane_key, Lane(lane_key))
-
     def _fill(self) -> None:
         """Start what has a place, at most a batch of it."""
-        if not self._free or (self._room_at is not None and time.monotonic() < self._room_at):
+        if self._room_at is not None and time.monotonic() < self._room_at:
+            return
+        if not self._lanes.may_have_places and self._lanes.due is None:
             return
         self._room_at = None
-        batch: list[Attempt] = []
-        for lane in list(self._free.values()):
-            while len(batch) < CLAIM_BATCH and (attempt := lane.next()) is not None:
-                batch.append(attempt)
-            if len(batch) == CLAIM_BATCH:
-                break
-            del self._free[lane.key]
-            if lane.empty:
-                del self._lanes[lane.key]
+        batch = self._lanes.take(CLAIM_BATCH)
+        held = [a for a in batch if a.uid is not None and self.starts.are_enough(a.uid)]
+        if held:
+            self._lanes.hold(held)
+            batch = [attempt for attempt in batch if attempt not in held]
         if not batch:
             self.held_up = self._full_log = ""
             return
@@ -311,9 +369,12 @@ class Attempts:
         if self._cgroups is not None:
             attempt.cgroup = self._cgroups.enter(key)
         try:
-            pid = spawning.spawn(
-                order.argv, environment, order.cwd, order.stdout, order.stderr, order.plain
-            )
+            if order.user is not None:
+                pid = self.starts.begin(attempt, order.user, environment)
+            else:
+                pid = spawning.spawn(
+                    order.argv, environment, order.cwd, order.stdout, order.stderr, order.plain
+                )
         except (spawning.CannotStart, spawning.NoRoom) as error:
             self._leave_cgroup(attempt, for_good=True)
             if isinstance(error, spawning.NoRoom):
@@ -322,7 +383,6 @@ class Attempts:
             self._over(attempt)
             return
         self._leave_cgroup(attempt)
-        attempt.order = None
         attempt.state = RUNNING
         attempt.pid = pid
         if not self._marked:
@@ -331,7 +391,11 @@ class Attempts:
         attempt.line = ledger.started(key, pid, _now(), attempt.born)
         self._leaders[pid] = attempt
         self._journal.later(attempt.line)
-        self.reports.append(attempt.line)
+        if not self._marked:
+            self._journal.flush()
+        if not attempt.starting:
+            attempt.order = None
+            self.reports.append(attempt.line)
 
     def _leave_cgroup(self, attempt: Attempt, *, for_good: bool = False) -> None:
         """Back to our own, now that it is spawned; `for_good`: it was not."""
@@ -358,10 +422,7 @@ class Attempts:
         self._put_back(batch, FULL_DISK_SECONDS)
 
     def _put_back(self, batch: list[Attempt], seconds: float) -> None:
-        for attempt in reversed(batch):
-            if attempt.lane is not None:
-                attempt.lane.give_back(attempt)
-                self._free[attempt.lane.key] = attempt.lane
+        self._lanes.give_back(batch)
         self._room_at = time.monotonic() + seconds
 
     def _end(self, attempt: Attempt, final: str) -> None:
@@ -380,14 +441,16 @@ class Attempts:
         if attempt.lane is not None:
             attempt.lane.running -= 1
             self.has_empty_place |= not attempt.lane.queue
-            self._free[attempt.lane.key] = attempt.lane
+            self._lanes.look_at(attempt.lane)
             attempt.lane = None
         self.reports.append(attempt.final)
+        self.has_end = True
 
 
 def _told(attempt: Attempt) -> list[str]:
+    line = "" if attempt.starting else attempt.line
     final = attempt.final if attempt.state == OVER else ""
-    return [line for line in (attempt.line, final) if line]
+    return [line for line in (line, final) if line]
 
 
 def _now() -> int:

@@ -38,6 +38,8 @@ class Channel:
         poller.register(self.listener.fileno(), select.EPOLLIN)
         self.connection: socket.socket | None = None
         self.daemon_pid = 0
+        self._buffer = memoryview(bytearray(RECEIVE_BYTES))
+        """One for all that comes: a new one each time would be new memory of the system's."""
         self._input = bytearray()
         self._output = bytearray()
         self._writable = True
@@ -79,15 +81,16 @@ class Channel:
         if self.connection is None:
             return None
         try:
-            data = self.connection.recv(RECEIVE_BYTES)
+            size = self.connection.recv_into(self._buffer)
         except BlockingIOError:
             return []
         except OSError:
             return None
-        if not data or len(self._input) > INPUT_LIMIT:
+        if not size or len(self._input) > INPUT_LIMIT:
             return None
-        self._input += data
-        if b"\n" not in data:
+        begin = len(self._input)
+        self._input += self._buffer[:size]
+        if self._input.find(b"\n", begin) < 0:
             return []
         *lines, rest = self._input.split(b"\n")
         self._input = rest

@@ -80,13 +80,18 @@ class Cleaner:
         self._owners.pop(pid, None)
         self._look = True
 
-    def leaders_by_key(self) -> dict[int, int]:
-        """The leaders of all attempts that can be found by marker: lower bits of the key to pid."""
+    def leaders_by_key(self, uids: dict[int, int | None]) -> dict[int, int]:
+        """The leaders of all attempts that can be found by marker: lower bits of the key to pid.
+        `uids`: of the users whom they were started as."""
         found: dict[int, Process] = {}
         for process in processes.all_processes().values():
             if process.session == process.pid and process.pid not in self.strangers:
                 low = processes.key_of(processes.read_marker(process.pid), self._state_id)
-                if low is not None and (low not in found or process.born < found[low].born):
+                if (
+                    low is not None
+                    and (low not in found or process.born < found[low].born)
+                    and processes.may_be_of(process.pid, uids.get(low))
+                ):
                     found[low] = process
         return {low: process.pid for low, process in found.items()}
 

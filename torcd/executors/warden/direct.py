@@ -33,7 +33,8 @@ def prepare(
         or not level.isdecimal()
         or str(int(level)) != level
         or len(level) > 2
-        or any(name.startswith("BASH") or name in _KNOWN_TO_BASH for name in environment)
+        or not _KNOWN_TO_BASH.isdisjoint(environment)
+        or "\nBASH" in "\n".join(("", *environment))
     ):
         return None
     program = find_program(words[0], path)

@@ -17,12 +17,16 @@ Where there is no room on the disk, nothing is claimed, and an ended process is 
 status stays in the kernel until it can be written down.
 
 Format: the first line is an object, `{"journal": 1, "boot": …, "state": …, "warden": pid,
-"cgroups": directory}`, the others are arrays (see `ledger`). A torn last line is one that was never
-written.
+"cgroups": directory}`, with `"anew": true` if the daemon wrote it; the others are arrays (see
+`ledger`). A torn last line is one that was never written.
 """
 
 import json
 import os
+
+TYPE_CHECKING = False  # as in typing, whose import would cost the warden memory
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FORMAT = 1
 REWRITE_BYTES = 1 << 20
@@ -37,10 +41,12 @@ class UnreadableJournal(Exception):
 class Entry:
     """What a journal tells of one attempt."""
 
-    __slots__ = ("born", "final", "frozen", "lane", "pid", "started")
+    __slots__ = ("born", "final", "frozen", "lane", "pid", "started", "uid")
 
-    def __init__(self, lane: int | None) -> None:
+    def __init__(self, lane: int | None, uid: int | None = None) -> None:
         self.lane = lane
+        self.uid = uid
+        """Of another user whom it runs as."""
         self.pid = 0
         self.born: int | None = None
         self.frozen = False
@@ -54,6 +60,8 @@ class Past:
     def __init__(self) -> None:
         self.boot_id = ""
         self.state_id = 0
+        self.is_anew = False
+        """It was begun in the place of one that was gone (see `Journal.begin_anew`)."""
         self.warden_pid = 0
         self.cgroups = ""
         """Where attempts got theirs; empty: nowhere."""
@@ -78,20 +86,26 @@ def replay(text: str, boot_id: str = "") -> Past:
                 past.boot_id, past.state_id = str(fact["boot"]), _whole(fact["state"])
                 past.warden_pid = _whole(fact["warden"])
                 past.cgroups = str(fact.get("cgroups", ""))
+                past.is_anew = "anew" in fact
             else:
                 _apply(past.entries, fact, line)
         except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             if past.boot_id not in ("", boot_id):
                 break
-            raise UnreadableJournal(f"line {number} is damaged ({error!r}): {line[:80]}") from error
+            raise UnreadableJournal(
+                f"line {number} is damaged ({error!r}): {line[:80]!a}; move the file away "
+                "and start again: jobs that still run are found, what else was started is lost"
+            ) from error
     return past
 
 
 def _apply(entries: dict[int, Entry], fact: list[object], line: str) -> None:
     match fact:
         case ["claimed", list(claims)]:
-            for key, lane in claims:
-                entries[_whole(key)] = Entry(None if lane is None else _whole(lane))
+            for key, lane, *uid in claims:
+                entries[_whole(key)] = Entry(
+                    None if lane is None else _whole(lane), _whole(uid[0]) if uid else None
+                )
         case ["returned" | "acknowledged", list(keys)]:
             for key in keys:
                 entries.pop(key, None)
@@ -123,15 +137,13 @@ class Journal:
         self._directory = directory
         self._path = f"{directory}/warden.journal"
         self._boot_id = boot_id
-        self._header = json.dumps(
-            {
-                "journal": FORMAT,
-                "boot": boot_id,
-                "state": state_id,
-                "warden": os.getpid(),
-                "cgroups": cgroups,
-            }
-        )
+        self._header = {
+            "journal": FORMAT,
+            "boot": boot_id,
+            "state": state_id,
+            "warden": os.getpid(),
+            "cgroups": cgroups,
+        }
         self._fd = -1
         self._size = 0
         self._kept = 0
@@ -159,7 +171,7 @@ class Journal:
         fd = os.open(
             fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
-        data = "\n".join([self._header, *facts, ""]).encode()
+        data = "\n".join([json.dumps(self._header), *facts, ""]).encode()
         try:
             view = memoryview(data)
             while view:
@@ -175,6 +187,13 @@ class Journal:
         self._fd = fd
         self._size = self._kept = len(data)
         self._waiting = ""
+
+    def begin_anew(self, claims: "Mapping[int, int | None]") -> None:
+        """The daemon's, when the journal is gone: nobody can tell what was claimed, so all that may
+        have been counts as claimed; what has a process is found by its marker. Lanes by key."""
+        self._header["anew"] = True
+        self.rewrite([json.dumps(["claimed", list(claims.items())])])
+        os.close(self._fd)
 
     @property
     def worth_rewriting(self) -> bool:

@@ -16,6 +16,15 @@ TYPE_CHECKING = False  # as in typing, whose import would cost the warden memory
 if TYPE_CHECKING:
     from typing import TypedDict
 
+    class User(TypedDict):
+        """Another user whom an attempt runs as."""
+
+        uid: int
+        gid: int
+        groups: list[int]
+        limits: list[tuple[int, int, int]]
+        """Number, soft and hard value of resource limits (setrlimit); the others are inherited."""
+
     class OrderMessage(TypedDict):
         """An order as the daemon sends it."""
 
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
         cwd: str
         stdout: str | None
         stderr: str | None
+        user: "User | None"
 
     class Settings(TypedDict):
         leave_children: bool
@@ -57,7 +67,7 @@ QUEUED, RUNNING, ENDING, OVER = range(4)
 class Order:
     """What to start."""
 
-    __slots__ = ("argv", "base", "cwd", "env", "plain", "stderr", "stdout")
+    __slots__ = ("argv", "base", "cwd", "env", "plain", "stderr", "stdout", "user")
 
     def __init__(self, message: "OrderMessage", base: dict[str, str]) -> None:
         self.argv = message["argv"]
@@ -69,6 +79,8 @@ class Order:
         self.cwd = message["cwd"]
         self.stdout = message["stdout"]
         self.stderr = message["stderr"]
+        self.user = message.get("user")
+        """None: whoever the warden is."""
 
 
 class Attempt:
@@ -85,8 +97,10 @@ class Attempt:
         "orphan",
         "pid",
         "pidfd",
+        "starting",
         "state",
         "stopped",
+        "uid",
         "usage",
     )
 
@@ -98,6 +112,8 @@ class Attempt:
         """What to start; None once it has been."""
         self.state = QUEUED
         self.orphan = False
+        self.uid = order.user["uid"] if order is not None and order.user else None
+        """Of the user whom it runs as; None: it is this process's."""
         self.pid = 0
         """Of its leader; 0 before there is one."""
         self.born: int | None = None
@@ -106,6 +122,8 @@ class Attempt:
         """The path of its own; empty: it has none."""
         self.frozen = False
         """It stands still, or is about to."""
+        self.starting = False
+        """It has a process, which has yet to become its program (see `as_user`)."""
         self.pidfd = -1
         """An orphan's."""
         self.deadline: float | None = None
@@ -123,13 +141,15 @@ class Attempt:
 class Lane:
     """Attempts that share a limit."""
 
-    __slots__ = ("key", "limit", "queue", "running")
+    __slots__ = ("key", "limit", "queue", "running", "tries")
 
     def __init__(self, key: int) -> None:
         self.key = key
         self.limit = 0
         self.running = 0
         self.queue: deque[Attempt] = deque()
+        self.tries = 0
+        """How often in a row its user had no room for a process."""
 
     def next(self) -> Attempt | None:
         """Take a place for the one whose turn it is, if there is a place and anyone waits."""
@@ -175,6 +195,10 @@ def not_started(key: int, problem: str | None, at: int) -> str:
     return json.dumps(["not_started", key, at, problem and _text(problem)])
 
 
+def never_ran(final: str) -> bool:
+    return final.startswith('["not_started"')
+
+
 def lost(key: int, problem: str, at: int) -> str:
     return json.dumps(["lost", key, at, _text(problem)])
 
@@ -185,8 +209,15 @@ def _text(problem: str) -> str:
 
 
 def claimed(attempts: list[Attempt]) -> str:
-    """From here on they are this warden's, and nobody else will ever start them."""
-    return json.dumps(["claimed", [[a.key, a.lane.key if a.lane else None] for a in attempts]])
+    """From here on they are this warden's, and nobody else will ever start them. Of those that run
+    as another user the uid is told, too."""
+    # By hand, as what is said of each attempt: the encoder takes longer than the write.
+    claims = [
+        "[%d,%s%s]"
+        % (a.key, a.lane.key if a.lane else "null", "" if a.uid is None else f",{a.uid}")
+        for a in attempts
+    ]
+    return '["claimed",[%s]]' % ",".join(claims)
 
 
 def frozen(keys: list[int]) -> str:
@@ -204,4 +235,4 @@ def returned(keys: list[int]) -> str:
 
 
 def acknowledged(keys: list[int]) -> str:
-    return json.dumps(["acknowledged", keys])
+    return '["acknowledged",%s]' % keys

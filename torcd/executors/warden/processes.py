@@ -96,6 +96,17 @@ def read_process(pid: int) -> Process | None:
     return Process(pid, stat) if stat else None
 
 
+def may_be_of(pid: int, uid: int | None) -> bool:
+    """Whether it may be an attempt's that was started as this user. A user's processes can wear any
+    marker, so somebody else's could pretend. Root's could too, and may have begun as the user's
+    (sudo). `uid` None: nobody but us and our own."""
+    if uid is None:
+        return True
+    status = _read(f"/proc/{pid}/status")
+    at = status.find(b"\nUid:")
+    return at >= 0 and int(status[at + 5 :].split(None, 1)[0]) in (uid, 0)
+
+
 def may_inspect(pid: int) -> bool:
     """Whether /proc tells us all of it: not if it runs as another user."""
     try:
@@ -113,6 +124,11 @@ def all_processes() -> dict[int, Process]:
             if process is not None:
                 found[process.pid] = process
     return found
+
+
+def runs(pid: int, program: str) -> bool:
+    """Whether it has that path among its words. One that is over has none any more."""
+    return os.fsencode(program) in _read(f"/proc/{pid}/cmdline").split(b"\0")
 
 
 class Children:

@@ -14,10 +14,13 @@ DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 _STDIN = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
 
-_TO_DEFAULT = [
+TO_DEFAULT = [
     signal.SIGHUP,
     signal.SIGINT,
     signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
     signal.SIGTERM,
     signal.SIGPIPE,
     signal.SIGCHLD,
@@ -62,7 +65,7 @@ def spawn(
     try:
         os.chdir(cwd)
     except (OSError, ValueError) as error:
-        raise CannotStart(f"cannot enter the working directory {cwd}: {_why(error)}") from error
+        raise cannot_enter(cwd, error) from error
     actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
         _STDIN,
         (os.POSIX_SPAWN_OPEN, 1, stdout or os.devnull, OPEN, LOG_MODE),
@@ -78,7 +81,7 @@ def spawn(
                 return _spawn(ready[0], plain, ready[1], actions)
             except OSError:
                 pass  # whatever is wrong, the shell meets it too
-    program = _find(argv, environment)
+    program = find(argv, environment)
     try:
         try:
             return _spawn(program, argv, environment, actions)
@@ -91,7 +94,7 @@ def spawn(
             raise NoRoom(_why(error)) from error
         if error.errno in FULL:  # running a program takes no room: it is a log
             raise DiskFull(stdout or stderr or "", error) from error
-        raise CannotStart(_explain(error, program, stdout, stderr)) from error
+        raise CannotStart(explain(error, program, stdout, stderr)) from error
     except ValueError as error:  # a NUL byte, or text that no file system encoding can carry
         raise CannotStart(f"cannot start {argv[0]!r}: {error}") from error
 
@@ -109,7 +112,7 @@ def _spawn(
         file_actions=actions,
         setsid=True,
         setsigmask=(),
-        setsigdef=_TO_DEFAULT,
+        setsigdef=TO_DEFAULT,
     )
 
 
@@ -126,6 +129,10 @@ def _make_directory(path: str) -> bool:
     return True
 
 
+def cannot_enter(cwd: str, error: Exception) -> CannotStart:
+    return CannotStart(f"cannot enter the working directory {cwd}: {_why(error)}")
+
+
 def has_room_for(log: str) -> bool:
     """Whether a log can be created now, as far as the disk is concerned."""
     try:
@@ -136,7 +143,8 @@ def has_room_for(log: str) -> bool:
     return True
 
 
-def _find(argv: list[str], environment: dict[str, str]) -> str:
+def find(argv: list[str], environment: dict[str, str]) -> str:
+    """The file of the program. Raises CannotStart."""
     if not argv or not argv[0]:
         raise CannotStart("the command is empty")
     path = environment.get("PATH", DEFAULT_PATH)
@@ -151,7 +159,7 @@ def _find(argv: list[str], environment: dict[str, str]) -> str:
     )
 
 
-def _explain(error: OSError, program: str, stdout: str | None, stderr: str | None) -> str:
+def explain(error: OSError, program: str, stdout: str | None, stderr: str | None) -> str:
     """posix_spawn tells an error number and not whose it is: look for the culprit."""
     for log in (stdout, stderr):
         if log is not None and not _can_write(log):

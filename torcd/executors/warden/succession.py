@@ -1,6 +1,9 @@
 """Take over what earlier wardens left: read their journal, and see what is still there."""
 
+import errno
 import os
+import resource
+import sys
 import time
 
 from torcd.executors.warden import cgroups, ledger, processes
@@ -8,6 +11,12 @@ from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.journal import Entry, Past
 from torcd.executors.warden.ledger import ENDING, OVER, RUNNING, Attempt
+
+OTHER_DESCRIPTORS = 64
+"""What a warden needs besides those of orphans, and some to spare."""
+
+_UNSEEN = "it ended while neither the daemon nor its warden was there"
+_GONE = "the warden's journal was removed: nobody can tell whether it has run, or how it ended"
 
 
 def take_over(
@@ -21,13 +30,20 @@ def take_over(
             attempts.inherit(_of_another_boot(key, entry), None)
         return
     cleaner.strangers = {past.warden_pid}
+    if past.is_anew:
+        cleaner.strangers = _that_may_be_wardens()
     marked = processes.markers_possible()
     in_cgroups = cgroups.of_attempts(past.cgroups) if past.cgroups else {}
-    by_marker = cleaner.leaders_by_key() if past.entries else {}
+    uids = {processes.low_bits(key): entry.uid for key, entry in past.entries.items()}
+    by_marker = cleaner.leaders_by_key(uids) if past.entries else {}
+    _allow_descriptors(sum(not entry.final for entry in past.entries.values()))
     for key, entry in past.entries.items():
         attempt = Attempt(key, None, None)
         attempt.state, attempt.orphan = ENDING, True
         attempt.line, attempt.final = entry.started, entry.final
+        attempt.uid = entry.uid
+        if ledger.never_ran(entry.final):
+            attempt.line = ""  # it had a process, which never became its program
         attempt.cgroup = in_cgroups.get(key, "")
         attempt.frozen = entry.frozen
         if not entry.final:
@@ -35,7 +51,7 @@ def take_over(
             if not (pid and _adopt(attempt, pid, marked)):
                 if heir and not entry.pid:
                     continue
-                problem = "it ended while neither the daemon nor its warden was there"
+                problem = _GONE if past.is_anew else _UNSEEN
                 attempt.final = ledger.lost(key, problem, _now())
         attempts.inherit(attempt, entry.lane)
 
@@ -47,6 +63,27 @@ def clear_cgroups(directories: set[str], attempts: Attempts, leave_children: boo
         for path in cgroups.of_attempts(directory).values():
             if path not in in_use and not cgroups.remove(path) and not leave_children:
                 cgroups.kill(path)  # the next warden removes it
+
+
+def _allow_descriptors(orphans: int) -> None:
+    """Each takes one, as none does that a warden has started itself. Jobs inherit the limit, so it
+    is raised only where it must be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = orphans + OTHER_DESCRIPTORS
+    if soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _that_may_be_wardens() -> set[int]:
+    """Where no journal tells who they were: what runs our program, and what is over. The daemon's
+    children are not among those; it has buried its warden."""
+    return {
+        process.pid
+        for process in processes.all_processes().values()
+        if processes.runs(process.pid, sys.argv[0])
+        or (process.over and process.parent != os.getppid())
+    }
 
 
 def _of_another_boot(key: int, entry: Entry) -> Attempt:
@@ -62,7 +99,7 @@ def _of_another_boot(key: int, entry: Entry) -> Attempt:
 def _leader(key: int, entry: Entry, by_marker: dict[int, int], state_id: int | None) -> int:
     """The pid of the attempt's leader if it is still there, be it unreaped; 0 if not. A process
     that got its pid later is not taken for it."""
-    if not entry.pid:
+    if not entry.pid or not processes.may_be_of(entry.pid, entry.uid):
         return by_marker.get(processes.low_bits(key), 0)
     if state_id is not None and entry.born is None:
         mark = processes.read_marker(entry.pid)
@@ -72,10 +109,12 @@ def _leader(key: int, entry: Entry, by_marker: dict[int, int], state_id: int | N
 
 
 def _adopt(attempt: Attempt, pid: int, marked: bool) -> bool:
-    """Have it watched; False: it has just gone."""
+    """Have it watched; False: it has just gone. Raises OSError if it is there and can't be."""
     try:
         pidfd = os.pidfd_open(pid)
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
         return False
     process = processes.read_process(pid)
     if process is None:

@@ -9,7 +9,6 @@ cleaned up, free places are filled, and last the daemon is told, in one line.
 import json
 import os
 import select
-import signal
 import socket
 import time
 
@@ -21,6 +20,7 @@ from torcd.executors.warden.channel import PROTOCOL, Channel
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.journal import Journal, say
 from torcd.executors.warden.ledger import Order
+from torcd.executors.warden.libc import take_child_signals
 from torcd.executors.warden.orphans import Orphans
 from torcd.executors.warden.succession import clear_cgroups, take_over
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 SYNC_BATCH = 512
 """Reports in one line when a daemon is told everything: a line stays below some 100 KiB."""
 
-BUSY_SECONDS = 0.012
-"""How long reports may wait while orders wait too: several short jobs are told in one line, and
-share a commit. It is below what jobs are handed over ahead for (25 ms); should a place become empty
-all the same, it is told at once."""
+GATHER_SECONDS = 0.020
+"""How long reports may wait for others, if none is urgent: several short jobs are told in one line,
+and share a commit, and so do the start and the end of one. It is below what jobs are handed over
+ahead for (60 ms); should a place become empty all the same, it is told at once."""
 
 
 class Warden:
@@ -50,8 +50,8 @@ class Warden:
     ) -> None:
         """Takes over from the last one; the caller has the directory's lock."""
         self._poller = select.epoll()
-        self._wakeup = _wake_on_child()
-        self._poller.register(self._wakeup, select.EPOLLIN)
+        self._child_signals = take_child_signals()
+        self._poller.register(self._child_signals, select.EPOLLIN)
         self._orphans = Orphans(self._poller)
         self._cleaner = Cleaner(state_id, processes.markers_possible(), leave_children)
         self._place = cgroups
@@ -59,13 +59,14 @@ class Warden:
         journal = Journal(directory, boot_id, state_id, self._cgroups)
         past = journal.read()
         self._attempts = Attempts(state_id, journal, self._cleaner, self._orphans, cgroups)
+        self._attempts.starts.poller = self._poller
         take_over(past, self._attempts, self._cleaner, boot_id, state_id, heir)
         clear_cgroups({past.cgroups, self._cgroups}, self._attempts, leave_children)
         journal.rewrite(self._attempts.facts())
         self._environments: dict[str, dict[str, str]] = {}
         self._retiring = False
-        self._told = 0.0
-        """When the daemon was last told something new; monotonic seconds."""
+        self._to_tell_at: float | None = None
+        """When the reports there are have waited for long enough; monotonic seconds."""
         self._channel = Channel(self._poller, directory)
         self._told_held_up = ""
 
@@ -88,9 +89,8 @@ class Warden:
     def _timeout(self) -> float | None:
         """Seconds until something is due that no event tells; None: nothing is."""
         due = self._attempts.due
-        if self._attempts.reports:
-            tell = self._told + BUSY_SECONDS
-            due = tell if due is None else min(due, tell)
+        if self._to_tell_at is not None:
+            due = self._to_tell_at if due is None else min(due, self._to_tell_at)
         return None if due is None else max(0.0, due - time.monotonic())
 
     def _done(self) -> bool:
@@ -100,8 +100,10 @@ class Warden:
 
     def _attend(self, fd: int, events: int) -> None:
         connection = self._channel.connection
-        if fd == self._wakeup:
-            os.read(self._wakeup, 4096)
+        if fd == self._child_signals:
+            os.read(fd, 4096)
+        elif fd in self._attempts.starts:
+            self._attempts.started(fd)
         elif fd in self._orphans:
             end = self._orphans.ended(fd, self._channel.daemon_pid)
             if end is not None:
@@ -118,7 +120,9 @@ class Warden:
     def _greet(self) -> None:
         """Tell a new daemon who we are and all we know."""
         self._environments.clear()  # it gives what it needs
-        self._attempts.reports.clear()
+        self._attempts.write_down()
+        self._attempts.take_reports()
+        self._to_tell_at = None
         self._told_held_up = ""
         hello = {
             "protocol": PROTOCOL,
@@ -134,15 +138,15 @@ class Warden:
         self._channel.flush()
 
     def _tell(self) -> None:
-        """What is new; but not too often while all places are taken and somebody waits for one,
-        for the daemon needs the processor too."""
-        reports = self._attempts.reports
-        now = time.monotonic()
-        if reports and (now >= self._told + BUSY_SECONDS or self._attempts.urgent):
-            self._told = now
+        """What is new, once it is urgent or has waited for long enough: the daemon needs the
+        processor too."""
+        if not self._attempts.reports:
+            self._attempts.write_down()
+        elif self._attempts.urgent or self._has_waited():
+            self._attempts.write_down()
+            reports = self._attempts.take_reports()
             self._channel.send('{"reports":[' + ",".join(reports) + "]}")
-            reports.clear()
-            self._attempts.has_empty_place = False
+            self._to_tell_at = None
         if self._attempts.held_up != self._told_held_up:
             self._told_held_up = self._attempts.held_up
             self._channel.send(json.dumps({"held_up": self._told_held_up}))
@@ -150,6 +154,12 @@ class Warden:
         self._channel.flush()
         if had is not None and self._channel.connection is None:
             self._orphans.daemon_left()
+
+    def _has_waited(self) -> bool:
+        now = time.monotonic()
+        if self._to_tell_at is None:
+            self._to_tell_at = now + GATHER_SECONDS
+        return now >= self._to_tell_at
 
     def _listen(self) -> None:
         lines = self._channel.receive()
@@ -199,11 +209,3 @@ class Warden:
             self._attempts.order(
                 order["key"], order["lane"], order["lane_limit"], Order(order, base)
             )
-
-
-def _wake_on_child() -> int:
-    """A descriptor that becomes readable when a child has ended."""
-    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    return reader

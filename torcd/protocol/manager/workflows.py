@@ -43,6 +43,9 @@ class WorkflowInfo(msgspec.Struct, frozen=True, kw_only=True):
     jobs: dict[str, int]
     description: str | None
     user: str | None
+    """Whatever the spec says."""
+    owner: str | None = None
+    """The user who submitted it and as whom its jobs run; null where a daemon serves one user."""
     directory: str
     max_parallel_jobs: int
     stopping: bool
@@ -62,7 +65,8 @@ class WorkflowInfo(msgspec.Struct, frozen=True, kw_only=True):
 class ListWorkflows(
     Request["WorkflowsReply"], frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """All workflows, oldest first; those that are archived as well where `archived` is true."""
+    """All workflows of the caller (for admins, those of all users), oldest first; those that are
+    archived as well where `archived` is true."""
 
     archived: bool | None = None
 

@@ -14,7 +14,7 @@ from torcd.store.rows import CommandRow
 
 
 async def list_actions(context: Context, parameters: m.ListActions, call: Call) -> m.ActionsReply:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         # The rows first: what memory knows of a command that runs is the newer.
         await context.controller.settled()

@@ -6,6 +6,7 @@ import msgspec
 from anyio import to_thread
 
 from torcd import spec
+from torcd.accounts import Account
 from torcd.controller.looking import States
 from torcd.controller.parsing import parse
 from torcd.controller.presence import absent
@@ -29,7 +30,7 @@ Seen = dict[str, FileState | None]
 async def apply(context: Context, parameters: m.Apply, call: Call) -> m.Applied:
     require_directory(parameters.directory)
     controller = context.controller
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     if controller.shortage is not None and not parameters.dry_run:
         raise controller.shortage  # before the work of expanding it
     async with controller.workflow(key) as node:
@@ -62,8 +63,9 @@ def _expander(
             default_name=known.workflow.name,
             known=known,
         )
-        if workflow.user is None:
-            workflow = msgspec.structs.replace(workflow, user=known.workflow.user)
+        workflow = msgspec.structs.replace(
+            workflow, owner=known.workflow.owner, user=workflow.user or known.workflow.user
+        )
         values = {
             data.key: parse(bytes(data.data), name=data.name, max_bytes=most)
             for data in workflow.user_data
@@ -83,11 +85,12 @@ async def _look(context: Context, node: WorkflowNode, workflow: Workflow, call: 
         if (state := node.file_states.get(file.key)) is not None and paths[file.key] == file.path
     }
     gatherer = context.controller.gatherer
+    user = context.accounts.acts_as(node.workflow.owner)
     if call.more:
         async with telling(call, lambda progress: _progress(node, progress_of(progress))) as tell:
-            states = await gatherer.states_of(workflow, known, tell)
+            states = await gatherer.states_of(workflow, known, user, tell)
     else:
-        states = await gatherer.states_of(workflow, known)
+        states = await gatherer.states_of(workflow, known, user)
     return {file.path: states[file.key] for file in workflow.files if file.key in states}
 
 
@@ -102,7 +105,9 @@ async def _carry_out(
     controller = context.controller
     files: States
     if seen is None:
-        files = await to_thread.run_sync(_absent, workflow)
+        files = await to_thread.run_sync(
+            _absent, workflow, context.accounts.acts_as(node.workflow.owner)
+        )
     else:
         files = {file.key: seen[file.path] for file in workflow.files if file.path in seen}
     event = EditRequested(
@@ -125,10 +130,10 @@ async def _carry_out(
     return _answer(edit, statuses, warnings, run_id=run_id, applied=is_applied)
 
 
-def _absent(workflow: Workflow) -> States:
+def _absent(workflow: Workflow, user: Account | None) -> States:
     """Looks at the disk."""
     keys: set[FileKey] = {file.key for file in workflow.files}
-    return dict.fromkeys(absent(workflow, keys))
+    return dict.fromkeys(absent(workflow, keys, user))
 
 
 def _answer(

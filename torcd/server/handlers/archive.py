@@ -9,11 +9,13 @@ from torcd.server.handlers.workflows import describe
 
 
 async def archive(context: Context, parameters: m.Archive, call: Call) -> m.WorkflowReply:
-    return await _set(context, await context.workflow_key(parameters.workflow_key), True)
+    return await _set(context, await context.workflow_key(parameters.workflow_key, call.peer), True)
 
 
 async def unarchive(context: Context, parameters: m.Unarchive, call: Call) -> m.WorkflowReply:
-    return await _set(context, await context.workflow_key(parameters.workflow_key), False)
+    return await _set(
+        context, await context.workflow_key(parameters.workflow_key, call.peer), False
+    )
 
 
 async def _set(context: Context, key: WorkflowKey, archived: bool) -> m.WorkflowReply:

@@ -9,7 +9,7 @@ from torcd.server.handlers.jobs import changed
 
 
 async def cancel(context: Context, parameters: m.Cancel, call: Call) -> m.Changed:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         jobs = None if parameters.jobs is None else tuple(find_jobs(node, parameters.jobs))
         commands = await context.controller.request(

@@ -12,7 +12,7 @@ from torcd.server.answers import Later, Listing
 from torcd.server.calls import Call
 from torcd.server.context import Context
 from torcd.server.handlers.records import AT_ONCE_BYTES, MAX_VALUES_BYTES, records, too_large
-from torcd.server.handlers.results import list_results
+from torcd.server.handlers.results import results_of
 
 JOINS = {
     "job-consumes-data": "jobs and the user_data they read",
@@ -40,7 +40,7 @@ async def join(context: Context, parameters: m.Join, call: Call) -> m.JoinReply 
             name=parameters.name[:100],
             known=list(JOINS),
         )
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         await context.controller.settled()
         jobs = [
@@ -126,11 +126,8 @@ def _files(
 
 
 async def _results(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> list[m.Joined]:
-    reply = await list_results(
-        context,
-        m.ListResults(workflow_key=str(node.key), jobs=[job.job.name for job in jobs]),
-        _NO_CALL,
-    )
+    wanted = m.ListResults(jobs=[job.job.name for job in jobs])
+    results = await results_of(context, node, wanted)
     return [
         m.Joined(
             source=_job(node.jobs[JobKey(int(result.job_key))]),
@@ -143,7 +140,7 @@ async def _results(context: Context, node: WorkflowNode, jobs: list[JobNode]) ->
                 return_code=result.return_code,
             ),
         )
-        for result in reply.items
+        for result in results
     ]
 
 
@@ -156,12 +153,6 @@ def _job(job: JobNode) -> m.JoinNode:
         command=command if isinstance(command, str) else list(command),
     )
 
-
-async def _send_nothing(reply: msgspec.Struct) -> None:
-    """For a handler that is called by another and does not stream."""
-
-
-_NO_CALL = Call("", None, False, -1, _send_nothing)
 
 _Maker = Callable[[Context, WorkflowNode, list[JobNode]], Awaitable[list[m.Joined] | Listing]]
 

@@ -12,14 +12,13 @@ from torcd.controller.parsing import parse
 from torcd.controller.shelf import unknown
 from torcd.model import AttemptKey, DataKey, WorkflowKey
 from torcd.protocol import user_data as u
-from torcd.protocol.times import maybe_rfc3339
-from torcd.scheduler.commands import SaveValue
 from torcd.scheduler.events import StoreRequested
 from torcd.scheduler.state import JobNode, WorkflowNode
 from torcd.server.answers import Listing
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_data, is_key
 from torcd.server.handlers import records
+from torcd.server.memory import LITTLE_BYTES
 from torcd.store.rows import RevisionRow
 
 LARGE_BYTES = 256 * 1024
@@ -28,37 +27,23 @@ LARGE_BYTES = 256 * 1024
 
 async def store(context: Context, parameters: u.Store, call: Call) -> u.RecordReply:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters, role="output")
         data = node.data[data_key]
         parsed = await _parse(context, parameters.data, data.data.name)
         await controller.require_fit(data.data, parsed)
-        stored_by = None if asker.job is None else _stored_by(node, asker.job)
-        at = controller.now()
+        by = None if asker.job is None else records.stored_by(node, asker.job)
         commands = await controller.request(
             StoreRequested(
                 workflow_key=node.key,
                 data_key=data_key,
                 value=parsed,
                 attempt_key=asker.attempt_key,
-                at=at,
+                at=controller.now(),
             )
         )
-        saved = next(command for command in commands if isinstance(command, SaveValue))
-        return u.RecordReply(
-            u.Record(
-                key=str(data_key),
-                name=data.data.name,
-                workflow_key=str(node.key),
-                is_ephemeral=data.data.is_ephemeral,
-                data=parameters.data,
-                revision=saved.revision,
-                sha256=parsed.sha256,
-                stored_at=maybe_rfc3339(at),
-                stored_by=stored_by,
-            )
-        )
+        return records.stored(node, data.data, parameters.data, commands, by)
 
 
 async def _parse(context: Context, data: msgspec.Raw, name: str) -> value.Value:
@@ -73,7 +58,7 @@ async def _parse(context: Context, data: msgspec.Raw, name: str) -> value.Value:
 
 async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordReply:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters)
         data = node.data[data_key]
@@ -95,7 +80,10 @@ async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordRe
                 f'user_data "{data.data.name}" has no value yet; ask with wait to wait for it',
                 name=data.data.name,
             )
-        return u.RecordReply(records.record(node, data, row))
+        reply = u.RecordReply(records.record(node, data, row))
+        if row.size_bytes <= LITTLE_BYTES and parameters.revision is None:
+            context.keep(node, data, reply)
+        return reply
 
 
 async def _wait_for_value(
@@ -120,7 +108,7 @@ async def _wait_for_value(
 
 async def list_records(context: Context, parameters: u.List, call: Call) -> Listing:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         job = asker.job
         if parameters.job_key is not None:
@@ -159,7 +147,7 @@ def _related(node: WorkflowNode, job: JobNode | None, parameters: u.List) -> Ite
 
 async def history(context: Context, parameters: u.History, call: Call) -> Listing:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         data_key = asker.find(node, parameters)
         await controller.settled()
@@ -168,7 +156,7 @@ async def history(context: Context, parameters: u.History, call: Call) -> Listin
 
 async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordReply:
     controller = context.controller
-    asker = await _asker(context, parameters)
+    asker = await _asker(context, parameters, call)
     async with controller.workflow(asker.workflow_key) as node:
         if parameters.name is not None or parameters.key is not None:
             wanted = {asker.find(node, parameters)}
@@ -253,12 +241,16 @@ class _Asker(msgspec.Struct, frozen=True):
 
 
 async def _asker(
-    context: Context, parameters: u.Store | u.Fetch | u.List | u.History | u.Watch
+    context: Context,
+    parameters: u.Store | u.Fetch | u.List | u.History | u.Watch,
+    call: Call,
 ) -> _Asker:
-    """Raises Denied for a token that is void, and UnknownWorkflow."""
+    """Raises Denied for a token that is void or another user's, and UnknownWorkflow."""
     if parameters.token is None:
-        return _Asker(await context.workflow_key(parameters.workflow_key), None, None)
+        return _Asker(await context.workflow_key(parameters.workflow_key, call.peer), None, None)
     node, job, attempt_key = context.controller.attempt(parameters.token)
+    if not context.is_own(call.peer, node.workflow.owner):
+        raise errors.Denied("the token is that of a job of another user")
     if parameters.workflow_key not in (None, str(node.key)):
         raise errors.Denied(
             f"the token is that of a job of workflow {node.key}; leave workflow_key out, or name "
@@ -270,12 +262,3 @@ async def _asker(
 def _declared(node: WorkflowNode, job: JobNode) -> dict[DataKey, None]:
     """What a job may touch, each once."""
     return dict.fromkeys((*node.workflow.input_user_data(job.job), *job.job.output_user_data))
-
-
-def _stored_by(node: WorkflowNode, job: JobNode) -> u.StoredBy:
-    return u.StoredBy(
-        job_key=str(job.job.key),
-        job_name=job.job.name,
-        run_id=node.run_id,
-        attempt_id=job.attempt_id,
-    )

@@ -2,6 +2,7 @@
 
 from anyio import to_thread
 
+from torcd.accounts import Account
 from torcd.controller.presence import absent
 from torcd.model import FileKey, JobKey
 from torcd.protocol import manager as m
@@ -13,10 +14,11 @@ from torcd.server.handlers.jobs import changed
 
 
 async def enable(context: Context, parameters: m.Enable, call: Call) -> m.Changed:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         jobs = find_jobs(node, parameters.jobs)
-        absent_files = await to_thread.run_sync(_absent_inputs, node, jobs)
+        user = context.accounts.acts_as(node.workflow.owner)
+        absent_files = await to_thread.run_sync(_absent_inputs, node, jobs, user)
         async with context.controller.revived(node):
             await context.controller.request(
                 EnableRequested(
@@ -29,7 +31,9 @@ async def enable(context: Context, parameters: m.Enable, call: Call) -> m.Change
         return changed(node, set(jobs))
 
 
-def _absent_inputs(node: WorkflowNode, jobs: list[JobKey]) -> frozenset[FileKey]:
+def _absent_inputs(
+    node: WorkflowNode, jobs: list[JobKey], user: Account | None
+) -> frozenset[FileKey]:
     """What they would miss. Looks at the disk."""
     needed = {key for job in jobs for key in node.workflow.input_files(node.jobs[job].job)}
-    return absent(node.workflow, needed)
+    return absent(node.workflow, needed, user)

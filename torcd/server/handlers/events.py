@@ -1,6 +1,7 @@
 """What happened, and what happens."""
 
 from torcd import errors
+from torcd.accounts import Peer
 from torcd.model import Happening, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol.times import rfc3339
@@ -14,27 +15,25 @@ PAGE = 1_000
 
 
 async def list_events(context: Context, parameters: m.ListEvents, call: Call) -> m.EventsReply:
-    key = await _workflow_key(context, parameters.workflow_key)
+    key = await _workflow_key(context, parameters.workflow_key, call.peer)
     await context.controller.settled()
     number = max(parameters.since or 1, 1) - 1
     found: list[m.Event] = []
-    removed: _RemovedOf = {}
+    seen = Seen(context, call.peer)
     # Page by page, so that others are served meanwhile.
     while page := await context.controller.store.happenings(
         number + 1, workflow_key=key, limit=PAGE
     ):
-        for happening in page:
-            event = await _event(context, happening, removed)
-            found += [] if event is None else [event]
+        found += [event for h in page if (event := await _event(context, h, seen)) is not None]
         number = page[-1].number
     return m.EventsReply(found)
 
 
 async def follow_events(context: Context, parameters: m.FollowEvents, call: Call) -> m.EventReply:
-    key = await _workflow_key(context, parameters.workflow_key)
+    key = await _workflow_key(context, parameters.workflow_key, call.peer)
     with context.controller.feed.subscribe(key) as subscription:
         await context.controller.settled()
-        removed: _RemovedOf = {}
+        seen = Seen(context, call.peer)
         number = 0
         if parameters.since is not None:
             number = max(parameters.since, 1) - 1
@@ -42,7 +41,7 @@ async def follow_events(context: Context, parameters: m.FollowEvents, call: Call
                 number + 1, workflow_key=key, limit=PAGE
             ):
                 for happening in page:
-                    await _send(context, happening, call, removed)
+                    await _send(context, happening, call, seen)
                 number = page[-1].number
         while True:
             for happening in await subscription.next_batch():
@@ -50,30 +49,54 @@ async def follow_events(context: Context, parameters: m.FollowEvents, call: Call
                     continue
                 if key is not None and happening.kind == "workflow_deleted":
                     return m.EventReply(_told(happening, None, None))
-                await _send(context, happening, call, removed)
+                await _send(context, happening, call, seen)
 
 
-async def _workflow_key(context: Context, text: str | None) -> WorkflowKey | None:
-    """None: all of them are meant. Raises UnknownWorkflow."""
+async def _workflow_key(context: Context, text: str | None, peer: Peer) -> WorkflowKey | None:
+    """None: all of them are meant, that are the peer's to see. Raises UnknownWorkflow."""
     if text is None:
         return None
-    key = await context.workflow_key(text)
+    key = await context.workflow_key(text, peer)
     async with context.controller.workflow(key):
         return key
 
 
-async def _send(context: Context, happening: Happening, call: Call, removed: "_RemovedOf") -> None:
-    event = await _event(context, happening, removed)
+class Seen:
+    """Whether workflows are a peer's to see; each is asked for once."""
+
+    def __init__(self, context: Context, peer: Peer) -> None:
+        self._context = context
+        self._peer = peer
+        self._known: dict[WorkflowKey, bool] = {}
+        self._removed: dict[WorkflowKey, Removed] = {}
+        """What edits have taken out, of which events tell as ever: read when first asked for."""
+
+    async def may_see(self, key: WorkflowKey) -> bool:
+        if self._peer.is_admin:
+            return True
+        if key not in self._known:
+            self._known[key] = await self._context.may_see(self._peer, key)
+        return self._known[key]
+
+    async def removed(self, key: WorkflowKey, wanted: int) -> Removed:
+        """What was taken out of a workflow, and `wanted` is in it, if it ever was."""
+        known = self._removed.get(key)
+        if known is None or not (wanted in known.jobs or wanted in known.user_data):
+            known = self._removed[key] = await self._context.controller.store.removed(key)
+        return known
+
+
+async def _send(context: Context, happening: Happening, call: Call, seen: Seen) -> None:
+    event = await _event(context, happening, seen)
     if event is not None:
         await call.send(m.EventReply(event))
 
 
-_RemovedOf = dict[WorkflowKey, Removed]
-"""What edits have taken out, of which events tell as ever: read when first asked for."""
-
-
-async def _event(context: Context, happening: Happening, removed: _RemovedOf) -> m.Event | None:
-    """None: its workflow was deleted meanwhile, and its jobs have no names any more."""
+async def _event(context: Context, happening: Happening, seen: Seen) -> m.Event | None:
+    """None: it is not for the peer, or its workflow was deleted meanwhile, and its jobs have no
+    names any more."""
+    if not await seen.may_see(happening.workflow_key):
+        return None
     job_key, data_key = happening.job_key, happening.data_key
     if job_key is None and data_key is None:
         return _told(happening, None, None)
@@ -86,19 +109,12 @@ async def _event(context: Context, happening: Happening, removed: _RemovedOf) ->
     job_name = None if job is None else job.job.name
     data_name = None if data is None else data.data.name
     if job_key is not None and job is None:
-        gone = await _removed(context, happening.workflow_key, removed, job_key)
+        gone = await seen.removed(happening.workflow_key, job_key)
         job_name = gone.jobs[job_key].name if job_key in gone.jobs else None
     if data_key is not None and data is None:
-        gone = await _removed(context, happening.workflow_key, removed, data_key)
+        gone = await seen.removed(happening.workflow_key, data_key)
         data_name = gone.user_data.get(data_key)
     return _told(happening, job_name, data_name)
-
-
-async def _removed(context: Context, key: WorkflowKey, removed: _RemovedOf, wanted: int) -> Removed:
-    known = removed.get(key)
-    if known is None or not (wanted in known.jobs or wanted in known.user_data):
-        known = removed[key] = await context.controller.store.removed(key)
-    return known
 
 
 def _told(happening: Happening, job_name: str | None, data_name: str | None) -> m.Event:

@@ -1,5 +1,7 @@
 """Why a job is where it is, and what would move it."""
 
+from collections.abc import Callable
+
 from torcd import waiting
 from torcd.model import ENDED_BADLY, DataKey, FileKey, JobStatus, WorkflowStatus
 from torcd.protocol import manager as m
@@ -26,11 +28,15 @@ MAX_NAMED = 5
 
 
 async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Explanation:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         await context.controller.settled()
         job = node.jobs[find_jobs(node, [parameters.job])[0]]
-        summary, remedy = _explain(context.controller.scheduler, node, job)
+
+        def is_own(other: WorkflowNode) -> bool:
+            return context.is_own(call.peer, other.workflow.owner)
+
+        summary, remedy = _explain(context.controller.scheduler, node, job, is_own)
         held_up = context.controller.held_up
         if held_up is not None and isinstance(job.state, Ready | Pending):
             summary, remedy = f"nothing can be started now: {held_up}", "make room on that disk"
@@ -49,7 +55,12 @@ def _gates(job: JobNode) -> list[GateNode]:
     return [gate for awaited in job.awaits for gate in awaited.members or (awaited,)]
 
 
-def _explain(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> tuple[str, str | None]:
+_IsOwn = Callable[[WorkflowNode], bool]
+
+
+def _explain(
+    scheduler: Scheduler, node: WorkflowNode, job: JobNode, is_own: _IsOwn
+) -> tuple[str, str | None]:
     state = job.state
     match state:
         case Pending() | Running() if job.has_script_to_run and state.stop is None:
@@ -65,7 +76,7 @@ def _explain(scheduler: Scheduler, node: WorkflowNode, job: JobNode) -> tuple[st
                 summary += ", and need not run if what it reads turns out to be as it was"
             return summary, _unblock(node, job)
         case Ready():
-            return _explain_ready(scheduler, node, job)
+            return _explain_ready(scheduler, node, job, is_own)
         case Pending() | Running() if state.stop is not None:
             return f"it is on its way out: {state.stop.message}", None
         case Pending():
@@ -101,11 +112,11 @@ def _ended(state: Ended) -> str:
 
 
 def _explain_ready(
-    scheduler: Scheduler, node: WorkflowNode, job: JobNode
+    scheduler: Scheduler, node: WorkflowNode, job: JobNode, is_own: _IsOwn
 ) -> tuple[str, str | None]:
     if node.status is WorkflowStatus.PAUSED:
         return "everything it needs is there, but its workflow is paused", "torcctl resume"
-    share = asking.why_it_waits(scheduler, node, job)
+    share = asking.why_it_waits(scheduler, node, job, is_own)
     if share is not None:
         return f"its inputs are there; {share}", "asking for less, or waiting"
     if node.actions is not None and node.actions.hold_jobs:

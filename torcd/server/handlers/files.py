@@ -4,6 +4,7 @@ import os
 
 from anyio import to_thread
 
+from torcd.impersonation import acting_as
 from torcd.model import File, Timestamp
 from torcd.protocol import manager as m
 from torcd.protocol.times import rfc3339
@@ -12,7 +13,7 @@ from torcd.server.context import Context
 
 
 async def list_files(context: Context, parameters: m.ListFiles, call: Call) -> m.FilesReply:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         producers: dict[int, list[str]] = {}
         consumers: dict[int, list[str]] = {}
@@ -22,14 +23,16 @@ async def list_files(context: Context, parameters: m.ListFiles, call: Call) -> m
             for file_key in node.workflow.input_files(job):
                 consumers.setdefault(file_key, []).append(job.name)
         files = node.workflow.files
-    return m.FilesReply(
-        await to_thread.run_sync(
-            lambda: [
+        user = context.accounts.acts_as(node.workflow.owner)
+
+    def look() -> list[m.FileInfo]:
+        with acting_as(user):
+            return [
                 _info(file, producers.get(file.key, []), consumers.get(file.key, []))
                 for file in files
             ]
-        )
-    )
+
+    return m.FilesReply(await to_thread.run_sync(look))
 
 
 def _info(file: File, producers: list[str], consumers: list[str]) -> m.FileInfo:

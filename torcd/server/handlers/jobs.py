@@ -22,7 +22,7 @@ SLICE = 1_000
 
 
 async def list_jobs(context: Context, parameters: m.ListJobs, call: Call) -> m.JobsReply:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         await context.controller.settled()
         keys: set[JobKey] | None = None

@@ -8,7 +8,7 @@ from torcd.server.handlers.workflows import describe
 
 
 async def pause(context: Context, parameters: m.Pause, call: Call) -> m.WorkflowReply:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key):
         await context.controller.request(
             PauseRequested(key, context.controller.now(), freezes=bool(parameters.stop))

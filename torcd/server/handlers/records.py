@@ -6,10 +6,11 @@ from functools import partial
 import msgspec
 
 from torcd import errors
-from torcd.model import DataKey
+from torcd.model import DataKey, UserData
 from torcd.protocol import user_data as u
 from torcd.protocol.times import maybe_rfc3339
-from torcd.scheduler.state import DataNode, WorkflowNode
+from torcd.scheduler.commands import Command, SaveValue
+from torcd.scheduler.state import DataNode, JobNode, WorkflowNode
 from torcd.server.answers import LATER, Later, Listing
 from torcd.server.context import Context
 from torcd.store.rows import RevisionRow
@@ -88,6 +89,40 @@ def too_large(name: str) -> errors.TooLarge:
         "fetch them one by one",
         name=name,
         limit_bytes=MAX_VALUES_BYTES,
+    )
+
+
+def stored_by(node: WorkflowNode, job: JobNode) -> u.StoredBy:
+    """The attempt that a job is at."""
+    return u.StoredBy(
+        job_key=str(job.job.key),
+        job_name=job.job.name,
+        run_id=node.run_id,
+        attempt_id=job.attempt_id,
+    )
+
+
+def stored(
+    node: WorkflowNode,
+    declared: UserData,
+    data: msgspec.Raw,
+    commands: Iterable[Command],
+    by: u.StoredBy | None,
+) -> u.RecordReply:
+    """The answer to a Store that is on disk; `data` as it was sent."""
+    saved = next(command for command in commands if isinstance(command, SaveValue))
+    return u.RecordReply(
+        u.Record(
+            key=str(declared.key),
+            name=declared.name,
+            workflow_key=str(node.key),
+            is_ephemeral=declared.is_ephemeral,
+            data=data,
+            revision=saved.revision,
+            sha256=saved.value.sha256,
+            stored_at=maybe_rfc3339(saved.at),
+            stored_by=by,
+        )
     )
 
 

@@ -20,7 +20,7 @@ from torcd.server.telling import progress_of, telling
 
 async def restart(context: Context, parameters: m.Restart, call: Call) -> m.Restarted:
     controller = context.controller
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with controller.workflow(key) as node:
         await controller.settled()
         # Before files are read, and again when that is done.
@@ -81,10 +81,11 @@ def _return_code(job: JobNode) -> int | None:
 
 async def _files(context: Context, node: WorkflowNode, call: Call) -> States:
     gatherer = context.controller.gatherer
+    user = context.accounts.acts_as(node.workflow.owner)
     if not call.more:
-        return await gatherer.states(node)
+        return await gatherer.states(node, user)
     async with telling(call, lambda progress: _progress(node, progress)) as tell:
-        return await gatherer.states(node, tell)
+        return await gatherer.states(node, user, tell)
 
 
 def _progress(node: WorkflowNode, progress: Progress) -> m.Restarted:

@@ -4,38 +4,44 @@ from torcd.controller.layout import Layout
 from torcd.model import Job, JobKey, JobStatus, Timestamp, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339
-from torcd.scheduler.state import Running
+from torcd.scheduler.state import Running, WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
 from torcd.store.rows import AttemptRow
 
 
 async def list_results(context: Context, parameters: m.ListResults, call: Call) -> m.ResultsReply:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
-        jobs: set[JobKey] | None = None
-        if parameters.jobs is not None:
-            jobs = set(find_jobs(node, parameters.jobs))
-        run_id = parameters.run_id
-        if run_id is None and not parameters.all_runs:
-            run_id = node.run_id
-        await context.controller.settled()
-        # What runs is only known to memory: it is written down when it is over. As of before the
-        # rows are read, or an attempt that ends in between would be in neither.
-        running = {
-            job.state.attempt_key: job.state.started_at
-            for job in node.jobs.values()
-            if isinstance(job.state, Running)
-        }
-        rows = await context.controller.store.attempts(key, run_id=run_id, job_keys=jobs)
-        known = {job_key: job.job for job_key, job in node.jobs.items()}
-        if any(row.job_key not in known for row in rows):
-            known |= (await context.controller.store.removed(key)).jobs
-        layout = Layout(context.state_dir)
-        results = [
-            _result(key, known[row.job_key], layout, row, running.get(row.key)) for row in rows
-        ]
-        return m.ResultsReply([result for result in results if result is not None])
+        return m.ResultsReply(await results_of(context, node, parameters))
+
+
+async def results_of(
+    context: Context, node: WorkflowNode, parameters: m.ListResults
+) -> list[m.Result]:
+    jobs: set[JobKey] | None = None
+    if parameters.jobs is not None:
+        jobs = set(find_jobs(node, parameters.jobs))
+    run_id = parameters.run_id
+    if run_id is None and not parameters.all_runs:
+        run_id = node.run_id
+    await context.controller.settled()
+    # What runs is only known to memory: it is written down when it is over. As of before the
+    # rows are read, or an attempt that ends in between would be in neither.
+    running = {
+        job.state.attempt_key: job.state.started_at
+        for job in node.jobs.values()
+        if isinstance(job.state, Running)
+    }
+    rows = await context.controller.store.attempts(node.key, run_id=run_id, job_keys=jobs)
+    known = {job_key: job.job for job_key, job in node.jobs.items()}
+    if any(row.job_key not in known for row in rows):
+        known |= (await context.controller.store.removed(node.key)).jobs
+    layout = Layout(context.state_dir)
+    results = [
+        _result(node.key, known[row.job_key], layout, row, running.get(row.key)) for row in rows
+    ]
+    return [result for result in results if result is not None]
 
 
 def _result(

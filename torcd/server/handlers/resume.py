@@ -8,7 +8,7 @@ from torcd.server.handlers.workflows import describe
 
 
 async def resume(context: Context, parameters: m.Resume, call: Call) -> m.WorkflowReply:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key):
         await context.controller.request(ResumeRequested(key, context.controller.now()))
         return await describe(context, key)

@@ -2,6 +2,7 @@
 
 from anyio import to_thread
 
+from torcd.accounts import Account
 from torcd.controller.presence import absent
 from torcd.model import FileKey
 from torcd.protocol import manager as m
@@ -14,10 +15,11 @@ from torcd.server.handlers.jobs import changed
 
 
 async def retry(context: Context, parameters: m.Retry, call: Call) -> m.Changed:
-    key = await context.workflow_key(parameters.workflow_key)
+    key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         jobs = find_jobs(node, parameters.jobs)
-        absent_files = await to_thread.run_sync(_absent, node)
+        user = context.accounts.acts_as(node.workflow.owner)
+        absent_files = await to_thread.run_sync(_absent, node, user)
         async with context.controller.revived(node):
             commands = await context.controller.request(
                 RetryRequested(
@@ -30,6 +32,6 @@ async def retry(context: Context, parameters: m.Retry, call: Call) -> m.Changed:
         return changed(node, {c.job_key for c in commands if isinstance(c, SaveJob)})
 
 
-def _absent(node: WorkflowNode) -> frozenset[FileKey]:
+def _absent(node: WorkflowNode, user: Account | None) -> frozenset[FileKey]:
     """Looks at the disk."""
-    return absent(node.workflow, node.files.keys())
+    return absent(node.workflow, node.files.keys(), user)

@@ -43,7 +43,10 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
         workflow, values = await to_thread.run_sync(
             _expand, parameters, first_key, context.controller.settings.max_value_bytes
         )
-        seen = await to_thread.run_sync(seen_inputs, workflow)
+        owner = context.accounts.owner(call.peer.uid)
+        workflow = msgspec.structs.replace(workflow, owner=owner)
+        user = context.accounts.acts_as(owner)
+        seen = await to_thread.run_sync(seen_inputs, workflow, user)
         context.controller.run_begins(workflow.key, seen)
         context.controller.keep_environment(workflow.key, _inherited(context, parameters))
         await context.controller.request(

@@ -40,7 +40,7 @@ _MARK = "\ud800"
 # is linear whatever the text is.
 _TEXT = r""""[^"\\]*+(?:\\.[^"\\]*+)*+"?+|'[^'\\]*+(?:\\.[^'\\]*+)*+'?+"""
 _COMMENT = r"//[^\n\r\u2028\u2029]*+|/\*(?:.*?\*/|.*+)"
-_WORD = r"[^][{}:,\s\"'/]+"
+_WORD = r"[^][{}:,\s\ufeff\"'/]+"  # a byte order mark is white space, to JSON5
 _TEXTS_AND_COMMENTS = re.compile(f"{_TEXT}|{_COMMENT}", re.DOTALL)
 _WORDS = re.compile(f"{_TEXT}|{_COMMENT}|(?P<word>{_WORD})", re.DOTALL)
 _TOKENS = re.compile(f"{_COMMENT}|(?P<text>{_TEXT}|{_WORD})|(?P<mark>[][{{}}:,])", re.DOTALL)

@@ -1,6 +1,9 @@
 /* What the machine can do: vfork, exec and wait, and nothing else.
  *
- * usage: limit COUNT AT_ONCE PROGRAM [ARGUMENT...]; prints the seconds it took. */
+ * usage: limit COUNT AT_ONCE PROGRAM [ARGUMENT...]
+ *
+ * Prints the seconds it took to standard error, since what the programs print goes to standard
+ * output. Ends with 1 if one of them did not end with 0. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +23,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   int count = atoi(argv[1]), at_once = atoi(argv[2]);
-  int running = 0, started = 0;
+  int running = 0, started = 0, failed = 0;
   double begin = now();
   while (started < count || running > 0) {
     while (running < at_once && started < count) {
@@ -36,8 +39,17 @@ int main(int argc, char **argv) {
       running++;
       started++;
     }
-    if (wait(NULL) > 0) running--;
+    int status;
+    if (wait(&status) > 0) {
+      running--;
+      if (status != 0) failed++;
+    }
   }
-  printf("%.6f\n", now() - begin);
+  double seconds = now() - begin;
+  if (failed > 0) {
+    fprintf(stderr, "%d of %d times %s failed\n", failed, count, argv[3]);
+    return 1;
+  }
+  fprintf(stderr, "%.6f\n", seconds);
   return 0;
 }

@@ -1,0 +1,1 @@
+"""The benchmarks, one or a few related ones in each module."""

@@ -1,0 +1,159 @@
+"""What is done with a daemon of each release, so that its database and its messages can be kept:
+some of everything, said with the client's structs."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from torcd.protocol import manager as m
+from torcd.protocol import service as s
+from torcd.protocol import user_data as u
+from torcd.protocol.request import Reply, Request
+
+FULL: dict[str, Any] = {
+    "name": "full",
+    "description": "some of everything",
+    "user_data": [
+        {"name": "given", "data": {"text": "ä", "numbers": [1, 2.5, None]}},
+        {"name": "made"},
+        {"name": "later", "is_ephemeral": True},
+        {"name": "checked", "data": 3, "schema": {"type": "integer", "minimum": 0}},
+    ],
+    "files": [{"name": "table", "path": "table.txt"}],
+    "resource_requirements": [{"name": "small", "num_cpus": 1, "memory": "64m"}],
+    "failure_handlers": [
+        {"name": "patient", "rules": [{"exit_codes": [9], "max_retries": 1}]},
+    ],
+    "jobs": [
+        {
+            "name": "make",
+            "command": 'echo "made=[1,2,3]" >> "$TORC_OUTPUT"; echo 1 > table.txt',
+            "input_user_data": ["given"],
+            "output_user_data": ["made"],
+            "output_files": ["table"],
+            "resource_requirements": "small",
+        },
+        {
+            "name": "use_{n}",
+            "command": ["test", "-e", "table.txt"],
+            "input_user_data": ["made"],
+            "input_files": ["table"],
+            "parameters": {"n": "1:3"},
+            "priority": 2,
+        },
+        {"name": "fail", "command": "echo no >&2; exit 3", "failure_handler": "patient"},
+        {
+            "name": "never",
+            "command": "true",
+            "depends_on": ["fail"],
+            "cancel_on_blocking_job_failure": True,
+        },
+    ],
+    "actions": [
+        {
+            "trigger_type": "on_workflow_complete",
+            "action_type": "run_commands",
+            "commands": ["true", "exit 4"],
+        }
+    ],
+}
+
+WAITING: dict[str, Any] = {
+    "name": "waiting",
+    "user_data": [{"name": "v"}],
+    "jobs": [
+        {"name": "b", "command": "true", "cwd": "/", "input_user_data": ["v"]},
+        {"name": "a", "command": "true", "cwd": "/", "depends_on": ["b"]},
+        {"name": "c", "command": "true", "cwd": "/", "input_user_data": ["v"]},
+    ],
+}
+"""Nobody makes the value."""
+
+GATE = "gate"
+HELD = {"name": "held", "jobs": [{"name": "j", "command": f"read x < {GATE}"}]}
+"""Runs when the database is copied."""
+
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+class Asks(Protocol):
+    """Sends a request, and returns the reply: the first one, where there are several. An error is
+    an answer too: None."""
+
+    def __call__(self, request: Request[Reply], *, more: bool = False) -> Reply | None: ...
+
+
+def change(ask: Asks, over: Callable[[str], object], directory: str) -> str:
+    """All that changes something; returns the key of the workflow that has some of everything.
+    `over` returns when a workflow is over."""
+
+    def submit(spec: object) -> str:
+        submitted = ask(
+            m.Submit(
+                workflow=msgspec.Raw(msgspec.json.encode(spec)),
+                wait_for_inputs=True,
+                directory=directory,
+                environment=ENVIRONMENT,
+                user="somebody",
+                max_parallel_jobs=2,
+            )
+        )
+        assert submitted is not None
+        return submitted.key
+
+    full = submit(FULL)
+    ask(m.FollowWorkflow(workflow_key=full), more=True)
+    over(full)
+    ask(u.Store(name="later", workflow_key=full, data=msgspec.Raw(b'"a"')))
+    ask(u.Store(name="later", workflow_key=full, data=msgspec.Raw(b'{"b": [1e400]}')))
+    ask(u.Store(name="checked", workflow_key=full, data=msgspec.Raw(b"-1")))  # is refused
+    waiting = submit(WAITING)
+    ask(m.Disable(workflow_key=waiting, jobs=["c"]))
+    ask(m.Enable(workflow_key=waiting, jobs=["c"]))
+    ask(m.Resume(workflow_key=waiting))
+    ask(m.Pause(workflow_key=waiting))
+    ask(m.Disable(workflow_key=waiting, jobs=["c"]))
+    canceled = submit(WAITING | {"name": "canceled"})
+    ask(m.Cancel(workflow_key=canceled))
+    over(canceled)
+    ask(m.Archive(workflow_key=canceled))
+    ask(m.Unarchive(workflow_key=canceled))
+    ask(m.Archive(workflow_key=canceled))
+    deleted = submit(WAITING | {"name": "deleted"})
+    ask(m.Cancel(workflow_key=deleted))
+    over(deleted)
+    ask(m.Delete(workflow_key=deleted))
+    ask(m.Reload())
+    return full
+
+
+def look(ask: Asks, full: str) -> None:
+    """All that only looks, and is answered the same as long as nothing is changed."""
+    ask(m.ListWorkflows())
+    ask(m.GetWorkflow(workflow_key=full))
+    ask(m.ListJobs(workflow_key=full))
+    ask(m.ListJobs(workflow_key=full, jobs=["use_*"]))
+    ask(m.Explain(workflow_key=full, job="never"))
+    ask(m.ListResults(workflow_key=full, all_runs=True))
+    ask(m.ListActions(workflow_key=full))
+    ask(m.ListFiles(workflow_key=full))
+    ask(m.ListJoins())
+    ask(m.Join(name="job-results", workflow_key=full))
+    ask(m.ListEvents(workflow_key=full))
+    ask(m.FollowEvents(workflow_key=full, since=1), more=True)
+    for name in ("given", "made", "later", "checked"):
+        ask(u.Fetch(name=name, workflow_key=full))
+    ask(u.Fetch(name="later", workflow_key=full, revision=1))
+    ask(u.Fetch(name="nothing", workflow_key=full))  # an error
+    ask(u.List(workflow_key=full))
+    ask(u.History(name="later", workflow_key=full))
+    ask(u.Watch(name="later", workflow_key=full), more=True)
+
+
+def look_at_the_daemon(ask: Asks) -> None:
+    """What another daemon answers in its own way."""
+    ask(s.GetInfo())
+    ask(s.GetInterfaceDescription(interface="io.torcd.UserData"))
+    ask(m.GetStatus())
+    ask(m.Stop())

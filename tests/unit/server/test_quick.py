@@ -1,0 +1,246 @@
+"""Calls that are answered where they come in: as the handlers would, or not at all."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from tests.unit.controller.still_life import StillLife, still_life
+from torcd.accounts import Peer
+from torcd.errors import TorcError
+from torcd.executors.base import Lost
+from torcd.model import AttemptKey
+from torcd.protocol import envelope
+from torcd.server import quick
+from torcd.server.calls import Call, Dispatcher
+from torcd.server.handlers import HANDLERS
+from torcd.server.quick import Quick
+
+SPEC = b"""
+{"user_data": [{"name": "out"}, {"name": "in", "data": [1, 2.50]}, {"name": "other"},
+               {"name": "fits", "schema": {"type": "string"}}],
+ "jobs": [{"command": "true", "output_user_data": ["out", "fits"], "input_user_data": ["in"]}]}
+"""
+
+
+ROOT = Peer(0, is_admin=True)
+
+
+class World:
+    def __init__(self, life: StillLife, token: str) -> None:
+        self.life = life
+        self.token = token
+        self.quick = Quick(life.controller)
+        context = msgspec.structs.replace(life.context, keep=self.quick.keep)
+        self.handlers = Dispatcher(HANDLERS, context)
+
+    def call(self, method: str, **parameters: Any) -> bytes:
+        parameters = {"token": self.token, **parameters}
+        return json.dumps(
+            {"method": f"io.torcd.UserData.{method}", "parameters": parameters}
+        ).encode()
+
+    async def handled(self, message: bytes) -> bytes:
+        """A handler's answer."""
+        raw = envelope.decode_call(message)
+        call = Call(raw.method, raw.parameters, bool(raw.more), ROOT, _send_nothing)
+        try:
+            return envelope.encode_reply(await self.handlers.answer(call))
+        except TorcError as error:
+            return envelope.encode_error(error)
+
+    async def answered(self, message: bytes) -> bytes:
+        """The quick answer, which there must be."""
+        later: list[bytes] = []
+        is_here = anyio.Event()
+
+        def take(answer: bytes) -> None:
+            later.append(answer)
+            is_here.set()
+
+        answer = self.quick.answer(message, ROOT, take)
+        assert answer is not None, "it was left to the handlers"
+        if answer != "later":
+            return answer
+        assert not later
+        await is_here.wait()
+        return later[0]
+
+    async def at_rest(self) -> None:
+        while self.life.controller.is_ahead_of_disk:
+            await anyio.lowlevel.checkpoint()
+
+    def is_left_to_handlers(self, message: bytes, peer: Peer = ROOT) -> bool:
+        return self.quick.answer(message, peer, lambda _: None) is None
+
+
+async def _send_nothing(reply: object) -> None: ...
+
+
+@asynccontextmanager
+async def world(state_dir: Path) -> AsyncIterator[World]:
+    (state_dir / "attempts").mkdir()
+    with anyio.fail_after(20):
+        async with still_life(state_dir) as life:
+            await life.submit(SPEC)
+            while not life.executor.ordered:
+                await anyio.lowlevel.checkpoint()
+            # It has an input, so its order is given when TORC_INPUTS has been written.
+            await life.controller.settled()
+            yield World(life, life.executor.ordered[0].environment["TORC_TOKEN"])
+
+
+def without(answer: bytes, *fields: str) -> Any:
+    record = json.loads(answer[:-1])["parameters"]["record"]
+    return {name: value for name, value in record.items() if name not in fields}
+
+
+async def test_a_store_is_answered_as_by_the_handler_when_it_is_on_disk(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        message = here.call("Store", name="out", data={"b": 1.50, "a": "ä"})
+        first = await here.handled(message)
+        held = anyio.Event()
+        here.life.store.before_commit = held.wait
+        answers: list[bytes] = []
+        assert here.quick.answer(message, ROOT, answers.append) == "later"
+        await anyio.wait_all_tasks_blocked()
+        assert not answers, "it was answered before it was on disk"
+        held.set()
+        while not answers:
+            await anyio.lowlevel.checkpoint()
+        second = answers[0]
+        assert without(second, "stored_at", "revision") == without(first, "stored_at", "revision")
+        assert (without(first)["revision"], without(second)["revision"]) == (1, 2)
+        assert await here.handled(here.call("Fetch", name="out")) == second
+
+
+async def test_a_fetch_is_answered_as_by_the_handler_once_it_was_asked_for(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        for name in ("in", "out"):
+            message = here.call("Fetch", name=name)
+            if name == "out":
+                await here.handled(here.call("Store", name=name, data=[None, "x"]))
+            assert here.is_left_to_handlers(message)
+            by_handler = await here.handled(message)
+            await here.at_rest()
+            assert await here.answered(message) == by_handler
+
+
+async def test_what_is_kept_is_void_when_there_is_a_newer_value(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        fetch = here.call("Fetch", name="out")
+        await here.handled(here.call("Store", name="out", data=1))
+        await here.handled(fetch)
+        await here.at_rest()
+        assert without(await here.answered(fetch))["data"] == 1
+        await here.handled(here.call("Store", name="out", data=2))
+        assert here.is_left_to_handlers(fetch)
+        await here.handled(fetch)
+        await here.answered(here.call("Store", name="out", data=3))
+        await here.at_rest()
+        assert await here.answered(fetch) == await here.handled(fetch)
+        assert without(await here.answered(fetch))["data"] == 3
+
+
+async def test_while_something_is_not_on_disk_nothing_is_answered_from_memory(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as here:
+        fetch = here.call("Fetch", name="in")
+        await here.handled(fetch)
+        await here.at_rest()
+        await here.answered(fetch)
+        held = anyio.Event()
+        here.life.store.before_commit = held.wait
+        store = here.call("Store", name="out", data=1)
+        answers: list[bytes] = []
+        assert here.quick.answer(store, ROOT, answers.append) == "later"
+        assert here.is_left_to_handlers(fetch)
+        held.set()
+        while not answers:
+            await anyio.lowlevel.checkpoint()
+        await here.at_rest()
+        assert await here.answered(fetch)
+
+
+async def test_answers_that_are_kept_have_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as here:
+        fetches = [here.call("Fetch", name=name) for name in ("in", "out")]
+        await here.handled(here.call("Store", name="out", data=1))
+        room = max([len(await here.handled(fetch)) for fetch in fetches])
+        monkeypatch.setattr(quick, "MAX_KEPT_BYTES", room)
+        for fetch in fetches:
+            await here.handled(fetch)
+        await here.at_rest()
+        assert here.is_left_to_handlers(fetches[0])
+        assert await here.answered(fetches[1])
+
+
+async def test_what_is_not_as_usual_is_left_to_the_handlers(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        for fetch in (here.call("Fetch", name="in"), here.call("Fetch", name="out")):
+            await here.handled(fetch)
+        await here.at_rest()
+        for message in (
+            here.call("Fetch", name="out"),  # it has no value
+            here.call("Fetch", name="other"),
+            here.call("Fetch", name="none"),
+            here.call("Fetch", name="in", revision=1),
+            here.call("Fetch", name="in", token="1.x"),
+            here.call("Fetch", name="in", token=None, workflow_key="1"),
+            here.call("Fetch", name="in", workflow_key="1000"),
+            here.call("Store", name="out", workflow_key="1000", data=1),
+            here.call("Fetch", name=1),
+            here.call("Fetch"),
+            here.call("List"),
+            here.call("Store", name="in", data=1),
+            here.call("Store", name="fits", data=1),
+            here.call("Store", name="fits", data="x"),
+            here.call("Store", name="out"),
+            here.call("Store", name="out", data="x" * quick.MAX_CALL_BYTES),
+            here.call("Store", name="out", data=1).replace(b'"data": 1', b'"data": NaN'),
+            here.call("Store", name="out", data=1).replace(b"{", b'{"oneway": true, ', 1),
+            here.call("Store", name="out", data=1).replace(b"{", b'{"more": true, ', 1),
+            b'{"method": 1}',
+            b"{",
+        ):
+            assert here.is_left_to_handlers(message), message
+
+
+async def test_a_token_in_the_hands_of_another_user_is_left_to_the_handlers(
+    tmp_path: Path,
+) -> None:
+    another = Peer(os.geteuid() + 1, is_admin=False)
+    async with world(tmp_path) as here:
+        fetch = here.call("Fetch", name="in")
+        await here.handled(fetch)
+        await here.at_rest()
+        for message in (fetch, here.call("Store", name="out", data=1)):
+            assert here.is_left_to_handlers(message, another)
+        assert await here.answered(fetch)
+
+
+async def test_a_store_that_the_scheduler_refuses_is_told_as_by_the_handler(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as here:
+        message = here.call("Store", name="out", data=1)
+        answers: list[bytes] = []
+        held = anyio.Event()
+        here.life.store.before_commit = held.wait
+        controller = here.life.controller
+        # The end of its attempt is decided before it.
+        here.life.executor.report([Lost(AttemptKey(1), "gone", controller.now())])
+        assert here.quick.answer(message, ROOT, answers.append) == "later"
+        held.set()
+        while not answers:
+            await anyio.lowlevel.checkpoint()
+        assert json.loads(answers[0][:-1])["error"] == "io.torcd.UserData.Denied"

@@ -1,0 +1,77 @@
+"""Whose turn it is: the lanes, and which of them may have a place for the next."""
+
+import time
+
+from torcd.executors.warden.ledger import Attempt, Lane
+
+HELD_SECONDS = 1.0
+"""How long until another try when a user has no room for a process, or for a log. Nobody tells when
+there is."""
+
+
+class Lanes:
+    def __init__(self) -> None:
+        self._all: dict[int, Lane] = {}
+        self._free: dict[int, Lane] = {}
+        """Those that may have a place for the next."""
+        self._held: dict[int, float] = {}
+        """Those whose user had no room; until when, in monotonic seconds."""
+
+    def lane(self, key: int) -> Lane:
+        return self._all.setdefault(key, Lane(key))
+
+    def look_at(self, lane: Lane) -> None:
+        """It may have a place for the next, or be empty."""
+        self._free[lane.key] = lane
+
+    def hold(self, attempts: list[Attempt]) -> None:
+        """Their users have no room for them: they and what is behind them wait a while, and nobody
+        else."""
+        self.give_back(attempts)
+        for attempt in attempts:
+            if attempt.lane is not None:
+                self._held[attempt.lane.key] = time.monotonic() + HELD_SECONDS
+
+    @property
+    def due(self) -> float | None:
+        """When there is something to take though nothing has happened; monotonic seconds."""
+        return min(self._held.values(), default=None)
+
+    @property
+    def may_have_places(self) -> bool:
+        return bool(self._free)
+
+    @property
+    def anyone_waits(self) -> bool:
+        return any(lane.queue for lane in self._all.values())
+
+    def take(self, most: int) -> list[Attempt]:
+        """Those whose turn it is; they have a place."""
+        if self._held:
+            self._let_go()
+        batch: list[Attempt] = []
+        for lane in list(self._free.values()):
+            if lane.key not in self._held:
+                while len(batch) < most and (attempt := lane.next()) is not None:
+                    batch.append(attempt)
+                if len(batch) == most:
+                    break
+            del self._free[lane.key]
+            if lane.empty:
+                del self._all[lane.key]
+        return batch
+
+    def give_back(self, attempts: list[Attempt]) -> None:
+        """They could not be started yet, and are the next again."""
+        for attempt in reversed(attempts):
+            if attempt.lane is not None:
+                attempt.lane.give_back(attempt)
+                self._free[attempt.lane.key] = attempt.lane
+
+    def _let_go(self) -> None:
+        now = time.monotonic()
+        for key, until in list(self._held.items()):
+            if until <= now:
+                del self._held[key]
+                if key in self._all:
+                    self._free[key] = self._all[key]

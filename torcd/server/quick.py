@@ -1,0 +1,160 @@
+"""Store and Fetch of small values by jobs, most calls by far: answered where they come in.
+
+A call that need not wait for anything is answered within the turn of the loop that has read it, and
+a store when its commit is done, without a task being woken twice. What is not as usual (a person's
+call, a large value or one with a schema, a workflow that is not in memory, waiting, oneway, a full
+disk) is left to the handlers, which can do everything; so nothing is decided here that is not
+decided there, and an answer is the same from both.
+
+Values that were fetched lately are kept as the answers they were, as long as nothing is under way:
+then what is in memory is on disk.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from torcd import errors, value
+from torcd.accounts import Peer
+from torcd.controller import Controller
+from torcd.controller.batch import Request
+from torcd.model import DataKey, UserData
+from torcd.protocol import envelope
+from torcd.protocol import user_data as u
+from torcd.protocol.registry import full_name
+from torcd.scheduler.events import StoreRequested
+from torcd.scheduler.state import DataNode, WorkflowNode
+from torcd.server.calls import Later
+from torcd.server.context import find_data
+from torcd.server.handlers import records
+
+MAX_CALL_BYTES = 8 << 10
+"""A call of this size takes no room that others want."""
+
+MAX_KEPT_BYTES = 4 << 20
+"""Of answers that are kept; the oldest goes first."""
+
+_STORE = full_name(u.Store)
+_FETCH = full_name(u.Fetch)
+_decode_store = msgspec.json.Decoder(u.Store).decode
+_decode_fetch = msgspec.json.Decoder(u.Fetch).decode
+
+
+class _Kept(NamedTuple):
+    """An answer to Fetch, and what it is of: when that has changed, it is void."""
+
+    data: UserData
+    revision: int
+    run_id: int
+    reply: bytes
+
+
+class Quick:
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._kept: dict[DataKey, _Kept] = {}
+        self._kept_bytes = 0
+
+    def answer(
+        self, message: bytes, peer: Peer, answered: Callable[[bytes], None]
+    ) -> bytes | Later | None:
+        """The answer to a call, at once or, by `answered`, later; None: it is for the handlers."""
+        if len(message) > MAX_CALL_BYTES:
+            return None
+        try:
+            call = envelope.decode_call(message)
+            if call.oneway or call.more:
+                return None
+            if call.method == _FETCH:
+                return self._fetch(_decode_fetch(call.parameters), peer)
+            if call.method == _STORE:
+                return self._store(_decode_store(call.parameters), peer, answered)
+        except (errors.TorcError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # the handler says what is wrong
+        return None
+
+    def _fetch(self, parameters: u.Fetch, peer: Peer) -> bytes | None:
+        if parameters.token is None or parameters.revision is not None:
+            return None
+        node, job, _ = self._controller.attempt(parameters.token)
+        if not self._controller.accounts.is_own(peer, node.workflow.owner):
+            return None
+        data = _named(node, parameters)
+        key = data.data.key
+        inputs = node.workflow.input_user_data(job.job)
+        if key not in job.job.output_user_data and key not in inputs:
+            return None
+        kept = self._kept.get(key)
+        if (
+            kept is None
+            or self._controller.is_ahead_of_disk
+            or kept.revision != data.revision
+            or kept.data is not data.data
+            or kept.run_id != node.run_id
+        ):
+            return None
+        return kept.reply
+
+    def keep(self, node: WorkflowNode, data: DataNode, reply: u.RecordReply) -> None:
+        """What was answered to a Fetch of the newest revision, for the next who asks."""
+        if reply.record.revision == data.revision:
+            self._keep(node, data, data.revision, envelope.encode_reply(reply))
+
+    def _keep(self, node: WorkflowNode, data: DataNode, revision: int, text: bytes) -> None:
+        if len(text) > MAX_CALL_BYTES:
+            return
+        self._forget(data.data.key)
+        self._kept[data.data.key] = _Kept(data.data, revision, node.run_id, text)
+        self._kept_bytes += len(text)
+        while self._kept_bytes > MAX_KEPT_BYTES:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: DataKey) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._kept_bytes -= len(kept.reply)
+
+    def _store(
+        self, parameters: u.Store, peer: Peer, answered: Callable[[bytes], None]
+    ) -> Later | None:
+        controller = self._controller
+        if parameters.token is None or not controller.is_open:
+            return None
+        node, job, attempt_key = controller.attempt(parameters.token)
+        if not controller.accounts.is_own(peer, node.workflow.owner):
+            return None
+        data = _named(node, parameters)
+        declared = data.data
+        if declared.key not in job.job.output_user_data or declared.schema is not None:
+            return None
+        limit = controller.settings.max_value_bytes
+        parsed = value.parse(bytes(parameters.data), name=declared.name, max_bytes=limit)
+        event = StoreRequested(
+            workflow_key=node.key,
+            data_key=declared.key,
+            value=parsed,
+            attempt_key=attempt_key,
+            at=controller.now(),
+        )
+        stored_by = records.stored_by(node, job)
+
+        def tell(request: Request) -> None:
+            if request.error is not None:
+                answered(envelope.encode_error(request.error))
+                return
+            reply = records.stored(node, declared, parameters.data, request.commands, stored_by)
+            text = envelope.encode_reply(reply)
+            if declared.key in self._kept:
+                self._keep(node, data, reply.record.revision, text)
+            answered(text)
+
+        controller.put(Request(event, tell))
+        return "later"
+
+
+def _named(node: WorkflowNode, parameters: u.Store | u.Fetch) -> DataNode:
+    """Raises NotFound, and Denied if it is of another workflow than the token is."""
+    if parameters.workflow_key not in (None, str(node.key)):
+        raise errors.Denied("the token is that of a job of another workflow")
+    return node.data[find_data(node, parameters.name, parameters.key)]
