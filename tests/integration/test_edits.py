@@ -204,7 +204,16 @@ def running(daemon: Daemon, tmp_path: Path) -> tuple[Daemon, Halt, str, dict[str
     }
     key = daemon.submit(spec)
     gate.wait()
+    follow(daemon, key, "held", "running")
     return daemon, gate, key, spec
+
+
+def follow(daemon: Daemon, key: str, job: str, status: str) -> None:
+    """Return when the job is, or was, that."""
+    with daemon.client() as client:
+        for reply in client.stream(m.FollowEvents(workflow_key=key, since=1)):
+            if (reply.event.job_name, reply.event.status) == (job, status):
+                return
 
 
 def test_a_workflow_that_runs_is_added_to(
@@ -218,10 +227,7 @@ def test_a_workflow_that_runs_is_added_to(
         "at_once": "will_run", "then": "will_run",
     }  # fmt: skip
     assert not reply.restarted
-    with daemon.client() as client:
-        for event in client.stream(m.FollowEvents(workflow_key=key, since=1)):
-            if (event.event.job_name, event.event.status) == ("at_once", "completed"):
-                break
+    follow(daemon, key, "at_once", "completed")
     daemon.kill()
     daemon.start()
     assert daemon.jobs(key)["then"].status is JobStatus.BLOCKED
@@ -265,10 +271,7 @@ def test_one_that_has_completed_runs_as_it_is_now_with_the_next_restart(
     daemon, gate, key, spec = running
     quick = {"name": "quick", "command": "echo quick >> ran"}
     applied(daemon, key, {"jobs": [*spec["jobs"], quick]})
-    with daemon.client() as client:
-        for event in client.stream(m.FollowEvents(workflow_key=key, since=1)):
-            if (event.event.job_name, event.event.status) == ("quick", "completed"):
-                break
+    follow(daemon, key, "quick", "completed")
     other = {"name": "quick", "command": "echo quicker >> ran"}
     [item] = applied(daemon, key, {"jobs": [*spec["jobs"], other]}).items
     assert (item.outlook, item.status) == ("next_run", JobStatus.COMPLETED)
