@@ -130,6 +130,11 @@ class Accounts:
         """Whether what that user owns is the peer's to see and to change."""
         return peer.is_admin or self.uid_of(owner) == peer.uid
 
+    def may_say_what_runs(self, peer: Peer, owner: Owner | None) -> bool:
+        """Whether what that user's jobs do is the peer's to say: not an admin's, who would be every
+        user then, and root."""
+        return peer.uid in (self.uid_of(owner), self.own_uid)
+
     def uid_of(self, owner: Owner | None) -> int:
         """Whose it is; what was submitted before owners were written down is the daemon's own."""
         return self.own_uid if owner is None or not self.is_shared else owner.uid

@@ -76,6 +76,8 @@ GIVEN = {
     "job": "j",
     "name": "v",
     "data": msgspec.Raw(b"1"),
+    "workflow": msgspec.Raw(b'{"jobs": [{"name": "j", "command": "id -u"}]}'),
+    "directory": "/",
 }
 
 
@@ -201,6 +203,27 @@ def test_an_admin_sees_and_changes_all_and_is_told_whose_it_is(with_admins: Worl
     listed = with_admins.daemon.torcctl("ls").stdout.splitlines()
     assert listed[0].split()[:3] == ["KEY", "OWNER", "NAME"]
     assert listed[1].split()[:3] == [key, name_of(with_admins.alice.uid), "secret"]
+
+
+def test_an_admin_does_not_say_what_others_jobs_do(with_admins: World) -> None:
+    admin = with_admins.stranger()
+    spec = {"jobs": [{"name": "j", "command": "true"}]}
+    of_root = with_admins.daemon.submit(spec)
+    assert with_admins.daemon.torcctl("-k", of_root, "wait").returncode == 0
+    of_alice = with_admins.alice.submits(spec)
+    with_admins.alice.waits(of_alice)
+    for key in (of_root, of_alice):
+        for dry_run in (False, True):
+            edit = m.Apply(
+                workflow_key=key,
+                workflow=GIVEN["workflow"],
+                directory="/",
+                dry_run=dry_run,
+            )
+            assert admin.asks(edit)["error"] == DENIED
+        assert len(admin.asks(m.ListResults(workflow_key=key, all_runs=True))["items"]) == 1
+    edit = m.Apply(workflow_key=of_alice, workflow=GIVEN["workflow"], directory="/")
+    assert with_admins.alice.asks(edit)["applied"]
 
 
 def test_a_job_of_an_admins_has_no_rights_but_its_own(with_admins: World) -> None:

@@ -18,7 +18,8 @@ class Apply(Request["Applied"], frozen=True, kw_only=True, forbid_unknown_fields
     are kept until the workflow is deleted. If the workflow is over, a new run begins of all that is
     out of date, as with `Restart`. If it is not, its run goes on, with the new jobs and those
     changed ones that have not started; an edit of what runs is refused. No difference: nothing
-    changes. `dry_run` says what would be done and changes nothing.
+    changes. `dry_run` says what would be done and changes nothing. Admins
+    get `Denied` for others' workflows.
 
     To find out what has changed, files are read. With `more`, it is told in between how far that
     is: in answers that have `progress`."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 from anyio import to_thread
 
-from torcd import spec
+from torcd import errors, spec
 from torcd.accounts import Account
 from torcd.controller.looking import States
 from torcd.controller.parsing import parse
@@ -34,6 +34,7 @@ async def apply(context: Context, parameters: m.Apply, call: Call) -> m.Applied:
     if controller.shortage is not None and not parameters.dry_run:
         raise controller.shortage  # before the work of expanding it
     async with controller.workflow(key) as node:
+        _require_owner(context, node, call)
         await controller.settled()
         require_able_to_go_on(node)
         seen: Seen | None = None
@@ -47,6 +48,17 @@ async def apply(context: Context, parameters: m.Apply, call: Call) -> m.Applied:
                     return await _carry_out(context, parameters, node, workflow, values, seen)
             # Files may be large, and others want to submit.
             seen = await _look(context, node, workflow, call)
+
+
+def _require_owner(context: Context, node: WorkflowNode, call: Call) -> None:
+    """Jobs run as who submitted the workflow. Raises Denied."""
+    owner = node.workflow.owner
+    if not context.accounts.may_say_what_runs(call.peer, owner):
+        name = owner.name if owner is not None else "root"
+        raise errors.Denied(
+            f"workflow {node.key} is {name}'s, and its jobs run as {name}: only {name} and root "
+            "say what they do"
+        )
 
 
 def _expander(
