@@ -1,4 +1,4 @@
-"""The wheel, installed into clean environments as people do it, upgraded, and downgraded again.
+"""The wheel and the sdist, installed into clean environments as people do it, upgraded, and downgraded again.
 
 That takes a package index, and a minute: `make packages`.
 """
@@ -56,9 +56,9 @@ def run(*words: str | Path, **environment: str) -> None:
     assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
 
 
-def with_pip(wheel: Path, directory: Path) -> Installed:
+def with_pip(distribution: Path, directory: Path) -> Installed:
     run(sys.executable, "-m", "venv", directory)
-    run(directory / "bin" / "python", "-m", "pip", "install", "--quiet", wheel)
+    run(directory / "bin" / "python", "-m", "pip", "install", "--quiet", distribution)
     return Installed(directory / "bin", directory / "share")
 
 
@@ -85,10 +85,11 @@ def _tool(name: str) -> str:
     return found
 
 
-WAYS: dict[str, Callable[[Path, Path], Installed]] = {
-    "pip": with_pip,
-    "pipx": with_pipx,
-    "uv": with_uv,
+WAYS: dict[str, tuple[Callable[[Path, Path], Installed], str]] = {
+    "pip": (with_pip, "wheel"),
+    "pip-sdist": (with_pip, "sdist"),
+    "pipx": (with_pipx, "wheel"),
+    "uv": (with_uv, "wheel"),
 }
 
 
@@ -98,7 +99,8 @@ def installed(
     built: Distributions,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Installed:
-    return WAYS[request.param](built.wheel, tmp_path_factory.mktemp("clean") / "torcd")
+    install, what = WAYS[request.param]
+    return install(getattr(built, what), tmp_path_factory.mktemp("clean") / "torcd")
 
 
 @pytest.fixture
