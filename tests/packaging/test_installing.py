@@ -1,4 +1,5 @@
-"""The wheel and the sdist, installed into clean environments as people do it, upgraded, and downgraded again.
+"""The wheel and the sdist, installed into clean environments as people do it; the wheel upgraded,
+and downgraded again.
 
 That takes a package index, and a minute: `make packages`.
 """
