@@ -122,6 +122,9 @@ def test_what_is_not_an_output_file_of_the_users_is_not_read(
 
 def test_an_output_file_that_somebody_else_made_does_not_count(shared: World) -> None:
     """A hard link to it, say; the kernel may forbid those, so it is put there by root."""
+    gate = shared.alice.home / "gate"
+    os.mkfifo(gate)
+    os.chown(gate, shared.alice.uid, -1)
     key = shared.alice.submits(
         {
             "user_data": [{"name": "o"}],
@@ -134,9 +137,6 @@ def test_an_output_file_that_somebody_else_made_does_not_count(shared: World) ->
             ],
         }
     )
-    gate = shared.alice.home / "gate"
-    os.mkfifo(gate)
-    os.chown(gate, shared.alice.uid, -1)
     # The job opens the gate only when the path is there.
     with gate.open("w") as opened:
         output = Path((shared.alice.home / "path").read_text().strip())
