@@ -69,6 +69,8 @@ bench: $(READY) ## measure against the limit of the machine, peers and Redis: an
 
 # uv, pipx and what else it takes to make and try packages; apart from what torcd is tested with.
 TOOLS := .tools/.ready
+# uv trusts whom the machine trusts, as pip does.
+export UV_SYSTEM_CERTS := 1
 UV := .tools/bin/uv
 $(TOOLS): pyproject.toml
 	@test -x .tools/bin/python || $(PYTHON) -m venv .tools
