@@ -201,13 +201,14 @@ def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain
     cursor = connection.execute(
         "WITH RECURSIVE chain (key, previous, run_id) AS ("
         " SELECT r.key, r.previous, r.run_id FROM user_data d JOIN revision r ON r.key = d.newest"
-        " WHERE d.key = ?1"
+        " WHERE d.key = :data_key"
         " UNION ALL SELECT r.key, r.previous, r.run_id"
         " FROM chain c JOIN revision r ON r.key = c.previous)"
         " INSERT INTO revision (data_key, revision, previous, run_id, stored_at, sha256, value)"
-        " SELECT ?1, ?2, (SELECT newest FROM user_data WHERE key = ?1), 0, ?3, r.sha256, r.value"
+        " SELECT :data_key, :revision, (SELECT newest FROM user_data WHERE key = :data_key), 0,"
+        " :at, r.sha256, r.value"
         " FROM revision r WHERE r.key = (SELECT max(key) FROM chain WHERE run_id = 0)",
-        (saved.data_key, saved.revision, saved.at),
+        {"data_key": saved.data_key, "revision": saved.revision, "at": saved.at},
     )
     connection.execute(
         "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
