@@ -1,5 +1,6 @@
 """Building the wheel and the sdist, without the network: hatchling is among the tools."""
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,6 +14,14 @@ ROOT = Path(__file__).parents[2]
 class Distributions(msgspec.Struct, frozen=True):
     sdist: Path
     wheel: Path
+
+
+def is_clone() -> bool:
+    """Whether git can say what belongs to this tree."""
+    if shutil.which("git") is None:
+        return False
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def build(tree: Path, target: Path) -> Distributions:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import torcd
-from tests.packaging.distributions import ROOT, Distributions, build, unpack, wheel_of
+from tests.packaging.distributions import ROOT, Distributions, build, is_clone, unpack, wheel_of
 
 VERSION = torcd.__version__
 DATA = f"torcd-{VERSION}.data/data/share"
@@ -26,11 +26,11 @@ def unpacked(built: Distributions, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def tracked(*directories: str) -> list[str]:
-    done = subprocess.run(
-        ["git", "ls-files", *directories], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
+    if not is_clone():
         pytest.skip("this tree is not a clone: nothing says what belongs to it")
+    done = subprocess.run(
+        ["git", "ls-files", *directories], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return done.stdout.splitlines()
 
 

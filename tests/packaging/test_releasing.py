@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import torcd
-from tests.packaging.distributions import ROOT
+from tests.packaging.distributions import ROOT, is_clone
 
 VERSION = torcd.__version__
 
@@ -17,8 +17,8 @@ VERSION = torcd.__version__
 def _asked_for(request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--packages"):
         pytest.skip("needs a package index: make packages")
-    if not (ROOT / ".git").exists():
-        pytest.skip("this is no clone")
+    if not is_clone():
+        pytest.skip("this is no clone, or there is no git")
 
 
 def git(clone: Path, *words: str) -> None:
