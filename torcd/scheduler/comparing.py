@@ -5,8 +5,8 @@ waits for counts as a set: it makes no difference whether a regex, a placeholder
 nor in which order.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from torcd.model import DataKey, File, Job, UserData, Workflow
 
 Kind = Literal["workflow", "job", "file", "user_data"]
 How = Literal["added", "removed", "changed"]
+
+Item = TypeVar("Item", Job, File, UserData)
 
 RERUN_FIELDS = frozenset(
     {
@@ -96,31 +98,40 @@ def _of_workflow(old: Workflow, new: Workflow) -> Iterator[Change]:
         )
 
 
-def _of_jobs(old: Workflow, new: Workflow) -> Iterator[Change]:
-    before = {job.key: job for job in old.jobs}
-    after = {job.key: job for job in new.jobs}
-    old_sets, new_sets = _Sets(old), _Sets(new)
-    for job in old.jobs:
-        if job.key not in after:
-            yield Change(kind="job", key=job.key, name=job.name, how="removed")
-    for job in new.jobs:
-        was = before.get(job.key)
+def _of_each(
+    kind: Kind,
+    old: Sequence[Item],
+    new: Sequence[Item],
+    changed_fields: Callable[[Item, Item], Iterable[str]],
+) -> Iterator[Change]:
+    before = {item.key: item for item in old}
+    after = {item.key for item in new}
+    for item in old:
+        if item.key not in after:
+            yield Change(kind=kind, key=item.key, name=item.name, how="removed")
+    for item in new:
+        was = before.get(item.key)
         if was is None:
-            yield Change(kind="job", key=job.key, name=job.name, how="added")
-            continue
-        fields = [name for name in _PLAIN if getattr(was, name) != getattr(job, name)]
+            yield Change(kind=kind, key=item.key, name=item.name, how="added")
+        elif fields := tuple(changed_fields(was, item)):
+            yield Change(kind=kind, key=item.key, name=item.name, how="changed", fields=fields)
+
+
+def _of_jobs(old: Workflow, new: Workflow) -> Iterator[Change]:
+    old_sets, new_sets = _Sets(old), _Sets(new)
+
+    def changed_fields(was: Job, job: Job) -> Iterator[str]:
+        yield from (name for name in _PLAIN if getattr(was, name) != getattr(job, name))
         if (was.cwd or old.directory) != (job.cwd or new.directory):
-            fields.append("cwd")
+            yield "cwd"
         for name, one, other in zip(_READS, old_sets.of(was), new_sets.of(job), strict=True):
             if one != other:
-                fields.append(name)
+                yield name
         for name in ("output_files", "output_user_data"):
             if set(getattr(was, name)) != set(getattr(job, name)):
-                fields.append(name)
-        if fields:
-            yield Change(
-                kind="job", key=job.key, name=job.name, how="changed", fields=tuple(fields)
-            )
+                yield name
+
+    return _of_each("job", old.jobs, new.jobs, changed_fields)
 
 
 _PLAIN = (
@@ -162,17 +173,9 @@ class _Sets:
 
 
 def _of_files(old: Workflow, new: Workflow) -> Iterator[Change]:
-    before: dict[int, File] = {file.key: file for file in old.files}
-    after = {file.key for file in new.files}
-    for file in old.files:
-        if file.key not in after:
-            yield Change(kind="file", key=file.key, name=file.name, how="removed")
-    for file in new.files:
-        was = before.get(file.key)
-        if was is None:
-            yield Change(kind="file", key=file.key, name=file.name, how="added")
-        elif was.path != file.path:
-            yield Change(kind="file", key=file.key, name=file.name, how="changed", fields=("path",))
+    return _of_each(
+        "file", old.files, new.files, lambda was, file: ("path",) if was.path != file.path else ()
+    )
 
 
 def _of_user_data(
@@ -181,30 +184,16 @@ def _of_user_data(
     old_values: Mapping[DataKey, str],
     new_values: Mapping[DataKey, str],
 ) -> Iterator[Change]:
-    before: dict[int, UserData] = {data.key: data for data in old.user_data}
-    after = {data.key for data in new.user_data}
-    for data in old.user_data:
-        if data.key not in after:
-            yield Change(kind="user_data", key=data.key, name=data.name, how="removed")
-    for data in new.user_data:
-        was = before.get(data.key)
-        if was is None:
-            yield Change(kind="user_data", key=data.key, name=data.name, how="added")
-            continue
-        fields = []
+    def changed_fields(was: UserData, data: UserData) -> Iterator[str]:
         if old_values.get(data.key) != new_values.get(data.key):
-            fields.append("data")
-        fields += [
-            name
-            for name in ("is_ephemeral", "available")
-            if getattr(was, name) != getattr(data, name)
-        ]
+            yield "data"
+        for name in ("is_ephemeral", "available"):
+            if getattr(was, name) != getattr(data, name):
+                yield name
         if _text(was.schema) != _text(data.schema):
-            fields.append("schema")
-        if fields:
-            yield Change(
-                kind="user_data", key=data.key, name=data.name, how="changed", fields=tuple(fields)
-            )
+            yield "schema"
+
+    return _of_each("user_data", old.user_data, new.user_data, changed_fields)
 
 
 def _text(raw: msgspec.Raw | None) -> bytes | None:
