@@ -18,6 +18,7 @@ from torcd.scheduler.building import AS_SUBMITTED, as_loaded, build
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import RestartRequested
 from torcd.scheduler.memory import Memory
+from torcd.scheduler.retrying import refuse_archived
 from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
@@ -61,12 +62,7 @@ def require_over(node: WorkflowNode) -> None:
             "cancel it (torcctl cancel --wait)",
             status=node.status.value,
         )
-    if node.archived:
-        raise errors.WrongState(
-            f"workflow {node.key} is archived, and does not run: put it back first "
-            f"(torcctl unarchive {node.key})",
-            status=node.status.value,
-        )
+    refuse_archived(node)
 
 
 def begin_run(

@@ -48,6 +48,11 @@ def require_able_to_go_on(node: WorkflowNode) -> None:
             f"workflow {node.key} is on its way out: wait for its end (torcctl wait)",
             status=node.status.value,
         )
+    refuse_archived(node)
+
+
+def refuse_archived(node: WorkflowNode) -> None:
+    """Raises WrongState."""
     if node.archived:
         raise errors.WrongState(
             f"workflow {node.key} is archived, and does not run: put it back first "
