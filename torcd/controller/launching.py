@@ -62,7 +62,6 @@ class Launcher:
         there is nobody to run it as."""
         job = start.job
         user = self._user(workflow)
-        job_key = str(job.key)
         stdout, stderr = self._layout.log_paths(
             start.workflow_key, job.key, start.run_id, start.attempt_id, job.stdio
         )
@@ -71,12 +70,8 @@ class Launcher:
         environment = {
             **job.env,
             **_granted(start),
+            **_who(start),
             "TORC_TOKEN": tokens.issue(self._secret, start.attempt_key),
-            "TORC_JOB_KEY": job_key,
-            "TORC_JOB_ID": job_key,
-            "TORC_JOB_NAME": job.name,
-            "TORC_RUN_ID": str(start.run_id),
-            "TORC_ATTEMPT_ID": str(start.attempt_id),
             "TORC_OUTPUT": self._layout.output(start.attempt_key, user),
         }
         if workflow.input_user_data(job):
@@ -101,7 +96,6 @@ class Launcher:
         user may."""
         job = start.job
         user = self._user(workflow)
-        job_key = str(job.key)
         stdout, stderr = self._layout.recovery_log_paths(
             start.workflow_key, job.key, start.run_id, start.attempt_id
         )
@@ -111,11 +105,7 @@ class Launcher:
         )
         environment = {
             **job.env,
-            "TORC_JOB_KEY": job_key,
-            "TORC_JOB_ID": job_key,
-            "TORC_JOB_NAME": job.name,
-            "TORC_RUN_ID": str(start.run_id),
-            "TORC_ATTEMPT_ID": str(start.attempt_id),
+            **_who(start),
             "TORC_REASON": start.reason.value,
         }
         if start.return_code is not None:
@@ -191,6 +181,18 @@ class Launcher:
         if user is not None:
             make_for(self._layout.log_dir(key), user.uid, user.gid)
         self._has_log_dir.add(key)
+
+
+def _who(start: StartAttempt | StartRecovery) -> dict[str, str]:
+    """Which attempt it is, or is about."""
+    job_key = str(start.job.key)
+    return {
+        "TORC_JOB_KEY": job_key,
+        "TORC_JOB_ID": job_key,
+        "TORC_JOB_NAME": start.job.name,
+        "TORC_RUN_ID": str(start.run_id),
+        "TORC_ATTEMPT_ID": str(start.attempt_id),
+    }
 
 
 def _granted(start: StartAttempt) -> dict[str, str]:
