@@ -16,8 +16,7 @@ import msgspec
 from click.testing import CliRunner
 from msgspec import inspect as mi
 
-from docs import manual
-from torcctl import commands
+from docs import command_tree, manual
 from torcctl.main import cli
 from torcd.protocol import interface, registry
 from torcd.spec import cluster, json_schema, policies, schema
@@ -122,25 +121,16 @@ _LISTS = {
 
 
 def _commands() -> str:
-    context = _context(cli, "torcctl")
     parts = ["## Options of every command\n", _options(cli)]
-    for title, section in commands.SECTIONS.items():
+    for title, contexts in command_tree.sections():
         parts.append(f"## {title}\n")
-        for name in section:
-            command = commands.load(name)
-            assert command is not None
-            parts += _command(command, name, context)
+        for context in contexts:
+            parts += _command(context)
     return "\n".join(parts)
 
 
-def _command(command: click.Command, name: str, above: click.Context) -> Iterator[str]:
-    context = _context(command, name, above)
-    if isinstance(command, click.Group):
-        for below in command.list_commands(context):
-            found = command.get_command(context, below)
-            assert found is not None
-            yield from _command(found, below, context)
-        return
+def _command(context: click.Context) -> Iterator[str]:
+    command = context.command
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"### {context.command_path}\n\n`{usage}`\n\n{_prose(command.help or '')}\n"
     options = _options(command)
@@ -148,27 +138,13 @@ def _command(command: click.Command, name: str, above: click.Context) -> Iterato
         yield options
 
 
-def _context(
-    command: click.Command, name: str, above: click.Context | None = None
-) -> click.Context:
-    # With the settings: a command remembers its help option as the first context has it.
-    return click.Context(command, info_name=name, parent=above, **command.context_settings)
-
-
 def _options(command: click.Command) -> str:
     rows = []
-    for option in command.params:
-        if isinstance(option, click.Option) and not option.hidden:
-            metavar = f" {_metavar(option)}" if not option.is_flag else ""
-            flags = ", ".join(f"`{flag}{_escaped(metavar)}`" for flag in option.opts)
-            rows.append(f"| {flags} | {_escaped(option.help or '')} |")
+    for option, metavar in command_tree.visible_options(command):
+        taken = f" {metavar}" if metavar else ""
+        flags = ", ".join(f"`{flag}{_escaped(taken)}`" for flag in option.opts)
+        rows.append(f"| {flags} | {_escaped(option.help or '')} |")
     return "\n".join(["| option | |", "| --- | --- |", *rows]) + "\n" if rows else ""
-
-
-def _metavar(option: click.Option) -> str:
-    if isinstance(option.type, click.Choice):
-        return "|".join(map(str, option.type.choices))
-    return option.metavar or option.type.name.upper()
 
 
 def _prose(text: str) -> str:

@@ -16,7 +16,8 @@ import msgspec
 from msgspec import inspect as mi
 
 import torcd
-from torcctl import commands, settings
+from docs import command_tree
+from torcctl import settings
 from torcctl.main import cli
 from torcd import __main__ as torcd_main
 from torcd import config
@@ -53,7 +54,6 @@ def pages() -> dict[str, str]:
 
 
 def _torcctl() -> str:
-    context = click.Context(cli, info_name="torcctl", **cli.context_settings)
     lines = [
         *_head("torcctl", 1, "run workflows of command-line jobs on this machine"),
         *_section("SYNOPSIS"),
@@ -62,12 +62,10 @@ def _torcctl() -> str:
         *_section("DESCRIPTION", *_paragraphs(cli.help or "")),
         *_section("OPTIONS", "They may also stand after the command.", *_options(cli)),
     ]
-    for title, section in commands.SECTIONS.items():
+    for title, contexts in command_tree.sections():
         lines += _section(title.upper())
-        for name in section:
-            command = commands.load(name)
-            assert command is not None
-            lines += _command(command, name, context)
+        for context in contexts:
+            lines += _command(context)
     lines += [
         *_section("EXIT STATUS", *_rows("exit code")),
         *_section("ENVIRONMENT AND FILES", *_rows("what")),
@@ -76,15 +74,8 @@ def _torcctl() -> str:
     return _page(lines)
 
 
-def _command(command: click.Command, name: str, above: click.Context) -> Iterator[str]:
-    # With the settings: a command remembers its help option as the first context has it.
-    context = click.Context(command, info_name=name, parent=above, **command.context_settings)
-    if isinstance(command, click.Group):
-        for below in command.list_commands(context):
-            found = command.get_command(context, below)
-            assert found is not None
-            yield from _command(found, below, context)
-        return
+def _command(context: click.Context) -> Iterator[str]:
+    command = context.command
     words = " ".join(command.collect_usage_pieces(context))
     yield f".SS {_text(context.command_path)} {_text(words)}"
     yield from _paragraphs(command.help or "")
@@ -92,17 +83,10 @@ def _command(command: click.Command, name: str, above: click.Context) -> Iterato
 
 
 def _options(command: click.Command) -> Iterator[str]:
-    for option in command.params:
-        if isinstance(option, click.Option) and not option.hidden:
-            argument = "" if option.is_flag else rf" \fI{_text(_metavar(option))}\fR"
-            flags = ", ".join(rf"\fB{_text(flag)}\fR{argument}" for flag in option.opts)
-            yield from (".TP", flags, _marked(option.help or ""))
-
-
-def _metavar(option: click.Option) -> str:
-    if isinstance(option.type, click.Choice):
-        return "|".join(map(str, option.type.choices))
-    return option.metavar or option.type.name.upper()
+    for option, metavar in command_tree.visible_options(command):
+        argument = rf" \fI{_text(metavar)}\fR" if metavar else ""
+        flags = ", ".join(rf"\fB{_text(flag)}\fR{argument}" for flag in option.opts)
+        yield from (".TP", flags, _marked(option.help or ""))
 
 
 def _rows(title: str) -> Iterator[str]:
