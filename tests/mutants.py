@@ -71,7 +71,7 @@ SCHEDULER = [
     ),
     Mutant(
         name="a group is not spoiled with its member",
-        file="torcd/scheduler/turn.py",
+        file="torcd/scheduler/spreading.py",
         old="for spoiled in (gate, *gate.groups):",
         new="for spoiled in (gate,):",
     ),
@@ -102,19 +102,19 @@ SCHEDULER = [
     ),
     Mutant(
         name="a job has seen what became another while it ran",
-        file="torcd/scheduler/turn.py",
+        file="torcd/scheduler/spreading.py",
         old="            or inputs.newest > attempt_key\n",
         new="",
     ),
     Mutant(
         name="a job that ran though what it waits for failed is up to date",
-        file="torcd/scheduler/turn.py",
+        file="torcd/scheduler/spreading.py",
         old="                or any(gate.spoiled for gate in job.awaits)\n            )\n",
         new="            )\n",
     ),
     Mutant(
         name="a job that may run is spared, whatever it would read",
-        file="torcd/scheduler/turn.py",
+        file="torcd/scheduler/spreading.py",
         old="        return was == (packed(inputs.given), packed(inputs.made)) and not any(",
         new="        return True or not any(",
     ),
@@ -152,7 +152,7 @@ SCHEDULER = [
     ),
     Mutant(
         name="who has stored early and ends counts twice, and the gate opens before the others",
-        file="torcd/scheduler/turn.py",
+        file="torcd/scheduler/spreading.py",
         old="""                if not gate.has_stored(job):
                     self._lower(gate)
 """,
@@ -182,7 +182,7 @@ SCHEDULER = [
     ),
     Mutant(
         name="a share is given back when its job is told to stop, and again when it has ended",
-        file="torcd/scheduler/turn.py",
+        file="torcd/scheduler/spreading.py",
         old="                job.state = Running(state.attempt_key, state.started_at, stop)\n",
         new="                job.state = Running(state.attempt_key, state.started_at, stop)\n"
         "                if state.attempt_key in self.memory.ledger.held:\n"
@@ -466,10 +466,17 @@ USER_BUGS = [
         suites=USERS,
     ),
     Mutant(
-        name="outputs are looked for with root's rights",
+        name="TORC_OUTPUT is read with root's rights",
         file="torcd/controller/harvest.py",
-        old="with acting_as(expected.user):",
-        new="with acting_as(None):",
+        old="as_user(expected.user, _read, expected.output_path",
+        new="as_user(None, _read, expected.output_path",
+        suites=("tests/integration/test_users_hostile.py",),
+    ),
+    Mutant(
+        name="output files are looked for with root's rights",
+        file="torcd/controller/sightings.py",
+        old="return as_user(self.user, glance, self.path)",
+        new="return as_user(None, glance, self.path)",
         suites=USERS,
     ),
 ]

@@ -120,8 +120,18 @@ def test_what_is_not_an_output_file_of_the_users_is_not_read(
     assert "of root" not in job["message"]
 
 
-def test_an_output_file_that_somebody_else_made_does_not_count(shared: World) -> None:
+@pytest.mark.parametrize(
+    ("maker", "mode", "problem"),
+    [
+        ("bob", 0o666, "belongs to user {uid}"),
+        ("root", 0o600, "TORC_OUTPUT cannot be read: Permission denied"),
+    ],
+)
+def test_an_output_file_that_somebody_else_made_does_not_count(
+    shared: World, maker: str, mode: int, problem: str
+) -> None:
     """A hard link to it, say; the kernel may forbid those, so it is put there by root."""
+    uid = shared.bob.uid if maker == "bob" else 0
     gate = shared.alice.home / "gate"
     os.mkfifo(gate)
     os.chown(gate, shared.alice.uid, -1)
@@ -141,13 +151,13 @@ def test_an_output_file_that_somebody_else_made_does_not_count(shared: World) ->
     with gate.open("w") as opened:
         output = Path((shared.alice.home / "path").read_text().strip())
         output.write_text("o=1\n")
-        output.chmod(0o666)
-        os.chown(output, shared.bob.uid, -1)
+        output.chmod(mode)
+        os.chown(output, uid, -1)
         opened.write("go\n")
     gate.unlink()
     job = shared.alice.waits(key)["j"]
     assert job["reason"] == "bad_output"
-    assert f"belongs to user {shared.bob.uid}" in job["message"]
+    assert problem.format(uid=uid) in job["message"]
 
 
 def test_a_bounded_log_is_not_cut_where_a_link_leads(roots_file: Path) -> None:

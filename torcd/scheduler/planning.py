@@ -6,7 +6,7 @@ A verdict is one of three:
                 reads what has changed and no job makes, was named, or makes ephemeral data that
                 something which will run reads
     may_run     nothing of that, but something before it will run, or may: whether it has to is seen
-                when what it reads is there (`torcd.scheduler.turn`)
+                when what it reads is there (`torcd.scheduler.spreading`)
     up_to_date  it stays as it is
 
 The first pass goes through the jobs in their order, each after all it waits for. Then ephemeral

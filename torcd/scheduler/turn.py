@@ -1,24 +1,12 @@
 """One event's consequences in one workflow: the rules of a job's life.
 
-How an end spreads. A job that ends moves the gates it feeds. A gate whose last producer has
-finished opens, and consumers for which it was the last closed gate become ready. A gate one of
-whose producers ended badly is spoiled: its consumers that have not started and did not say
-`cancel_on_blocking_job_failure: false` are canceled at once, which is an end that spreads in turn.
-Ends waiting to be spread stand in a queue, not on the stack, so depth costs nothing. A gate is
-looked through at most twice: when it is spoiled and when it opens. What happens to a gate happens
-to the groups it is in.
+An event asks for one of these changes; how it goes on from there says `torcd.scheduler.spreading`.
 
 Two ways to cancel. What a person cancels ends, whatever it is doing. What is canceled because of
 what it depends on ends only if it has not started, and of a pending job only the executor knows
 that: it is asked to take the attempt back, and the job is canceled when it says that it did.
-
-Early cutoff. After a restart a job may have nothing against it but that something before it runs
-again. It waits for that like any other; when its last gate opens, what it would read is compared
-with what it read when it completed last, and if that is the same it ends as it did then, without an
-attempt. What it makes is as it was, so those after it go the same way.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from heapq import heappush
 
@@ -33,7 +21,6 @@ from torcd.model import (
     JobStatus,
     Reason,
     Timestamp,
-    Trace,
 )
 from torcd.scheduler import acting, choosing, freezing, wording
 from torcd.scheduler.commands import (
@@ -43,17 +30,12 @@ from torcd.scheduler.commands import (
     RevokeAttempt,
     SaveFile,
 )
-from torcd.scheduler.digests import NOTHING, definition, packed
 from torcd.scheduler.events import AttemptExited, AttemptLost, AttemptNotStarted
-from torcd.scheduler.memory import Memory
-from torcd.scheduler.outbox import Outbox
+from torcd.scheduler.spreading import Spreading
 from torcd.scheduler.state import (
     BLOCKED,
     DISABLED,
-    READY,
-    Active,
     Blocked,
-    Disabled,
     Ended,
     GateNode,
     JobNode,
@@ -61,25 +43,13 @@ from torcd.scheduler.state import (
     Ready,
     Recovery,
     Running,
-    State,
     Stop,
-    WorkflowNode,
 )
 from torcd.value import Value
 
-_NONE_ABSENT: frozenset[FileKey] = frozenset()
 
-
-class Turn:
+class Turn(Spreading):
     """Changes a workflow and gathers the commands that go with it."""
-
-    def __init__(self, memory: Memory, node: WorkflowNode, at: Timestamp) -> None:
-        self.memory = memory
-        self.node = node
-        self.at = at
-        self.outbox = Outbox(node, at, memory.next_happening)
-        self._to_spread: deque[JobNode] = deque()
-        self._absent_files: frozenset[FileKey] = _NONE_ABSENT
 
     def end(self) -> list[Command]:
         """Start what may start now, and see whether the workflow is over. Where jobs ask for a
@@ -132,39 +102,6 @@ class Turn:
             self._leave_trace(job, attempt_key, ended, inputs_changed=inputs_changed)
         self._conclude(job, ended)
         self._spread()
-
-    def _leave_trace(
-        self, job: JobNode, attempt_key: AttemptKey, ended: Ended, *, inputs_changed: bool
-    ) -> None:
-        assert ended.started_at is not None
-        assert ended.ended_at is not None
-        given: bytes | None = NOTHING
-        made: bytes | None = NOTHING
-        if job.awaits:
-            inputs = self.node.digests.inputs(job)
-            # What ended badly may have left anything behind, and what comes late was not there yet.
-            is_known = not (
-                inputs_changed
-                or job.waits
-                or inputs.newest > attempt_key
-                or any(gate.spoiled for gate in job.awaits)
-            )
-            given = packed(inputs.given) if is_known else None
-            made = packed(inputs.made) if is_known else None
-        job.trace = Trace(
-            attempt_key=attempt_key,
-            run_id=job.run_id,
-            attempt_id=job.attempt_id,
-            started_at=ended.started_at,
-            ended_at=ended.ended_at,
-            definition=definition(self.node, job),
-            given=given,
-            made=made,
-            made_at=self.memory.next_attempt_key,
-        )
-        for gate in job.feeds:
-            gate.made_at = job.trace.made_at
-        self.node.digests.changed(job.job.key)
 
     def _recover(self, job: JobNode, recovery: Recovery) -> None:
         job.recovery = recovery
@@ -422,172 +359,6 @@ class Turn:
         self.outbox.save_initial_again(data)
         self.outbox.tell_value(data_key, data.revision, None)
 
-    # How it spreads
-
-    def _spread(self) -> None:
-        while self._to_spread:
-            job = self._to_spread.popleft()
-            status = job.state.status
-            for gate in job.feeds:
-                if status is JobStatus.COMPLETED:
-                    gate.made = True
-                elif status is not JobStatus.DISABLED and not gate.spoiled:
-                    self._spoil(gate, job)
-                if not gate.has_stored(job):
-                    self._lower(gate)
-
-    def _spoil(self, gate: GateNode, culprit: JobNode) -> None:
-        stop = Stop(Reason.DEPENDENCY, wording.because_of(self.node, culprit, gate))
-        for spoiled in (gate, *gate.groups):
-            if spoiled.spoiled:
-                continue
-            spoiled.spoiled = True
-            for consumer in spoiled.consumers:
-                if consumer.job.cancel_on_blocking_job_failure:
-                    self._cancel(consumer, stop)
-
-    def _lower(self, gate: GateNode) -> None:
-        gate.missing -= 1
-        if gate.missing:
-            return
-        missing = None
-        if self._is_never_made(gate):
-            missing = Stop(Reason.DEPENDENCY, wording.because_never_made(self.node, gate))
-        for consumer in gate.consumers:
-            consumer.waits -= 1
-            if missing is not None:
-                self._cancel(consumer, missing)
-            elif not consumer.waits and isinstance(consumer.state, Blocked):
-                self._make_ready(consumer)
-        for group in gate.groups:
-            if missing is not None:
-                for consumer in group.consumers:
-                    self._cancel(consumer, missing)
-            self._lower(group)
-
-    def _raise(self, gate: GateNode) -> None:
-        gate.missing += 1
-        if gate.missing > 1:
-            return
-        for consumer in gate.consumers:
-            consumer.waits += 1
-            if isinstance(consumer.state, Ready):
-                self._enter(consumer, BLOCKED)
-                self.outbox.tell_job(consumer)
-        for group in gate.groups:
-            self._raise(group)
-
-    def _is_never_made(self, gate: GateNode) -> bool:
-        """Of an open gate: only disabled jobs would have made it, and it is not there."""
-        if gate.is_input or gate.made or gate.spoiled:
-            return False
-        if gate.kind == "user_data":
-            return self.node.data[DataKey(gate.subject)].sha256 is None
-        return gate.kind == "file" and gate.subject in self._absent_files
-
-    def _why_never_ready(self, job: JobNode) -> str | None:
-        """What keeps a job that is put back from ever becoming ready, for people."""
-        for awaited in job.awaits:
-            for gate in awaited.members or (awaited,):
-                if gate.spoiled and job.job.cancel_on_blocking_job_failure:
-                    return wording.because_spoiled(self.node, gate)
-                if not gate.missing and self._is_never_made(gate):
-                    return wording.because_never_made(self.node, gate)
-        return None
-
-    def _cancel(self, job: JobNode, stop: Stop) -> None:
-        state = job.state
-        match state:
-            case Blocked() | Ready():
-                self._conclude(job, self._canceled(stop))
-            case Pending() if stop.outranks(state.stop):
-                job.state = Pending(state.attempt_key, stop)
-                self.outbox.save_job(job)
-                self.outbox.stop_attempt(job, state.attempt_key, stop)
-            case Running() if stop.outranks(state.stop) and stop.ends_the_started:
-                job.state = Running(state.attempt_key, state.started_at, stop)
-                self.outbox.save_job(job)
-                self.outbox.stop_attempt(job, state.attempt_key, stop)
-            case Pending() | Running() | Ended() | Disabled():
-                pass
-
-    # From state to state
-
-    @property
-    def may_start(self) -> bool:
-        """Whether jobs of this workflow may be chosen now."""
-        return self.node.starts_jobs and not self.memory.is_draining
-
-    def start(self, job: JobNode) -> None:
-        """Choose it; there must be room for it."""
-        attempt_key = AttemptKey(self.memory.next_attempt_key)
-        self.memory.next_attempt_key += 1
-        self.memory.attempts[attempt_key] = (self.node, job)
-        if not job.has_script_to_run:
-            if job.run_id != self.node.run_id:
-                job.run_id, job.attempt_id = self.node.run_id, 0
-            job.attempt_id += 1
-            # Of one that recovers, it was counted when it was decided.
-            self.node.retries += job.attempt_id > 1 and job.recovery is None
-        job.frozen_microseconds = 0
-        share = job.queue.share
-        gpus = () if share is None else self.memory.ledger.take(attempt_key, share)
-        self.outbox.add_attempt(job, attempt_key, gpus)
-        self._enter(job, Pending(attempt_key))
-        self.outbox.tell_job(job)
-        self.outbox.start_attempt(job, attempt_key, gpus)
-
-    def _conclude(self, job: JobNode, state: Ended | Disabled) -> None:
-        if job.recovery is not None:
-            is_made = isinstance(job.state, Pending | Running) and not job.has_script_to_run
-            self.node.retries -= not is_made
-            job.recovery = None
-        self._enter(job, state)
-        if job.may_skip:
-            job.may_skip = isinstance(state, Disabled)
-        self.outbox.save_job(job)
-        self._to_spread.append(job)
-
-    def _canceled(self, stop: Stop) -> Ended:
-        return Ended(stop.status, stop.reason, stop.message, None, None, self.at)
-
-    def _make_ready(self, job: JobNode) -> None:
-        if job.recovery is not None and job.rests(self.at):
-            return
-        if job.may_skip and job.trace is not None and self._is_as_it_was(job, job.trace):
-            self._skip(job, job.trace)
-            return
-        self._enter(job, READY)
-        heappush(job.queue.heap, (job.rank, job.position, job))
-        self.outbox.tell_job(job)
-
-    def _is_as_it_was(self, job: JobNode, trace: Trace) -> bool:
-        """Whether all that it would read is what it has read before."""
-        inputs = self.node.digests.inputs(job)
-        was = (trace.given, trace.made)
-        return was == (packed(inputs.given), packed(inputs.made)) and not any(
-            gate.spoiled for gate in job.awaits
-        )
-
-    def _skip(self, job: JobNode, trace: Trace) -> None:
-        """It is up to date: it ends as it did before, and what it made is what it was."""
-        job.run_id, job.attempt_id = trace.run_id, trace.attempt_id
-        job.may_skip = False
-        self._enter(job, ended_as_before(trace))
-        self.outbox.save_skipped(job)
-        self._to_spread.append(job)
-
-    def _enter(self, job: JobNode, state: State) -> None:
-        node = self.node
-        counts = node.counts
-        before = job.state
-        counts[before.status] -= 1
-        counts[state.status] += 1
-        job.state = state
-        node.in_flight += isinstance(state, Active) - isinstance(before, Active)
-        if node.actions is not None:
-            node.actions.note(job)
-
     def _settle(self) -> None:
         """If nothing is left to do, the workflow is over."""
         node = self.node
@@ -599,8 +370,3 @@ class Turn:
         node.frozen_since = None
         node.ended_at = self.at
         self.outbox.save_workflow()
-
-
-def ended_as_before(trace: Trace) -> Ended:
-    """As the attempt did that left the trace."""
-    return Ended(JobStatus.COMPLETED, None, None, 0, trace.started_at, trace.ended_at)
