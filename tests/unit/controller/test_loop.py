@@ -9,7 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from tests.unit.controller.still_life import StillLife, still_life
-from torcd.controller import core
+from torcd.controller import loop
 from torcd.executors.base import Exited, Lost
 from torcd.model import AttemptKey, JobKey, WorkflowKey
 from torcd.scheduler import events as e
@@ -161,7 +161,7 @@ async def _submit_into(world: StillLife, keys: list[str]) -> None:
 async def test_who_was_answered_together_shares_the_next_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core, "GATHER_SHARE", 1e9)
+    monkeypatch.setattr(loop, "GATHER_SHARE", 1e9)
     async with still_life(tmp_path) as world, anyio.create_task_group() as tasks:
         key = WorkflowKey(int((await world.submit()).key))
         changes = itertools.cycle([e.PauseRequested, e.ResumeRequested])
