@@ -28,6 +28,7 @@ LIMIT = 4 * parsing.LARGE_BYTES
         b"NaN",
         b"x" * (LIMIT + 1),
     ],
+    ids=lambda text: f"{len(text)} bytes: {text[:8]!r}",
 )
 def test_a_value_is_taken_or_refused_as_always(text: bytes) -> None:
     try:
