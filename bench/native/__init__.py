@@ -5,6 +5,7 @@ could be left out.
 """
 
 import functools
+import os
 import shutil
 import struct
 import subprocess
@@ -46,7 +47,10 @@ def program(name: str) -> Path:
     source, built = HERE / f"{name}.c", BUILD / name
     if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
         BUILD.mkdir(exist_ok=True)
-        subprocess.run([compiler, "-O2", "-Wall", "-o", built, source], check=True)
+        # Somebody else may be doing the same, or running it already: it is there in one step.
+        made = BUILD / f"{name}.{os.getpid()}"
+        subprocess.run([compiler, "-O2", "-Wall", "-o", made, source], check=True)
+        made.replace(built)
     return built
 
 
