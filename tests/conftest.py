@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from tests.daemon_process import Daemon, running_daemon
 settings.register_profile("steady", derandomize=True, database=None)
 settings.register_profile("random", max_examples=1_000)
 settings.load_profile("steady")
+
+# Shells start what they put in the background with SIGINT ignored, and what is ignored is inherited
+# by the programs that tests press Ctrl-C in.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
