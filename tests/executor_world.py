@@ -17,6 +17,7 @@ from anyio import to_thread
 
 from torcd.accounts import Account
 from torcd.executors.base import (
+    After,
     AttemptOrder,
     Executor,
     Exited,
@@ -113,6 +114,7 @@ class World:
         cwd: str | None = None,
         stdio: str = "separate",
         base: str = "base",
+        after: int | None = None,
     ) -> AttemptOrder:
         out = str(self.directory / f"{key}.out")
         return AttemptOrder(
@@ -130,7 +132,12 @@ class World:
             if stdio == "combined"
             else str(self.directory / f"{key}.err"),
             user=self.user,
+            after=None if after is None else After(AttemptKey(after), self.left_by(after)),
         )
+
+    def left_by(self, key: int) -> str:
+        """A file after which no other attempt comes after this one."""
+        return str(self.directory / f"{key}.left")
 
     def start(self, key: int, command: str | list[str], **options: object) -> AttemptKey:
         self.executor.start([self.order(key, command, **options)])  # type: ignore[arg-type]

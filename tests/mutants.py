@@ -24,6 +24,7 @@ SIM = ("tests/sim",)
 CONTROLLER = ("tests/unit/controller",)
 CRASH = ("tests/crash/test_named_points.py",)
 USERS = ("tests/integration/test_users.py", "tests/integration/test_users_apart.py")
+CONTRACT = ("tests/contracts/test_executor_contract.py",)
 FAULTS = ("tests/integration/test_warden_faults.py",)
 
 
@@ -68,6 +69,32 @@ SCHEDULER = [
         old="    turn.take_up(absent)\n",
         new="",
         suites=EDITING,
+    ),
+    Mutant(
+        name="a new daemon starts what was to come after another at once",
+        file="torcd/scheduler/turn.py",
+        old="        after = None if may_start else NO_ATTEMPT\n",
+        new="        after = None\n",
+    ),
+    Mutant(
+        name="what has started because its leader ended well runs on when that is canceled",
+        file="torcd/scheduler/spreading.py",
+        old="                self._stop_followers(job, state.attempt_key, stop)\n"
+        "            case Pending() | Running()",
+        new="            case Pending() | Running()",
+    ),
+    Mutant(
+        name="a job that came after another has not seen it",
+        file="torcd/scheduler/spreading.py",
+        old="seen_by or self",
+        new="self",
+        suites=("tests/unit/scheduler",),
+    ),
+    Mutant(
+        name="others come after a job that is to make something",
+        file="torcd/scheduler/following.py",
+        old="of.output_files or of.output_user_data or of.input_files",
+        new="of.input_files",
     ),
     Mutant(
         name="a group is not spoiled with its member",
@@ -400,6 +427,22 @@ EXECUTOR_BUGS = [
         new="            if now is None:\n",
         suites=(*CRASH, *FAULTS),
         only="the_warden_dies",
+    ),
+    Mutant(
+        name="what comes after another starts although that was stopped",
+        file="torcd/executors/warden/attempts.py",
+        old="            and not leader.stopped\n",
+        new="",
+        suites=CONTRACT,
+        only="after",
+    ),
+    Mutant(
+        name="what comes after another starts although that has left something to look at",
+        file="torcd/executors/warden/attempts.py",
+        old="os.access(order.unless_exists, os.F_OK, follow_symlinks=False)",
+        new="False",
+        suites=CONTRACT,
+        only="after",
     ),
     Mutant(
         name="a claim is given back by a warden that cannot know what became of it",

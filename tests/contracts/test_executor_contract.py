@@ -794,3 +794,102 @@ async def test_freezing_what_waits_is_over_or_unknown_does_nothing(
         world.executor.thaw(AttemptKey(2))
         await gate.say()
         assert await world.code_of(3) == 5
+
+
+# 6. After another
+
+
+async def test_one_that_comes_after_another_starts_when_that_has_ended_well(
+    world: World, make: Make
+) -> None:
+    gate = world.gate("gate")
+    async with world.running(make(world.directory)):
+        world.start(1, f"read < {gate}; echo 1 >> ran")
+        world.start(2, "echo 2 >> ran", after=1)
+        world.start(3, "echo 3 >> ran", after=2)
+        world.start(4, "true")  # there are places
+        assert await world.code_of(4) == 0
+        assert not {2, 3} & {*world.started}
+        await gate.say()
+        assert await world.code_of(3) == 0
+    assert (world.directory / "ran").read_text() == "1\n2\n3\n"
+    for key in (1, 2):
+        assert world.finals[key][0].at <= world.started[key + 1].at
+
+
+@pytest.mark.parametrize("how", ["exit 3", "touch {left}", "kill -TERM $$"])
+async def test_what_comes_after_one_that_did_not_end_well_never_starts(
+    world: World, make: Make, how: str
+) -> None:
+    gate = world.gate("gate")
+    async with world.running(make(world.directory)):
+        world.start(1, f"read < {gate}; " + how.format(left=world.left_by(1)))
+        world.start(2, "true", after=1)
+        world.start(3, "true", after=2)
+        await gate.say()
+        for key in (2, 3):
+            end = await world.end_of(key)
+            assert end == NotStarted(AttemptKey(key), None, end.at)
+
+
+async def test_what_comes_after_one_that_was_stopped_never_starts(world: World, make: Make) -> None:
+    gate = world.gate("gate")
+    async with world.running(make(world.directory)):
+        world.start(1, f"trap 'exit 0' TERM; echo > {gate}; sleep 1000 & wait")
+        world.start(2, "true", after=1)
+        await gate.hear()
+        world.executor.stop(AttemptKey(1), 60)
+        assert await world.code_of(1) == 0
+        assert isinstance(await world.end_of(2), NotStarted)
+
+
+async def test_what_comes_after_one_that_is_over_starts_at_once(world: World, make: Make) -> None:
+    async with world.running(make(world.directory)):
+        world.start(1, "true")
+        world.start(2, "exit 1")
+        await world.end_of(1)
+        await world.end_of(2)
+        world.start(3, "true", after=1)
+        world.start(4, "true", after=2)
+        assert await world.code_of(3) == 0
+        assert isinstance(await world.end_of(4), NotStarted)
+
+
+async def test_what_comes_after_nobody_never_starts(world: World, make: Make) -> None:
+    async with world.running(make(world.directory)):
+        world.start(1, "true", after=99)
+        end = await world.end_of(1)
+        assert end == NotStarted(AttemptKey(1), None, end.at)
+
+
+@pytest.mark.parametrize("how", ["stop", "revoke"])
+async def test_one_that_is_to_come_after_another_can_be_taken_out(
+    world: World, make: Make, how: str
+) -> None:
+    gate = world.gate("gate")
+    async with world.running(make(world.directory)):
+        world.start(1, f"read < {gate}")
+        world.start(2, "echo 2 >> ran", after=1)
+        world.start(3, "echo 3 >> ran", after=1)
+        if how == "stop":
+            world.executor.stop(AttemptKey(2), None)
+        else:
+            world.executor.revoke(AttemptKey(2))
+        assert isinstance(await world.end_of(2), NotStarted)
+        await gate.say()
+        assert await world.code_of(3) == 0
+    assert (world.directory / "ran").read_text() == "3\n"
+
+
+async def test_one_comes_after_another_without_an_executor(world: World, make: Make) -> None:
+    gate, done = world.gate("gate"), world.gate("done")
+    async with world.running(make(world.directory)):
+        world.start(1, f"read < {gate}")
+        world.start(2, f"echo second > {done}", after=1)
+        await world.start_of(1)
+    await gate.say()
+    assert await done.hear() == "second\n"
+    async with world.running(make(world.directory)):
+        world.start(2, "echo again > ran", after=0)  # it is known
+        assert await world.code_of(2) == 0
+    assert not (world.directory / "ran").exists()

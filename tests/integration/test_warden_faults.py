@@ -9,12 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from tests import cgroup_place, standing_still
 from tests.executor_process import RemoteExecutor
-from tests.executor_world import PATIENCE_SECONDS, World, alive, gone, inherit_orphans
-from torcd.executors.base import AttemptOrder, Exited, Lost, Started
+from tests.executor_world import (
+    PATIENCE_SECONDS,
+    Gate,
+    SilentLog,
+    World,
+    alive,
+    gone,
+    inherit_orphans,
+)
+from torcd.executors.base import AttemptOrder, Exited, Lost, NotStarted, Started
+from torcd.executors.local import LocalExecutor
 from torcd.executors.warden import processes
 from torcd.model import AttemptKey
 
@@ -669,6 +679,56 @@ async def test_whatever_is_killed_when_every_attempt_runs_at_most_once(
                 assert str(key) in ran
     assert lost <= lost_at_most
     assert all(isinstance(report, Started | Exited | Lost) for report in world.history)
+
+
+# After another
+
+
+async def test_what_comes_after_a_job_waits_for_it_when_the_warden_is_killed(world: World) -> None:
+    executor = daemon(world)
+    async with world.running(executor):
+        await one_with_a_running_job(world, executor, "echo 1 >> order")
+        world.start(2, "echo 2 >> order", after=1)
+        world.start(3, "echo 3 >> order", after=2)
+        kill(await executor.warden(1))
+        await executor.warden(2)
+        await Gate(world.directory / "gate").say()
+        assert await world.code_of(3) == 0
+    assert world.log_of("order") == ["1", "2", "3"]
+
+
+async def test_what_comes_after_a_job_is_not_started_by_a_warden_that_lost_its_end(
+    world: World,
+) -> None:
+    executor = daemon(world)
+    async with world.running(executor):
+        await one_with_a_running_job(world, executor, "true")
+        world.start(2, "echo 2 >> ran", after=1)
+        kill(await executor.warden(1))
+        await executor.warden(2)
+        world.executor.stop(AttemptKey(1), None)
+        assert isinstance(await world.end_of(2), NotStarted)
+    assert world.log_of("ran") == ["ran"]
+
+
+async def test_a_warden_that_knows_no_after_starts_nothing_too_early(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    gate = world.gate("gate")
+    executor = LocalExecutor(tmp_path / "state", log=SilentLog())
+    async with world.running(executor):
+        link = executor._link
+        assert link is not None
+        assert link.hello is not None
+        assert link.hello.takes_after
+        link.hello = msgspec.structs.replace(link.hello, takes_after=False)
+        world.start(1, f"read < {gate}; exit 4")
+        await world.start_of(1)
+        world.start(2, "true", after=1)
+        end = await world.end_of(2)
+        assert end == NotStarted(AttemptKey(2), None, end.at)
+        world.start(1, "true", after=0)  # as a new daemon does; it is known
+        await gate.say()
+        assert await world.code_of(1) == 4
 
 
 # What may be left

@@ -32,7 +32,7 @@ from torcd.model import (
 )
 from torcd.scheduler import Scheduler, planning
 from torcd.scheduler import events as e
-from torcd.scheduler.commands import AddAttempt, Command, WakeAt
+from torcd.scheduler.commands import AddAttempt, Command, StartAttempt, WakeAt
 from torcd.scheduler.invariants import violations
 from torcd.scheduler.state import Ended, JobNode, Pending, Running, WorkflowNode
 
@@ -75,6 +75,8 @@ class Again:
         """What a job makes also depends on this."""
         self.memories: dict[JobKey, Memory] = {}
         self.under_way: dict[AttemptKey, tuple[JobKey, Snapshot]] = {}
+        self.after: dict[AttemptKey, AttemptKey] = {}
+        """Those that come after others, which are under way."""
         self.begun: set[AttemptKey] = set()
         self.disturbed: set[AttemptKey] = set()
         """Something that they read has changed since they were chosen."""
@@ -336,6 +338,8 @@ class Again:
                 self.chosen.append(job.key)
                 self.under_way[command.attempt_key] = job.key, self._seen(job)
                 assert job.key in stale or self._may_start(job), f"{job.name} need not run"
+            elif isinstance(command, StartAttempt) and command.after is not None:
+                self.after[command.attempt_key] = command.after
         return commands
 
     def _may_start(self, job: Job) -> bool:
@@ -368,14 +372,13 @@ class Again:
         """One attempt goes on. False: none is under way."""
         if not self.under_way:
             return self._time_passes()
-        attempts = sorted(self.under_way)
+        attempts = [key for key in sorted(self.under_way) if self._may_go_on(key)]
         attempt = attempts[self.pick(len(attempts))]
         key, _ = self.under_way[attempt]
         state = self.node.jobs[key].state
         if isinstance(state, Pending):
             if state.stop is not None:
-                del self.under_way[attempt]
-                self.tell(e.AttemptNotStarted(attempt, None, self.tick()))
+                self._does_not_start(attempt)
                 return True
             self.begun.add(attempt)
             self.tell(e.AttemptStarted(attempt, self.tick()))
@@ -388,6 +391,29 @@ class Again:
         else:
             self._end(attempt, self.node.jobs[key])
         return True
+
+    def _may_go_on(self, attempt: AttemptKey) -> bool:
+        state = self.node.jobs[self.under_way[attempt][0]].state
+        return attempt not in self.after or (isinstance(state, Pending) and state.stop is not None)
+
+    def _does_not_start(self, attempt: AttemptKey) -> None:
+        self.after.pop(attempt, None)
+        del self.under_way[attempt]
+        self.tell(e.AttemptNotStarted(attempt, None, self.tick()))
+        for follower in self._followers(attempt):
+            self._does_not_start(follower)
+
+    def _followers(self, attempt: AttemptKey) -> list[AttemptKey]:
+        return [follower for follower, leader in self.after.items() if leader == attempt]
+
+    def _lead_on(self, attempt: AttemptKey) -> None:
+        """It has ended well: those after it see what it has made."""
+        for follower in self._followers(attempt):
+            del self.after[follower]
+            key, seen = self.under_way[follower]
+            now = self._seen(self.job(key))
+            made = {thing: now[thing] for thing in seen if thing[0] == "job"}
+            self.under_way[follower] = key, {**seen, **made}
 
     def _time_passes(self) -> bool:
         """Until somebody has rested."""
@@ -494,6 +520,10 @@ class Again:
             )
             self.is_forced.discard(job.key)
         assert del_under_way[0] == job.key
+        fallen = self._followers(attempt) if fails else []
+        told_before = fallen if self.pick(2) else []
+        for follower in told_before:
+            self._does_not_start(follower)
         self.tell(
             e.AttemptExited(
                 attempt_key=attempt,
@@ -504,6 +534,9 @@ class Again:
                 at=self.tick(),
             )
         )
+        for follower in fallen if not told_before else ():
+            self._does_not_start(follower)
+        self._lead_on(attempt)
         self.look_for_disturbed()
         if not fails:
             assert self.status(job.key) is JobStatus.COMPLETED

@@ -55,6 +55,8 @@ Report = AttemptStarted | Final
 
 
 class Life(enum.Enum):
+    HELD = enum.auto()
+    """It comes after another, which is not over."""
     QUEUED = enum.auto()
     RUNNING = enum.auto()
     OVER = enum.auto()
@@ -80,6 +82,25 @@ class Attempt:
         self.to_store = list(outcome.stores)
         self.started: AttemptStarted | None = None
         self.final: Final | None = None
+
+    @property
+    def after(self) -> AttemptKey | None:
+        return self.order.after if isinstance(self.order, StartAttempt) else None
+
+    @property
+    def waits(self) -> bool:
+        return self.life in (Life.QUEUED, Life.HELD)
+
+    @property
+    def ended_well(self) -> bool:
+        """As far as an executor can tell."""
+        return (
+            isinstance(self.final, AttemptExited)
+            and self.final.return_code == 0
+            and not self.is_told_to_stop
+            and not self.final.outputs.values
+            and self.final.outputs.problem is None
+        )
 
     @property
     def lane(self) -> int:
@@ -120,7 +141,8 @@ class Executor:
                 assert order.attempt_key not in self.retired, "started again after all was over"
                 if attempt is None:
                     outcome = self._outcomes[owner(order)]
-                    self.attempts[order.attempt_key] = Attempt(order, outcome)
+                    attempt = self.attempts[order.attempt_key] = Attempt(order, outcome)
+                    self._take_its_place(attempt, at)
                 else:
                     self._report(attempt.started)
                     self._report(attempt.final)
@@ -129,10 +151,10 @@ class Executor:
                 if attempt is not None and attempt.life is Life.RUNNING:
                     attempt.is_told_to_stop = True
                     attempt.is_frozen = False
-                elif attempt is not None and attempt.life is Life.QUEUED:
+                elif attempt is not None and attempt.waits:
                     self._end(attempt, AttemptNotStarted(order.attempt_key, None, at))
             case RevokeAttempt():
-                if attempt is not None and attempt.life is Life.QUEUED:
+                if attempt is not None and attempt.waits:
                     self._end(attempt, AttemptNotStarted(order.attempt_key, None, at))
             case FreezeAttempt():
                 assert attempt is not None or order.attempt_key in self.retired, "freezes nobody"
@@ -148,6 +170,18 @@ class Executor:
                     del self.attempts[order.attempt_key]
                     self.retired.add(order.attempt_key)
         return True
+
+    def _take_its_place(self, attempt: Attempt, at: Timestamp) -> None:
+        """One that comes after another waits for that, or is over as well."""
+        if attempt.after is None:
+            return
+        leader = self.attempts.get(attempt.after)
+        if leader is not None and leader.life is not Life.OVER:
+            attempt.life = Life.HELD
+        elif leader is None or not leader.ended_well:
+            self._end(attempt, AttemptNotStarted(attempt.order.attempt_key, None, at))
+        else:
+            attempt.life = Life.QUEUED
 
     # Lives
 
@@ -227,7 +261,7 @@ class Executor:
             if is_lost():
                 self._end(attempt, AttemptLost(attempt.order.attempt_key, "nobody knows", at))
         if forgets_the_queue:
-            for attempt in self.of(Life.QUEUED):
+            for attempt in [*self.of(Life.QUEUED), *self.of(Life.HELD)]:
                 del self.attempts[attempt.order.attempt_key]
 
     def meet_daemon(self) -> None:
@@ -242,10 +276,24 @@ class Executor:
             self._report(attempt.started)
             self._report(attempt.final)
 
+    def take_report(self, n: int) -> Report:
+        """The one at a place; but before anything is told of what came after another attempt, it is
+        told how that ended."""
+        attempt = self.attempts.get(self.reports[n].attempt_key)
+        while attempt is not None and attempt.after is not None:
+            leader = self.attempts.get(attempt.after)
+            if leader is not None and leader.final in self.reports:
+                n = self.reports.index(leader.final)
+            attempt = leader
+        return self.reports.pop(n)
+
     def _end(self, attempt: Attempt, final: Final) -> None:
         attempt.life = Life.OVER
         attempt.final = final
         self._report(final)
+        for follower in self.of(Life.HELD):
+            if follower.after == attempt.order.attempt_key:
+                self._take_its_place(follower, final.at)
 
     def _report(self, report: Report | None) -> None:
         if report is not None:

@@ -44,13 +44,18 @@ def producers(workflow: Workflow, job: Job) -> Iterator[tuple[int | None, JobKey
 
 
 def inputs_are_there(
-    store: Store, workflow: Workflow, job: Job, absent_files: Set[FileKey]
+    store: Store,
+    workflow: Workflow,
+    job: Job,
+    absent_files: Set[FileKey],
+    leader: JobKey | None = None,
 ) -> bool:
-    """Whether the job may be chosen, going by the rows."""
+    """Whether the job may be chosen, going by the rows; if it comes after `leader`, when that has
+    ended well."""
     good = DONE if job.cancel_on_blocking_job_failure else DONE | BAD
     early = {d.key for d in workflow.user_data if d.available == "on_store"}
     for subject, key in producers(workflow, job):
-        status = store.status(key)
+        status = JobStatus.COMPLETED if key == leader else store.status(key)
         if status in DONE | BAD:
             if status not in good:
                 return False
@@ -159,6 +164,13 @@ class History:
             return math.inf
         return self.started[key] + asks.runtime_seconds * 1_000_000 + self.frozen[key]
 
+    def _ended_well_when_canceled(self, key: JobKey) -> bool:
+        """What comes after it may have started before that was known; and is killed then."""
+        fate = self.fates[key][1] if key in self.fates else None
+        is_well = isinstance(fate, e.AttemptExited) and fate.return_code == 0
+        makes = self.jobs[key].output_files or self.jobs[key].output_user_data
+        return is_well and not makes and self.status(key) is JobStatus.CANCELED
+
     def status(self, key: JobKey) -> JobStatus:
         job = self.jobs[key]
         if key in self.disabled:
@@ -180,9 +192,16 @@ class History:
             )
             return JobStatus.CANCELED if was_stopped else JobStatus.FAILED
         early = {d.key for d in self.workflow.user_data if d.available == "on_store"}
-        assert all(
-            subject in early or producer in self.ever_disabled for subject, producer in culprits
-        ), f"{job.name} ran, though what it needs ended badly"
+        strict = [
+            producer
+            for subject, producer in culprits
+            if subject not in early and producer not in self.ever_disabled
+        ]
+        assert all(self._ended_well_when_canceled(producer) for producer in strict), (
+            f"{job.name} ran, though what it needs ended badly"
+        )
+        if strict:
+            return JobStatus.CANCELED
         if self.timed_out_at.get(key, at) < at:
             if key not in self.in_time:
                 return JobStatus.TERMINATED

@@ -14,10 +14,12 @@ from torcd.model import (
     AttemptKey,
     FileKey,
     Happening,
+    Job,
     JobKey,
     JobStatus,
     Reason,
     Timestamp,
+    Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
@@ -127,6 +129,7 @@ def check_told(world: "World", before: dict[JobKey, JobStatus], commands: list[C
 
 def check_choices(world: "World", commands: list[Command]) -> None:
     assert world.scheduler is not None
+    after = {c.attempt_key: c.after for c in commands if isinstance(c, StartAttempt)}
     for command in commands:
         if isinstance(command, StopAttempt):
             check_stop(world, command.attempt_key)
@@ -145,9 +148,20 @@ def check_choices(world: "World", commands: list[Command]) -> None:
         assert not world.scheduler.is_draining
         workflow = world.workflow(command.workflow_key)
         [job] = [job for job in workflow.jobs if job.key == command.job_key]
-        assert naive.inputs_are_there(world.view, workflow, job, world.absent), (
+        before = after.get(command.attempt_key)
+        leader = None if before is None else leader_of(world, workflow, job, before)
+        assert naive.inputs_are_there(world.view, workflow, job, world.absent, leader), (
             f"{job.name} was chosen before what it needs is there"
         )
+
+
+def leader_of(world: "World", workflow: Workflow, job: Job, attempt_key: AttemptKey) -> JobKey:
+    """An executor can see whether it ends well, and if it does not, `job` need not run."""
+    assert job.cancel_on_blocking_job_failure
+    key = world.view.active_attempts()[attempt_key].job_key
+    [made] = [(j.output_files, j.output_user_data) for j in workflow.jobs if j.key == key]
+    assert made == ((), ())
+    return key
 
 
 def check_values(event: e.Event, commands: list[Command]) -> None:
@@ -187,7 +201,15 @@ def check_stop(world: "World", key: AttemptKey) -> None:
     if isinstance(attempt, AddCommand):
         assert history.is_canceled, "the command of an action is killed"
         return
-    assert attempt.job_key in history.canceled_at | history.timed_out_at, "killed, and nobody asked"
+    ended = history.canceled_at | history.timed_out_at
+    is_asked = attempt.job_key in ended
+    # One that may have started when what it comes after was canceled is killed as well.
+    before = {attempt.job_key} if not is_asked else set()
+    while before and not is_asked:
+        jobs = [job for job in workflow.jobs if job.key in before]
+        before = {key for job in jobs for _, key in naive.producers(workflow, job)}
+        is_asked = bool(before & ended.keys())
+    assert is_asked, "killed, and nobody asked"
 
 
 def check_the_end(world: "World") -> None:

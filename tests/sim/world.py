@@ -121,7 +121,7 @@ class World:
         if n < len(self.requests):
             event = self.requests.pop(n)
         else:
-            event = self.executor.reports.pop(n - len(self.requests))
+            event = self.executor.take_report(n - len(self.requests))
         if self._comes_too_late(event):
             return True
         if self.standstill is None:

@@ -9,7 +9,7 @@ from torcd.controller import tokens
 from torcd.controller.layout import Layout
 from torcd.controller.plain_commands import words
 from torcd.disk import is_no_room
-from torcd.executors.base import AttemptOrder
+from torcd.executors.base import After, AttemptOrder
 from torcd.model import Workflow, WorkflowKey
 from torcd.ownership import make_for
 from torcd.scheduler.commands import StartAttempt, StartCommand, StartRecovery
@@ -76,7 +76,9 @@ class Launcher:
         }
         if workflow.input_user_data(job):
             environment[INPUTS] = self._layout.inputs(start.attempt_key, user)
-        command = job.command
+        command, after = job.command, None
+        if start.after is not None:
+            after = After(start.after, self._layout.output(start.after, user))
         return AttemptOrder(
             attempt_key=start.attempt_key,
             lane=start.workflow_key,
@@ -89,6 +91,7 @@ class Launcher:
             stdout=stdout,
             stderr=stderr,
             user=user,
+            after=after,
         )
 
     def recovery_order(self, start: StartRecovery, workflow: Workflow) -> AttemptOrder:

@@ -14,7 +14,12 @@ The contract, which every implementation keeps and `tests/contracts` checks:
    says that children may be left behind).
 5. A frozen attempt stands still, all its processes, until it is thawed or stopped, whoever is
    killed meanwhile. What has ended may still be told.
-6. Reports may be late, repeated, and out of order between attempts.
+6. An order may come after another attempt: it waits until that one is over, outside its lane, and
+   then takes its turn in it, if that one ended well: by itself, with status 0, leaving no file
+   where none is expected. If it did not, or nobody knows it, the order is over as well
+   (`NotStarted`, with no problem).
+7. Reports may be late, repeated, and out of order between attempts; but how an attempt ended is
+   told before it is told that one that comes after it has started.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +30,15 @@ from anyio.abc import TaskStatus
 
 from torcd.accounts import Account
 from torcd.model import AttemptKey, Timestamp
+
+
+class After(msgspec.Struct, frozen=True):
+    """What is to end well before."""
+
+    attempt_key: AttemptKey
+    unless_exists: str
+    """A path; if it is there when that attempt has ended, somebody else has to look at how it
+    ended."""
 
 
 class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +66,7 @@ class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True):
     user: Account | None = None
     """Whom it runs as, with all that is done before; the directories of its logs are theirs. None:
     the user whom the executor runs as."""
+    after: After | None = None
 
 
 class Started(msgspec.Struct, frozen=True):

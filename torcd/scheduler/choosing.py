@@ -52,7 +52,7 @@ is held up then costs about as much as was gained by not doing so before."""
 
 def room(node: WorkflowNode) -> int:
     """How many more jobs that ask for nothing may be handed over now."""
-    return node.max_parallel_jobs + _lookahead(node) - node.in_flight
+    return node.max_parallel_jobs + lookahead(node) - node.in_flight
 
 
 def take_next(queue: Queue) -> JobNode | None:
@@ -112,7 +112,8 @@ def _in_order(node: WorkflowNode) -> list[Queue]:
     return found
 
 
-def _lookahead(node: WorkflowNode) -> int:
+def lookahead(node: WorkflowNode) -> int:
+    """How many more than run at once may be handed over."""
     if node.mean_microseconds is None:
         return 0
     ahead = node.max_parallel_jobs * LOOKAHEAD_MICROSECONDS / max(node.mean_microseconds, 1.0)

@@ -200,6 +200,10 @@ class SaveFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 # To be done
 
 
+NO_ATTEMPT = AttemptKey(0)
+"""Nobody's."""
+
+
 class StartAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Start it, or, where it is known already, report on it again."""
 
@@ -213,6 +217,9 @@ class StartAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What it gets of what it asks for; None: it does not ask."""
     gpus: tuple[int, ...] = ()
     """Which ones."""
+    after: AttemptKey | None = None
+    """Not before this one has ended well; should it not, never. NO_ATTEMPT: it must be known
+    already."""
 
 
 class StartRecovery(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -69,7 +69,13 @@ class Outbox:
             )
         )
 
-    def start_attempt(self, job: JobNode, attempt_key: AttemptKey, gpus: tuple[int, ...]) -> None:
+    def start_attempt(
+        self,
+        job: JobNode,
+        attempt_key: AttemptKey,
+        gpus: tuple[int, ...],
+        after: AttemptKey | None,
+    ) -> None:
         """That of the job, or of its recovery script."""
         recovery = job.recovery
         if recovery is not None and recovery.script is not None:
@@ -97,6 +103,7 @@ class Outbox:
                 max_parallel_jobs=self._node.max_parallel_jobs,
                 share=job.queue.share,
                 gpus=gpus,
+                after=after,
             )
         )
 

@@ -53,7 +53,7 @@ def built_anew(
     anew.mean_microseconds = node.mean_microseconds
     for job_key, job in anew.jobs.items():
         before = node.jobs.get(job_key)
-        if before is not None and isinstance(before.state, Running):
+        if before is not None and isinstance(before.state, Pending | Running):
             # Built, it is pending: of what is loaded, nobody knows whether it runs.
             anew.counts[job.state.status] -= 1
             anew.counts[before.state.status] += 1

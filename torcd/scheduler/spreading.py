@@ -26,7 +26,7 @@ from torcd.model import (
     Timestamp,
     Trace,
 )
-from torcd.scheduler import wording
+from torcd.scheduler import following, wording
 from torcd.scheduler.digests import NOTHING, definition, packed
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.outbox import Outbox
@@ -140,15 +140,33 @@ class Spreading:
             case Blocked() | Ready():
                 self._conclude(job, self._canceled(stop))
             case Pending() if stop.outranks(state.stop):
-                job.state = Pending(state.attempt_key, stop)
-                self.outbox.save_job(job)
-                self.outbox.stop_attempt(job, state.attempt_key, stop)
+                job.state = Pending(state.attempt_key, stop, state.after)
+                self._tell_to_stop(job, state.attempt_key, stop)
+                if stop.ends_the_started:
+                    self._stop_followers(job, state.attempt_key, stop)
             case Running() if stop.outranks(state.stop) and stop.ends_the_started:
                 job.state = Running(state.attempt_key, state.started_at, stop)
-                self.outbox.save_job(job)
-                self.outbox.stop_attempt(job, state.attempt_key, stop)
+                self._tell_to_stop(job, state.attempt_key, stop)
+                self._stop_followers(job, state.attempt_key, stop)
             case Pending() | Running() | Ended() | Disabled():
                 pass
+
+    def _tell_to_stop(self, job: JobNode, attempt_key: AttemptKey, stop: Stop) -> None:
+        self.outbox.save_job(job)
+        self.outbox.stop_attempt(job, attempt_key, stop)
+
+    def _stop_followers(self, leader: JobNode, attempt_key: AttemptKey, stop: Stop) -> None:
+        """What is stopped may have ended well a moment ago, and what comes after it have started:
+        that is canceled all the same."""
+        stopped = [(leader, attempt_key, stop.status)]
+        for job, key, status in stopped:
+            because = wording.because_of_job(job, status)
+            firm = Stop(Reason.DEPENDENCY, because, is_firm=True)
+            for follower, state in following.of(job, key):
+                if firm.outranks(state.stop):
+                    follower.state = Pending(state.attempt_key, firm, state.after)
+                    self._tell_to_stop(follower, state.attempt_key, firm)
+                    stopped.append((follower, state.attempt_key, firm.status))
 
     # From state to state
 
@@ -157,8 +175,9 @@ class Spreading:
         """Whether jobs of this workflow may be chosen now."""
         return self.node.starts_jobs and not self.memory.is_draining
 
-    def start(self, job: JobNode) -> None:
-        """Choose it; there must be room for it."""
+    def start(self, job: JobNode, after: AttemptKey | None = None) -> None:
+        """Choose it; there must be room for it. `after`: it waits for a job whose attempt that is,
+        and for nothing else."""
         attempt_key = AttemptKey(self.memory.next_attempt_key)
         self.memory.next_attempt_key += 1
         self.memory.attempts[attempt_key] = (self.node, job)
@@ -172,9 +191,11 @@ class Spreading:
         share = job.queue.share
         gpus = () if share is None else self.memory.ledger.take(attempt_key, share)
         self.outbox.add_attempt(job, attempt_key, gpus)
-        self._enter(job, Pending(attempt_key))
+        self._enter(job, Pending(attempt_key, None, after))
         self.outbox.tell_job(job)
-        self.outbox.start_attempt(job, attempt_key, gpus)
+        self.outbox.start_attempt(job, attempt_key, gpus, after)
+        if following.may_lead(self.node, job):
+            self.node.leaders.append(job)
 
     def _conclude(self, job: JobNode, state: Ended | Disabled) -> None:
         if job.recovery is not None:
@@ -205,6 +226,7 @@ class Spreading:
     ) -> None:
         assert ended.started_at is not None
         assert ended.ended_at is not None
+        seen_by = following.seen_by(job, attempt_key) if job.feeds else None
         given: bytes | None = NOTHING
         made: bytes | None = NOTHING
         if job.awaits:
@@ -227,7 +249,7 @@ class Spreading:
             definition=definition(self.node, job),
             given=given,
             made=made,
-            made_at=self.memory.next_attempt_key,
+            made_at=seen_by or self.memory.next_attempt_key,
         )
         for gate in job.feeds:
             gate.made_at = job.trace.made_at

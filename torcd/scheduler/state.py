@@ -17,6 +17,7 @@ Jobs do not know whom they wait for, only how many gates; gates know their consu
 touches only the jobs behind the gates it moves, so its cost does not grow with the workflow.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
@@ -64,6 +65,9 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
 
     reason: Reason
     message: str
+    is_firm: bool = False
+    """Because of a dependency, and although it may have started: nobody can tell yet. Only known
+    until the daemon ends."""
 
     @property
     def status(self) -> JobStatus:
@@ -74,11 +78,15 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     def ends_the_started(self) -> bool:
         """Whether it holds for an attempt that has started. Because of a dependency only one that
         has not is taken back; what runs, runs on."""
-        return self.reason is not Reason.DEPENDENCY
+        return self.is_firm or self.reason is not Reason.DEPENDENCY
 
     def outranks(self, other: "Stop | None") -> bool:
         """Whether it changes anything for a job that was told to end already."""
-        return other is None or (self.ends_the_started and not other.ends_the_started)
+        return other is None or self._rank > other._rank
+
+    @property
+    def _rank(self) -> int:
+        return 2 * (self.reason is not Reason.DEPENDENCY) + self.is_firm
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +95,9 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     status: ClassVar = JobStatus.PENDING
     attempt_key: AttemptKey
     stop: Stop | None = None
+    after: AttemptKey | None = None
+    """Of one that was chosen before all it waits for is there: the attempt that is to end well
+    before. Only known until the daemon ends."""
 
 
 class Running(msgspec.Struct, frozen=True, gc=False):
@@ -285,6 +296,10 @@ class DataNode:
         self.gate: GateNode | None = None
 
 
+MAX_LEADERS = 256
+"""Those of longer ago are likely to have ended."""
+
+
 class WorkflowNode:
     __slots__ = (
         "_data_keys",
@@ -305,6 +320,7 @@ class WorkflowNode:
         "held_up_since",
         "in_flight",
         "jobs",
+        "leaders",
         "max_parallel_jobs",
         "mean_microseconds",
         "ready",
@@ -348,6 +364,8 @@ class WorkflowNode:
         self.counts = dict.fromkeys(JobStatus, 0)
         self.in_flight = 0
         """Jobs that are pending or running."""
+        self.leaders: deque[JobNode] = deque(maxlen=MAX_LEADERS)
+        """Chosen jobs that others may be chosen to come after (see `following`)."""
         self.ready = Queue(None)
         """Of the jobs that ask for nothing."""
         self.asking: list[Queue] = []

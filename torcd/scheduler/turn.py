@@ -22,8 +22,9 @@ from torcd.model import (
     Reason,
     Timestamp,
 )
-from torcd.scheduler import acting, choosing, freezing, wording
+from torcd.scheduler import acting, choosing, following, freezing, wording
 from torcd.scheduler.commands import (
+    NO_ATTEMPT,
     ClearValue,
     Command,
     RemoveAttempt,
@@ -57,11 +58,14 @@ class Turn(Spreading):
         node = self.node
         if node.asking:
             self.memory.line.touched[node.key] = node
-        elif node.ready.heap and self.may_start:
+        elif (node.ready.heap or node.leaders) and self.may_start:
             room = choosing.room(node)
             while room > 0 and (job := choosing.take_next(node.ready)) is not None:
                 self.start(job)
                 room -= 1
+            if room > 0 and node.leaders and choosing.lookahead(node):
+                for after, job in following.followers(node, room):
+                    self.start(job, after)
         if node.actions is None or not acting.begin_next(self.memory, node, self.outbox):
             self._settle()
         self.close()
@@ -197,7 +201,11 @@ class Turn(Spreading):
         self.memory.attempts[pending.attempt_key] = (self.node, job)
         if job.queue.share is not None:
             self.memory.ledger.hold(pending.attempt_key, job.queue.share, gpus)
-        self.outbox.start_attempt(job, pending.attempt_key, gpus)
+        # Should nobody have heard of it, it is not to start now. (If it was to come after another,
+        # the executor knows; nobody else remembers which.)
+        may_start = not job.waits and pending.stop is None and self.may_start
+        after = None if may_start else NO_ATTEMPT
+        self.outbox.start_attempt(job, pending.attempt_key, gpus, after)
         if pending.stop is not None:
             self.outbox.stop_attempt(job, pending.attempt_key, pending.stop)
         elif not self.may_start:

@@ -27,9 +27,14 @@ def file(node: WorkflowNode, key: FileKey) -> str:
     return f'file "{found.name}" ({found.path})'
 
 
+def because_of_job(culprit: JobNode, status: JobStatus) -> str:
+    """Why what waits for a job is canceled when that ends badly, like this."""
+    return f'canceled because "{culprit.job.name}" {PAST[status]}'
+
+
 def because_of(node: WorkflowNode, culprit: JobNode, gate: GateNode) -> str:
     """Why a consumer of the gate is canceled when a producer ends badly."""
-    message = f'canceled because "{culprit.job.name}" {PAST[culprit.state.status]}'
+    message = because_of_job(culprit, culprit.state.status)
     if gate.kind != "job":
         message += f", which makes {subject(node, gate)}"
     return message

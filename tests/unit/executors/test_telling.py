@@ -7,7 +7,7 @@ import pytest
 from torcd.executors.warden import processes, spawning
 from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.journal import Journal
-from torcd.executors.warden.ledger import Attempt, Order
+from torcd.executors.warden.ledger import Attempt, Order, exited
 from torcd.executors.warden.orphans import Orphans
 
 
@@ -33,11 +33,14 @@ class Scene:
         self._ends = Ends()
         self.attempts = Attempts(7, journal, self._ends, Orphans(None), None)  # type: ignore[arg-type]
 
-    def order(self, key: int, lane: int) -> None:
+    def order(self, key: int, lane: int, after: int | None = None) -> None:
         facts = {"argv": ["x"], "env": {}, "cwd": "/", "stdout": None, "stderr": None}
+        if after is not None:
+            facts["after"] = (after, "/nowhere")
         self.attempts.order(key, lane, 1, Order(facts, {}))  # type: ignore[arg-type]
 
     def end(self, key: int) -> None:
+        self.attempts._known[key].final = exited(key, 0, 1)
         self._ends.over.append(self.attempts._known[key])
         self.attempts.settle()
 
@@ -87,3 +90,24 @@ def test_a_start_is_not_urgent_for_its_end_may_be_told_with_it(scene: Scene) -> 
     assert scene.attempts.urgent
     assert len(scene.attempts.take_reports()) == 2
     assert not scene.attempts.urgent
+
+
+def test_reports_gather_while_somebody_is_to_come_after_what_runs(scene: Scene) -> None:
+    for key in (1, 2, 3, 4):
+        scene.end(key)
+    scene.order(5, 3)
+    scene.order(6, 3, after=5)
+    scene.order(7, 3, after=6)
+    scene.attempts.settle()
+    scene.attempts.take_reports()
+    scene.end(5)
+    assert not scene.attempts.urgent
+    scene.end(6)
+    assert scene.attempts.urgent  # nobody comes after the one that runs now
+    told = [line.split(",")[:2] for line in scene.attempts.take_reports()]
+    assert told == [
+        ['["exited"', "5"],
+        ['["started"', "6"],
+        ['["exited"', "6"],
+        ['["started"', "7"],
+    ]

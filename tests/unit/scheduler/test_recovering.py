@@ -194,7 +194,7 @@ def test_a_script_is_run_to_its_end_before_the_retry():
     assert play.status("a") == "blocked"  # it rests
     assert play.saved("a").recovery.script is None
     play.passes(60)
-    assert play.started_now == ["a"]
+    assert play.started_now == ["a", "b"]  # one after the other: attempts have been short
     assert play.job("a").attempt_id == 2
     play.exits("a")
     play.exits("b")

@@ -338,7 +338,13 @@ class LocalExecutor:
     def _send_orders(self, orders: list[AttemptOrder]) -> None:
         for i in range(0, len(orders), ORDERS_IN_A_LINE):
             batch = orders[i : i + ORDERS_IN_A_LINE]
-            self._send(start=[messages.wire_order(order) for order in batch])
+            line: dict[str, object] = {"start": [messages.wire_order(order) for order in batch]}
+            link = self._link
+            if link is not None and link.hello is not None and not link.hello.takes_after:
+                # An earlier version's, which would start them at once: in the same breath they are
+                # taken back, but for those that it knows already.
+                line["revoke"] = [o.attempt_key for o in batch if o.after is not None]
+            self._send(**line)
 
     # What the warden tells
 

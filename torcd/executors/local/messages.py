@@ -54,6 +54,8 @@ class Hello(msgspec.Struct, frozen=True):
     version: str
     cgroups: str | None = None
     """Where attempts get cgroups of their own; None: they don't."""
+    takes_after: bool = False
+    """It knows what an order's `after` is."""
 
 
 class Synced(msgspec.Struct, frozen=True):
@@ -90,6 +92,7 @@ class Order(msgspec.Struct, frozen=True):
     stderr: str | None
     plain: tuple[str, ...] | None = None
     user: User | None = None
+    after: tuple[int, str] | None = None
 
 
 decode = msgspec.json.Decoder(FromWarden).decode
@@ -104,7 +107,7 @@ def line(**orders: object) -> bytes:
 
 
 def wire_order(order: AttemptOrder) -> Order:
-    user = order.user
+    user, after = order.user, order.after
     return Order(
         key=order.attempt_key,
         lane=order.lane,
@@ -117,6 +120,7 @@ def wire_order(order: AttemptOrder) -> Order:
         stderr=order.stderr,
         plain=order.plain,
         user=None if user is None else User(user.uid, user.gid, user.groups, user.limits),
+        after=None if after is None else (after.attempt_key, after.unless_exists),
     )
 
 

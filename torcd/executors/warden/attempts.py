@@ -85,8 +85,16 @@ class Attempts:
         lane = self._lanes.lane(lane_key)
         lane.limit = lane_limit
         attempt = self._known[key] = Attempt(key, lane, order)
-        lane.queue.append(attempt)
-        self._lanes.look_at(lane)
+        if order.after is None:
+            self._lanes.put(attempt)
+            return
+        leader = self._known.get(order.after)
+        if leader is not None and leader.state != OVER:
+            leader.followers = [*leader.followers, attempt]
+        elif leader is None:
+            self.revoke(key)
+        elif not self._follows(leader, attempt):
+            self._over(attempt)
 
     def refuse(self, key: int, problem: str) -> None:
         """An order that can't be carried out."""
@@ -105,10 +113,8 @@ class Attempts:
     def revoke(self, key: int) -> None:
         """Take it out if it has not started."""
         attempt = self._known.get(key)
-        if attempt is not None and attempt.state == QUEUED and attempt.lane is not None:
-            self._lanes.look_at(attempt.lane)  # it may be empty now
-            attempt.lane = None
-            self._end(attempt, ledger.not_started(key, None, _now()))
+        if attempt is not None and attempt.state == QUEUED:
+            self._take_out(attempt)
             self._over(attempt)
 
     def freeze(self, key: int) -> None:
@@ -191,7 +197,9 @@ class Attempts:
         waits for it, and it may end before it is told."""
         if not self.has_end:
             return False
-        return self.has_empty_place or not self._lanes.anyone_waits
+        if self.has_empty_place:
+            return True
+        return not self._lanes.anyone_waits and not any(a.followers for a in self._leaders.values())
 
     def take_reports(self) -> list[str]:
         """What the daemon is told now."""
@@ -432,19 +440,46 @@ class Attempts:
         self._journal.later(final)
 
     def _over(self, attempt: Attempt) -> None:
-        """Nothing of it is left: its place is free, and the daemon may know."""
-        if attempt.usage is not None:
-            attempt.final = ledger.with_usage(attempt.final, *attempt.usage)
-            self._journal.later(attempt.final)
-            attempt.usage = None
-        attempt.state = OVER
+        """Nothing of it is left: its place is free, those that come after it take their turn or
+        are over as well, and the daemon may know."""
+        over = [attempt]
+        for one in over:
+            if one.usage is not None:
+                one.final = ledger.with_usage(one.final, *one.usage)
+                self._journal.later(one.final)
+                one.usage = None
+            one.state = OVER
+            over += [follower for follower in one.followers if not self._follows(one, follower)]
+            if one.lane is not None:
+                one.lane.running -= 1
+                self.has_empty_place |= not one.lane.queue
+                self._lanes.look_at(one.lane)
+                one.lane = None
+            self.reports.append(one.final)
+            self.has_end = True
+
+    def _follows(self, leader: Attempt, attempt: Attempt) -> bool:
+        """Of one that comes after one that is over. False: it is over as well, and that remains to
+        be said."""
+        order = attempt.order
+        if attempt.state != QUEUED or order is None:
+            return True  # it was taken back meanwhile
+        if (
+            ledger.ended_well(leader.final)
+            and not leader.stopped
+            and not os.access(order.unless_exists, os.F_OK, follow_symlinks=False)
+        ):
+            self._lanes.put(attempt)
+            return True
+        self._take_out(attempt)
+        return False
+
+    def _take_out(self, attempt: Attempt) -> None:
+        """It will not start."""
         if attempt.lane is not None:
-            attempt.lane.running -= 1
-            self.has_empty_place |= not attempt.lane.queue
-            self._lanes.look_at(attempt.lane)
+            self._lanes.look_at(attempt.lane)  # it may be empty now
             attempt.lane = None
-        self.reports.append(attempt.final)
-        self.has_end = True
+        self._end(attempt, ledger.not_started(attempt.key, None, _now()))
 
 
 def _told(attempt: Attempt) -> list[str]:

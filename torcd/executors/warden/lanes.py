@@ -20,6 +20,16 @@ class Lanes:
     def lane(self, key: int) -> Lane:
         return self._all.setdefault(key, Lane(key))
 
+    def put(self, attempt: Attempt) -> None:
+        """It waits for its turn."""
+        lane = attempt.lane
+        assert lane is not None
+        # While it waited for another, its lane may have been empty, and is another now.
+        now = attempt.lane = self._all.setdefault(lane.key, lane)
+        now.limit = lane.limit
+        now.queue.append(attempt)
+        self.look_at(now)
+
     def look_at(self, lane: Lane) -> None:
         """It may have a place for the next, or be empty."""
         self._free[lane.key] = lane

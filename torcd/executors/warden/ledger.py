@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         stdout: str | None
         stderr: str | None
         user: "User | None"
+        after: tuple[int, str] | None
+        """A key, and a path: see `torcd.executors.base.After`."""
 
     class Settings(TypedDict):
         leave_children: bool
@@ -67,7 +69,18 @@ QUEUED, RUNNING, ENDING, OVER = range(4)
 class Order:
     """What to start."""
 
-    __slots__ = ("argv", "base", "cwd", "env", "plain", "stderr", "stdout", "user")
+    __slots__ = (
+        "after",
+        "argv",
+        "base",
+        "cwd",
+        "env",
+        "plain",
+        "stderr",
+        "stdout",
+        "unless_exists",
+        "user",
+    )
 
     def __init__(self, message: "OrderMessage", base: dict[str, str]) -> None:
         self.argv = message["argv"]
@@ -81,6 +94,11 @@ class Order:
         self.stderr = message["stderr"]
         self.user = message.get("user")
         """None: whoever the warden is."""
+        after = message.get("after")
+        self.after: int | None = None if after is None else after[0]
+        """The attempt it comes after."""
+        self.unless_exists = "" if after is None else after[1]
+        """A path that must not be there then."""
 
 
 class Attempt:
@@ -89,6 +107,7 @@ class Attempt:
         "cgroup",
         "deadline",
         "final",
+        "followers",
         "frozen",
         "key",
         "lane",
@@ -120,6 +139,8 @@ class Attempt:
         """The leader's start time, where it is needed to tell it from another of the same pid."""
         self.cgroup = ""
         """The path of its own; empty: it has none."""
+        self.followers: list[Attempt] | tuple[()] = ()
+        """Those that come after it. Hardly any has some."""
         self.frozen = False
         """It stands still, or is about to."""
         self.starting = False
@@ -197,6 +218,11 @@ def not_started(key: int, problem: str | None, at: int) -> str:
 
 def never_ran(final: str) -> bool:
     return final.startswith('["not_started"')
+
+
+def ended_well(final: str) -> bool:
+    word, _, code, *_ = json.loads(final)
+    return bool(word == "exited" and code == 0)
 
 
 def lost(key: int, problem: str, at: int) -> str:

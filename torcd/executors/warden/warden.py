@@ -129,6 +129,7 @@ class Warden:
             "pid": os.getpid(),
             "version": __version__,
             "cgroups": self._cgroups or None,
+            "takes_after": True,
         }
         self._channel.send(json.dumps({"hello": hello}))
         reports = self._attempts.all_reports()

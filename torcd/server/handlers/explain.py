@@ -79,6 +79,8 @@ def _explain(
             return _explain_ready(scheduler, node, job, is_own)
         case Pending() | Running() if state.stop is not None:
             return f"it is on its way out: {state.stop.message}", None
+        case Pending() if job.waits:
+            return "it was chosen, and starts when what it waits for has ended well", None
         case Pending():
             return "it was chosen and is about to start", None
         case Running() if node.frozen_since is not None:

@@ -1,0 +1,194 @@
+"""Jobs that are handed over before what they wait for has ended."""
+
+from typing import Any
+
+import pytest
+
+from torcd.model import AttemptKey, Capacity, FailureRule, Reason
+from torcd.scheduler.commands import NO_ATTEMPT, StartAttempt
+
+from .play import Play
+from .specs import job
+from .test_loading import FAILED, Loaded, active, stopped
+
+
+def brief(**jobs: Any) -> Play:
+    """Where attempts take a millisecond, as is known; `a` waited for the first to end."""
+    play = Play(z=job(), **{"a": job(after="z"), **jobs})
+    play.starts("z")
+    play._time = play.job("z").state.started_at - 1_000_000 + 1_000
+    play.exits("z")
+    return play
+
+
+def afters(play: Play) -> dict[str, AttemptKey | None]:
+    """After which attempts jobs were started now."""
+    return {c.job.name: c.after for c in play.last if isinstance(c, StartAttempt)}
+
+
+def keys(play: Play, names: str) -> list[AttemptKey]:
+    return [play.attempt(name) for name in names.split()]
+
+
+CHAIN = {"b": job(after="a"), "c": job(after="b")}
+
+
+def test_a_chain_of_short_jobs_is_handed_over_at_once():
+    play = brief(**CHAIN)
+    assert afters(play) == {"a": None, "b": play.attempt("a"), "c": play.attempt("b")}
+    for name in "abc":
+        play.starts(name)
+        play.exits(name)
+    assert play.workflow_status == "completed"
+
+
+def test_nothing_is_handed_over_ahead_while_it_is_not_known_how_long_jobs_take():
+    play = Play(a=job(), b=job(after="a"))
+    assert play.statuses == {"a": "pending", "b": "blocked"}
+
+
+def test_nothing_is_handed_over_ahead_where_jobs_take_long():
+    play = Play(z=job(), a=job(after="z"), b=job(after="a"), parallel=2)
+    play.starts("z")
+    play.exits("z")  # after a second
+    assert play.statuses == {"z": "completed", "a": "pending", "b": "blocked"}
+
+
+def test_what_is_ready_goes_first():
+    play = Play(**{f"j{i}": job() for i in range(300)}, a=job(after="j1"), parallel=2)
+    play.starts("j0")
+    play._time = play.job("j0").state.started_at - 1_000_000 + 1_000
+    play.exits("j0")
+    assert play.status("a") == "blocked"
+
+
+@pytest.mark.parametrize(
+    ("of", "jobs", "more"),
+    [
+        ("b", {"a": job(after="z", writes="f"), "b": job(after="a")}, {}),
+        ("b", {"a": job(after="z", stores="d"), "b": job(after="a")}, {}),
+        ("b", {"a": job(after="z", reads="f"), "b": job(after="a")}, {}),
+        ("b", {"b": job(after="a", goes_on=True)}, {}),
+        ("b", {"y": job(after="z"), "b": job(after="a y")}, {}),
+        (
+            "b",
+            {"b": job(after="a", num_cpus=1)},
+            {"capacity": Capacity(cpus=8, memory_bytes=0, gpus=0)},
+        ),
+    ],
+    ids=[
+        "its leader makes a file",
+        "its leader stores",
+        "its leader reads a file",
+        "it runs also after a failure",
+        "it waits for two",
+        "jobs ask for shares",
+    ],
+)
+def test_who_does_not_come_after_another(of: str, jobs: dict[str, Any], more: Any) -> None:
+    play = brief(**jobs, **more)
+    assert play.status("a") == "pending"
+    assert play.status(of) == "blocked"
+
+
+def test_of_two_the_last_one_is_followed():
+    play = brief(y=job(after="z"), b=job(after="a y"))
+    play.starts("a")
+    play.exits("a")
+    assert play.status("b") == "blocked"  # when "y" was chosen, it waited for two
+    play.exits("y")
+    assert play.status("b") == "pending"
+
+
+def test_when_the_leader_fails_what_was_to_come_after_it_is_canceled():
+    play = brief(**CHAIN)
+    play.starts("a")
+    play.exits("a", 1)
+    assert play.revoked_now == keys(play, "b")
+    play.does_not_start("b")
+    play.does_not_start("c")
+    assert play.statuses == {"z": "completed", "a": "failed", "b": "canceled", "c": "canceled"}
+    assert (play.job("b").attempt_id, play.job("c").attempt_id) == (0, 0)
+
+
+def test_what_is_given_back_before_the_end_of_its_leader_is_told_waits_again():
+    play = brief(**CHAIN)
+    play.starts("a")
+    play.does_not_start("b")
+    play.does_not_start("c")
+    assert (play.status("b"), play.status("c")) == ("blocked", "blocked")
+    assert not play.started_now
+    play.exits("a")  # it had left a TORC_OUTPUT
+    assert afters(play) == {"b": None, "c": play.attempt("b")}
+
+
+def test_who_recovers_is_followed_again():
+    play = brief(
+        a=job(after="z", handler="h"),
+        b=job(after="a"),
+        handlers={"h": [FailureRule(match_all_exit_codes=True)]},
+    )
+    play.starts("a")
+    play.exits("a", 1)
+    assert play.status("b") == "pending"  # nobody has given it back yet
+    play.does_not_start("b")
+    assert play.status("b") == "blocked"
+    play.exits("a")
+    assert afters(play) == {"b": None}
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["running", "pending"])
+def test_whoever_has_started_when_its_leader_is_canceled_is_killed(is_known: bool) -> None:
+    play = brief(**CHAIN)
+    if is_known:
+        play.starts("a")
+    play.cancel("a")
+    assert play.stopped_now == keys(play, "a b c")
+    # It had ended well just before, and "b" had started.
+    play.exits("a")
+    play.starts("b")
+    assert play.job("b").is_stopping
+    play.exits("b", -9)
+    play.does_not_start("c")
+    assert play.statuses == {"z": "completed", "a": "canceled", "b": "canceled", "c": "canceled"}
+    assert play.job("c").state.message == 'canceled because "b" was canceled'
+    play.retry("a")
+    assert play.statuses["b"] != "canceled"
+
+
+def test_when_the_workflow_is_canceled_each_of_them_is_told_so():
+    play = brief(**CHAIN)
+    play.starts("a")
+    play.cancel()
+    play.exits("a", -9)
+    play.does_not_start("b")
+    play.does_not_start("c")
+    assert {play.job(name).state.message for name in "abc"} == {"canceled with its workflow"}
+
+
+def test_a_pause_takes_them_back():
+    play = brief(**CHAIN)
+    play.starts("a")
+    play.pause()
+    assert play.revoked_now == keys(play, "b c")
+
+
+def test_a_new_daemon_starts_them_only_if_the_executor_knows_them():
+    play = Loaded(
+        {"a": job(), "b": job(after="a"), "bad": job(), "c": job(after="bad")},
+        {
+            "a": active(1),
+            "b": active(2),
+            "bad": FAILED,
+            "c": stopped(3, Reason.DEPENDENCY),
+        },
+    )
+    assert afters(play) == {"a": None, "b": NO_ATTEMPT, "c": NO_ATTEMPT}
+
+
+def test_one_that_came_after_another_has_seen_it_and_is_up_to_date():
+    play = brief(**CHAIN)
+    for name in "abc":
+        play.starts(name)
+        play.exits(name)
+    assert {outlook for outlook, _ in play.outlooks().values()} == {"up_to_date"}

@@ -1,0 +1,88 @@
+"""Jobs that are handed over before what they wait for has ended.
+
+When each job waits for the one before it, there is nothing to hand over ahead, and between an end
+and the next start would be a report, a commit and an order. So where jobs are short
+(`choosing.lookahead`) and places are left, a job that waits for nothing but the end of another one
+that has been chosen, its *leader*, is chosen as well: its attempt is written down, and the executor
+is told to start it *after* the leader's, if that ends well. Others may come after it in turn.
+
+What "well" means the executor must be able to see by itself. So a leader declares no outputs, which
+would have to be looked at, and no files that it reads; it has exited with status 0, was not told to
+stop and has left no TORC_OUTPUT. And a job comes after another only if that one's bad end would
+cancel it, and if it has to run whatever its inputs turn out to be. If the leader ends otherwise,
+the executor gives the attempt back, and it has never been: the job is blocked again, until the end
+of the leader is told and spreads as ever.
+
+The end of the leader and the start of what follows are told in this order, so nobody sees a job run
+before what it waits for has completed.
+"""
+
+from collections.abc import Iterator
+
+from torcd.model import AttemptKey
+from torcd.scheduler.state import Active, Blocked, GateNode, JobNode, Pending, WorkflowNode
+
+
+def may_lead(node: WorkflowNode, job: JobNode) -> bool:
+    """Whether others may be chosen to come after this one, which has just been chosen."""
+    of = job.job
+    return (
+        bool(job.feeds)
+        and node.actions is None
+        and not node.asking
+        and not job.has_script_to_run
+        and not (of.output_files or of.output_user_data or of.input_files)
+    )
+
+
+def followers(node: WorkflowNode, room: int) -> Iterator[tuple[AttemptKey, JobNode]]:
+    """So many that may be chosen now, and after which attempts. Those that are chosen may lead the
+    next."""
+    while node.leaders:
+        leader = node.leaders.popleft()
+        state = leader.state
+        if not isinstance(state, Active) or state.stop is not None or leader.has_script_to_run:
+            continue
+        for gate in _last_gates(leader):
+            for job in gate.consumers:
+                if not _may_follow(job):
+                    continue
+                yield state.attempt_key, job
+                room -= 1
+                if not room:
+                    return
+
+
+def of(leader: JobNode, attempt_key: AttemptKey) -> Iterator[tuple[JobNode, Pending]]:
+    """Those that were chosen to come after this attempt of it and have not been heard of."""
+    for gate in _last_gates(leader):
+        for job in gate.consumers:
+            state = job.state
+            if isinstance(state, Pending) and state.after == attempt_key:
+                yield job, state
+
+
+def seen_by(leader: JobNode, attempt_key: AttemptKey) -> int | None:
+    """Its attempt has ended: from which attempt's key on it has been over for everybody who comes
+    after it; None: none was chosen before its end."""
+    return min((state.attempt_key for _, state in of(leader, attempt_key)), default=None)
+
+
+def _last_gates(leader: JobNode) -> Iterator[GateNode]:
+    """Those that its end would open."""
+    for gate in leader.feeds:
+        if gate.missing == 1:
+            yield gate
+            for group in gate.groups:
+                if group.missing == 1:
+                    yield group
+
+
+def _may_follow(job: JobNode) -> bool:
+    return (
+        job.waits == 1
+        and isinstance(job.state, Blocked)
+        and job.recovery is None
+        and not job.may_skip
+        and job.job.cancel_on_blocking_job_failure
+    )
