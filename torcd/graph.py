@@ -6,6 +6,9 @@ producers) have finished as required. A gate names each producer and each consum
 that a thousand jobs write and a thousand read takes two thousand entries and not a million. A gate
 without producers is an input that has to be there.
 
+A job that adds jobs while it runs is a gate before them, of a kind of its own: what it added comes
+after it, and whether that waits for it as well is for the scheduler to say.
+
 A group of the workflow is a gate too. It has no producers but members: it opens when the gates of
 all of them are open. Groups do not contain groups.
 
@@ -27,8 +30,9 @@ class Gate(msgspec.Struct, frozen=True, gc=False):
     """Something jobs wait for, which opens when all its producers have finished as required."""
 
     subject: JobKey | FileKey | DataKey | GroupKey
-    """What is waited for. Keys come from one counter, so it identifies the gate."""
-    kind: Kind | Literal["group"]
+    """What is waited for. Keys come from one counter, so it identifies the gate; that of what a job
+    has added has the negative of the job's."""
+    kind: Kind | Literal["group", "added"]
     producers: tuple[JobKey, ...]
     """In spec order; for a job, itself; for a group, none."""
     consumers: tuple[JobKey, ...]
@@ -52,15 +56,19 @@ Cycle = tuple[Link, ...]
 
 
 def gates(workflow: Workflow) -> list[Gate]:
-    """All gates of a workflow: jobs, files, user_data, each as declared, and last its groups."""
+    """All gates of a workflow: jobs, files, user_data, each as declared, what jobs have added, and
+    last its groups."""
     producers: dict[int, list[JobKey]] = {}
     consumers: dict[int, list[JobKey]] = {}
+    added: dict[JobKey, list[JobKey]] = {}
     for job in workflow.jobs:
         # Sets, because a name may be given twice; their order does not reach the result.
         for subject in {*job.depends_on, *job.input_files, *job.input_user_data, *job.awaits}:
             consumers.setdefault(subject, []).append(job.key)
         for subject in {*job.output_files, *job.output_user_data}:
             producers.setdefault(subject, []).append(job.key)
+        if job.added is not None:
+            added.setdefault(job.added.by, []).append(job.key)
 
     for group in workflow.groups:
         for member in group.members:
@@ -81,6 +89,7 @@ def gates(workflow: Workflow) -> list[Gate]:
         for data in workflow.user_data
         if data.key in consumers
     ]
+    found += [Gate(JobKey(-adder), "added", (adder,), tuple(jobs)) for adder, jobs in added.items()]
     found += [
         Gate(group.key, "group", (), tuple(consumers.get(group.key, ())), group.members)
         for group in workflow.groups

@@ -11,6 +11,7 @@ counter of their own.
 """
 
 import enum
+from collections.abc import Iterable
 from typing import Literal, NewType, cast
 
 import msgspec
@@ -123,6 +124,15 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """Numbered from 0, as CUDA_VISIBLE_DEVICES has them."""
 
 
+class Added(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A job was added by another one while that ran: by which, and which attempt of it said so
+    last."""
+
+    by: JobKey
+    run_id: int
+    attempt_id: int
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as submitted: what does not change while it runs."""
 
@@ -151,6 +161,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The name of one of the workflow's."""
     scheduler: str | None = None
     """The name of one of a cluster's; kept, and of no effect on one machine."""
+    added: Added | None = None
+    """None: the spec has it."""
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +282,11 @@ JobsSortMethod = Literal["none", "gpus_runtime_memory", "gpus_memory_runtime"]
 asks for most, compared by these in turn."""
 
 
+MAX_DYNAMIC_JOBS = 10_000
+"""By default. As many as anybody means to add to what is looked at by people; a loop that does not
+end is stopped by it before it fills the disk."""
+
+
 class Owner(msgspec.Struct, frozen=True):
     """The user who submitted a workflow, as whom its jobs run."""
 
@@ -301,6 +318,8 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_retries: int | None = None
     """How many retries there may be in a run, of all jobs together; None: as many as their handlers
     say."""
+    max_dynamic_jobs: int = MAX_DYNAMIC_JOBS
+    """How many jobs its jobs may add."""
     without_effect: dict[str, msgspec.Raw] = {}
     """Fields of the spec that are for clusters, kept as JSON."""
 
@@ -329,6 +348,72 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return alone
         groups = [group for key in job.awaits if (group := self.group(key)).kind == kind]
         return tuple(dict.fromkeys([*alone, *(m for group in groups for m in group.members)]))
+
+
+Section = Literal["jobs", "files", "user_data", "resource_requirements", "failure_handlers"]
+
+
+class Addition(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a job has added to the spec of its workflow while it ran."""
+
+    adder: JobKey
+    run_id: int
+    attempt_id: int
+    """Of the adder: the attempt that said so last."""
+    section: Section
+    name: str
+    item: bytes
+    """JSON, as in the spec, without parameters."""
+    place: int = 0
+    """In the section of the call that it came with; not kept."""
+
+    @property
+    def full_name(self) -> tuple[str, str]:
+        return self.section, self.name
+
+    def is_of(self, adder: JobKey, attempt: tuple[int, int]) -> bool:
+        """Whether this attempt (run and number) of that job has said so."""
+        return self.adder == adder and (self.run_id, self.attempt_id) == attempt
+
+
+class KeptSpec(msgspec.Struct, frozen=True):
+    """The spec of a workflow, as JSON, and what was added to it."""
+
+    text: bytes
+    additions: tuple[Addition, ...]
+
+
+class SpecChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be kept of it from now on."""
+
+    text: bytes | None = None
+    """None: as it is."""
+    additions: tuple[Addition, ...] = ()
+    """New ones, and others than there were."""
+    dropped: tuple[tuple[JobKey, Section, str], ...] = ()
+    """Adder, section and name of those that are there no more."""
+
+    def __bool__(self) -> bool:
+        return self.text is not None or bool(self.additions or self.dropped)
+
+
+def spec_change(
+    before: KeptSpec | None, text: bytes | None, additions: Iterable[Addition]
+) -> SpecChange:
+    """From one to the other; `text` None: as it is."""
+    old = {} if before is None else {(o.adder, *o.full_name): o for o in before.additions}
+    new = {(one.adder, one.section, one.name): one for one in additions}
+    return SpecChange(
+        text=None if before is not None and text == before.text else text,
+        additions=tuple(
+            one
+            for key, one in new.items()
+            if key not in old or msgspec.structs.replace(one, place=0) != old[key]
+        ),
+        dropped=tuple(
+            (one.adder, one.section, one.name) for key, one in old.items() if key not in new
+        ),
+    )
 
 
 HappeningKind = Literal[

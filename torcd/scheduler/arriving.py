@@ -57,6 +57,7 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
             wait_for_inputs=node.wait_for_inputs,
             next_key=memory.next_key,
             at=event.at,
+            spec=event.spec,
         )
     )
     turn.outbox.tell_submitted()

@@ -86,13 +86,16 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     absent = loaded.absent_files if loaded.wait_for_inputs else frozenset[FileKey]()
     made = node.gates
     for gate in graph.gates(loaded.workflow):
-        if gate.kind == "group":
+        if gate.kind == "added":
+            _add_added(node, gate)
+        elif gate.kind == "group":
             _add_group(node, gate, tuple(made[member] for member in gate.members))
         else:
             made[gate.subject] = _add_gate(node, gate, absent, loaded.stored_in_run)
 
     for job_node in node.jobs.values():
-        job_node.waits = sum(1 for gate in job_node.awaits if gate.missing)
+        job_node.held = job_node.is_to_be_held
+        job_node.waits = sum(1 for gate in job_node.awaits if gate.missing) + job_node.held
         is_free = not job_node.waits and not job_node.rests(loaded.at)
         if job_node.state is BLOCKED and is_free and not node.is_over:
             job_node.state = READY
@@ -222,6 +225,13 @@ def _add_group(node: WorkflowNode, gate: graph.Gate, members: tuple[GateNode, ..
         else:
             member.groups = [group]
     _add_consumers(node, gate, group)
+
+
+def _add_added(node: WorkflowNode, gate: graph.Gate) -> None:
+    [adder] = [node.jobs[key] for key in gate.producers]
+    adder.added = tuple(node.jobs[key] for key in gate.consumers)
+    for job in adder.added:
+        job.adder = adder
 
 
 def _add_consumers(node: WorkflowNode, gate: graph.Gate, gate_node: GateNode) -> None:

@@ -18,6 +18,7 @@ from torcd.model import (
     JobKey,
     JobStatus,
     Reason,
+    SpecChange,
     Timestamp,
     Trace,
     UserData,
@@ -41,6 +42,8 @@ class CreateWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     next_key: int
     """Where the counter of keys stands now."""
     at: Timestamp
+    spec: bytes | None = None
+    """As it was submitted, to be kept."""
 
 
 class EditWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -58,6 +61,7 @@ class EditWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     next_key: int
     """Where the counter of keys stands now."""
     at: Timestamp
+    spec: SpecChange = SpecChange()
 
 
 class SaveWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from torcd.model import DataKey, File, Job, UserData, Workflow
+from torcd.model import DataKey, File, Job, JobKey, UserData, Workflow
 
 Kind = Literal["workflow", "job", "file", "user_data"]
 How = Literal["added", "removed", "changed"]
@@ -84,6 +84,7 @@ def _of_workflow(old: Workflow, new: Workflow) -> Iterator[Change]:
             "failure_handlers",
             "jobs_sort_method",
             "max_retries",
+            "max_dynamic_jobs",
         )
         if getattr(old, name) != getattr(new, name)
     ]
@@ -122,6 +123,8 @@ def _of_jobs(old: Workflow, new: Workflow) -> Iterator[Change]:
 
     def changed_fields(was: Job, job: Job) -> Iterator[str]:
         yield from (name for name in _PLAIN if getattr(was, name) != getattr(job, name))
+        if _adder(was) != _adder(job):
+            yield "added_by"
         if (was.cwd or old.directory) != (job.cwd or new.directory):
             yield "cwd"
         for name, one, other in zip(_READS, old_sets.of(was), new_sets.of(job), strict=True):
@@ -132,6 +135,10 @@ def _of_jobs(old: Workflow, new: Workflow) -> Iterator[Change]:
                 yield name
 
     return _of_each("job", old.jobs, new.jobs, changed_fields)
+
+
+def _adder(job: Job) -> JobKey | None:
+    return None if job.added is None else job.added.by
 
 
 _PLAIN = (

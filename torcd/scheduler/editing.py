@@ -9,6 +9,9 @@ of the jobs that are in both. What is done then depends on whether it was over:
               what has ended stays as it is, and is out of date for the next run if it has become
               another one
 
+A job that runs asks for the same when it adds jobs, and when it ends without having added some of
+them again (`torcd.scheduler.adding`).
+
 What runs, or may start at any moment, is never changed under it: an edit is refused that changes
 or removes such a job, or a file or user_data that it declares, but for the value that is given. A
 job that is gone takes nothing with it: what it made is there, and its results are kept.
@@ -19,17 +22,18 @@ from typing import Literal
 
 import msgspec
 
+from torcd import errors
 from torcd.model import (
     Capacity,
     DataKey,
     FileKey,
     JobKey,
     JobStatus,
-    Timestamp,
     Workflow,
     WorkflowStatus,
 )
 from torcd.scheduler import planning, restarting, wording
+from torcd.scheduler.adding import adder_of, is_said_again
 from torcd.scheduler.arriving import refuse_missing_inputs, watch_files
 from torcd.scheduler.commands import Command, EditWorkflow, SaveFile
 from torcd.scheduler.comparing import RERUN_FIELDS, Difference, difference
@@ -45,6 +49,7 @@ from torcd.scheduler.retrying import require_able_to_go_on
 from torcd.scheduler.state import (
     Blocked,
     Ended,
+    JobNode,
     Pending,
     Ready,
     Running,
@@ -82,8 +87,10 @@ class Edit(msgspec.Struct, frozen=True):
 def edit(memory: Memory, event: EditRequested) -> list[Command]:
     node = memory.workflow(event.workflow_key)
     found = check(node, event, memory.ledger.capacity, memory.next_attempt_key)
-    if not found.difference:
-        return []
+    adder = None if event.attempt_key is None else adder_of(memory, event.attempt_key)
+    if found.node is node:
+        # Of what is there, nothing is another; a regex that finds nothing yet may be.
+        return [_only_the_spec(node.workflow, event, memory.next_key)] if event.spec else []
     before, states_before = node.workflow, node.file_states
     keys = _keys(event.workflow)
     if any(key < memory.next_key for key in keys - _keys(before)):
@@ -102,8 +109,9 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
     if found.plan is not None and found.plan.runs:
         restarting.begin_run(memory, node, found.plan, absent, event.at)
     turn = Turn(memory, node, event.at)
-    turn.outbox.add(_record(before, event.workflow, found.difference, memory.next_key, event.at))
-    turn.outbox.tell_edited(said(found.difference))
+    turn.outbox.add(_record(before, event, found.difference, memory.next_key))
+    if found.difference:
+        turn.outbox.tell_edited(said(found.difference), adder)
     for key in states_before:
         if key in node.files and key not in node.file_states:
             turn.outbox.add(SaveFile(workflow_key=node.key, file_key=key, state=None))
@@ -124,6 +132,20 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
     return turn.end()
 
 
+def withdraw(
+    memory: Memory, node: WorkflowNode, adder: JobNode, event: EditRequested
+) -> list[Command]:
+    """It ends well, and has not added some jobs again: they are removed. If that cannot be, since
+    something that runs or has yet to run needs what only they make, all stay."""
+    try:
+        return edit(memory, event)
+    except errors.UserError as refusal:
+        turn = Turn(memory, node, event.at)
+        turn.outbox.tell_edited(f"nothing was removed: {refusal.message}", adder)
+        turn.close()
+        return turn.outbox.commands
+
+
 def check(
     node: WorkflowNode, event: EditRequested, capacity: Capacity, next_attempt_key: int
 ) -> Edit:
@@ -136,7 +158,7 @@ def check(
         event.values_before,
         {key: value.sha256 for key, value in event.values.items()},
     )
-    if not changes:
+    if not changes and (node.is_over or not is_said_again(node, event)):
         return Edit(changes, {}, node, None)
     if not node.is_over:
         refuse_changes_under_what_runs(node, event, changes)
@@ -220,8 +242,9 @@ def _judge_again(turn: Turn) -> None:
 
 
 def _record(
-    before: Workflow, after: Workflow, changes: Difference, next_key: int, at: Timestamp
+    before: Workflow, event: EditRequested, changes: Difference, next_key: int
 ) -> EditWorkflow:
+    after = event.workflow
     jobs = {job.key: job for job in before.jobs}
     files = {file.key: file for file in before.files}
     data = {*changes.of("user_data", "added"), *changes.of("user_data", "changed")}
@@ -235,7 +258,23 @@ def _record(
         removed_files=tuple(map(FileKey, changes.of("file", "removed"))),
         removed_user_data=tuple(map(DataKey, changes.of("user_data", "removed"))),
         next_key=next_key,
-        at=at,
+        at=event.at,
+        spec=event.spec,
+    )
+
+
+def _only_the_spec(workflow: Workflow, event: EditRequested, next_key: int) -> EditWorkflow:
+    return EditWorkflow(
+        workflow=workflow,
+        jobs=(),
+        files=(),
+        user_data=(),
+        removed_jobs=(),
+        removed_files=(),
+        removed_user_data=(),
+        next_key=next_key,
+        at=event.at,
+        spec=event.spec,
     )
 
 

@@ -15,6 +15,7 @@ from torcd.model import (
     JobKey,
     JobStatus,
     Reason,
+    SpecChange,
     Timestamp,
     Trace,
     Workflow,
@@ -36,6 +37,8 @@ class SubmitRequested(msgspec.Struct, frozen=True, kw_only=True):
     """Of the files that no job makes: those that are not there."""
     wait_for_inputs: bool
     at: Timestamp
+    spec: bytes | None = None
+    """What it was made from, to be kept."""
 
 
 class LoadedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +167,9 @@ class AttemptExited(msgspec.Struct, frozen=True, kw_only=True):
     at: Timestamp
     ran_out_of_memory: bool = False
     """The kernel has killed it, or a process of it, because memory ran out."""
+    withdrawal: "EditRequested | None" = None
+    """Of a job that has added others: the workflow without those that it did not add again, if it
+    has ended well."""
 
 
 class AttemptNotStarted(msgspec.Struct, frozen=True):
@@ -295,6 +301,10 @@ class EditRequested(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[FileKey, FileState | None]
     """Of the new one: its files as they are now; None: it is not there."""
     at: Timestamp
+    spec: SpecChange = SpecChange()
+    """What is to be kept of it."""
+    attempt_key: AttemptKey | None = None
+    """That of the job which asks for it, or has just ended; None: a person does."""
 
 
 class TimePassed(msgspec.Struct, frozen=True):

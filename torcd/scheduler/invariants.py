@@ -193,7 +193,9 @@ def _limits(
 
 def _job(job: JobNode) -> Iterator[str]:
     state = job.state
-    closed = sum(1 for gate in job.awaits if gate.missing)
+    closed = sum(1 for gate in job.awaits if gate.missing) + job.held
+    if job.held != job.is_to_be_held:
+        yield f"is held: {job.held}, and is to be: {job.is_to_be_held}"
     if job.waits != closed:
         yield f"waits for {job.waits} gates, and {closed} are closed"
     if isinstance(state, Blocked) and not closed and job.recovery is None:

@@ -311,8 +311,13 @@ class Outbox:
         )
         self._tell("workflow_changed", status=node.status.value, stopping=node.stopping)
 
-    def tell_edited(self, message: str) -> None:
-        self._tell("workflow_edited", status=self._node.status.value, message=message)
+    def tell_edited(self, message: str, adder: JobNode | None = None) -> None:
+        """`adder`: the job that has added something, or has not added it again."""
+        if adder is None:
+            self._tell("workflow_edited", status=self._node.status.value, message=message)
+            return
+        message = f'by "{adder.job.name}": {message}'
+        self._tell("workflow_edited", job_key=adder.job.key, message=message)
 
     def remove_workflow(self) -> None:
         self.add(RemoveWorkflow(workflow_key=self._key, at=self._at))

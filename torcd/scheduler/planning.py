@@ -21,6 +21,7 @@ Of a restart of some jobs, the others are out of the question but for those that
 job that waits for one that ended badly and is not to run again stays what it is.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
@@ -146,7 +147,12 @@ class _Planner:
 
     def _moving_before(self, job: JobNode) -> JobNode | None:
         found = (self._moving.get(gate.subject) for gate in job.awaits)
-        return next((cause for cause in found if cause is not None), None)
+        cause = next((cause for cause in found if cause is not None), None)
+        if cause is None and job.adder is not None:
+            # Whether it is added again, and as what, is seen then.
+            adder = self._verdicts[job.adder.job.key]
+            return None if adder.outlook == "up_to_date" else job.adder
+        return cause
 
     def _stuck_before(self, job: JobNode) -> JobNode | None:
         if not job.job.cancel_on_blocking_job_failure:
@@ -313,18 +319,18 @@ class _Planner:
         while to_see:
             cause = to_see.pop()
             self._move(cause)
-            for gate in cause.feeds:
-                for consumer in gate.all_consumers:
-                    known = self._verdicts[consumer.job.key]
-                    if known.outlook != "up_to_date" or self._stuck_before(consumer) is not None:
-                        continue
-                    if consumer.state.status is JobStatus.DISABLED:
-                        continue
-                    verdict = self._verdict(consumer, cause)
-                    self._verdicts[consumer.job.key] = verdict
-                    to_see.append(consumer)
-                    if verdict.outlook == "will_run":
-                        will_run.append(consumer)
+            consumers = (one for gate in cause.feeds for one in gate.all_consumers)
+            for consumer in itertools.chain(cause.added, consumers):
+                known = self._verdicts[consumer.job.key]
+                if known.outlook != "up_to_date" or self._stuck_before(consumer) is not None:
+                    continue
+                if consumer.state.status is JobStatus.DISABLED:
+                    continue
+                verdict = self._verdict(consumer, cause)
+                self._verdicts[consumer.job.key] = verdict
+                to_see.append(consumer)
+                if verdict.outlook == "will_run":
+                    will_run.append(consumer)
         return will_run
 
 

@@ -5,7 +5,15 @@ says again what is known, changes nothing.
 """
 
 from torcd.model import JobStatus, Reason
-from torcd.scheduler import action_reports, choosing, freezing, limits, recovering, wording
+from torcd.scheduler import (
+    action_reports,
+    choosing,
+    editing,
+    freezing,
+    limits,
+    recovering,
+    wording,
+)
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import (
     AttemptExited,
@@ -56,6 +64,12 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
             turn.store(data_key, value, job, event.attempt_key)
         turn.looked_at(event.outputs.files)
     verdict = _verdict(node, job, event) if stop is None else _stopped(stop)
+    before: list[Command] = []
+    if event.withdrawal is not None and verdict[0] is JobStatus.COMPLETED:
+        turn.close()
+        before = [*turn.outbox.commands, *editing.withdraw(memory, node, job, event.withdrawal)]
+        node, job = memory.attempts[event.attempt_key]
+        turn = Turn(memory, node, event.at)
     ended = Ended(*verdict, event.return_code, started_at, event.at)
     turn.finish(
         job,
@@ -68,7 +82,7 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
         if ended.reason is None
         else recovering.recovery(node, job, event.attempt_key, ended),
     )
-    return turn.end()
+    return [*before, *turn.end()]
 
 
 def not_started(memory: Memory, event: AttemptNotStarted) -> list[Command]:

@@ -113,11 +113,11 @@ def _all_after(named: list[JobNode]) -> dict[JobKey, JobNode]:
     found = {job.job.key: job for job in named}
     to_see = list(named)
     while to_see:
-        for gate in to_see.pop().feeds:
-            for consumer in gate.all_consumers:
-                if consumer.job.key not in found and _was_canceled_for_another(consumer):
-                    found[consumer.job.key] = consumer
-                    to_see.append(consumer)
+        seen = to_see.pop()
+        for consumer in (*seen.added, *(one for gate in seen.feeds for one in gate.all_consumers)):
+            if consumer.job.key not in found and _was_canceled_for_another(consumer):
+                found[consumer.job.key] = consumer
+                to_see.append(consumer)
     return found
 
 

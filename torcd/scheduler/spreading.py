@@ -8,6 +8,10 @@ Ends waiting to be spread stand in a queue, not on the stack, so depth costs not
 looked through at most twice: when it is spoiled and when it opens. What happens to a gate happens
 to the groups it is in.
 
+What a job has added. When a job is to run again, what it had added and has not started waits until
+it is added again (`JobNode.is_to_be_held`), or until its adder has ended, well or not. If that ends
+badly, it is canceled as if it had waited for the adder: nobody has said what it is to be.
+
 Early cutoff. After a restart a job may have nothing against it but that something before it runs
 again. It waits for that like any other; when its last gate opens, what it would read is compared
 with what it read when it completed last, and if that is the same it ends as it did then, without an
@@ -18,6 +22,7 @@ from collections import deque
 from heapq import heappush
 
 from torcd.model import (
+    ENDED_BADLY,
     AttemptKey,
     DataKey,
     FileKey,
@@ -67,6 +72,8 @@ class Spreading:
         while self._to_spread:
             job = self._to_spread.popleft()
             status = job.state.status
+            if job.added:
+                self._let_go(job, status)
             for gate in job.feeds:
                 if status is JobStatus.COMPLETED:
                     gate.made = True
@@ -74,6 +81,35 @@ class Spreading:
                     self._spoil(gate, job)
                 if not gate.has_stored(job):
                     self._lower(gate)
+
+    def _let_go(self, adder: JobNode, status: JobStatus) -> None:
+        """It has ended: what was held because of it is held no more."""
+        for job in adder.added:
+            if not job.held:
+                continue
+            job.held = False
+            job.waits -= 1
+            if status in ENDED_BADLY and job.job.cancel_on_blocking_job_failure:
+                message = wording.because_not_added_again(adder)
+                self._cancel(job, Stop(Reason.DEPENDENCY, message))
+            elif not job.waits and isinstance(job.state, Blocked):
+                self._make_ready(job)
+
+    def _hold(self, adder: JobNode) -> None:
+        """It has another attempt, or is to have one; or has not, after all."""
+        for job in adder.added:
+            is_to_be_held = job.is_to_be_held
+            if is_to_be_held and not job.held:
+                job.held = True
+                job.waits += 1
+                if isinstance(job.state, Ready):
+                    self._enter(job, BLOCKED)
+                    self.outbox.tell_job(job)
+            elif job.held and not is_to_be_held:
+                job.held = False
+                job.waits -= 1
+                if not job.waits and isinstance(job.state, Blocked):
+                    self._make_ready(job)
 
     def _spoil(self, gate: GateNode, culprit: JobNode) -> None:
         stop = Stop(Reason.DEPENDENCY, wording.because_of(self.node, culprit, gate))
@@ -281,6 +317,8 @@ class Spreading:
         node.in_flight += isinstance(state, Active) - isinstance(before, Active)
         if node.actions is not None:
             node.actions.note(job)
+        if job.added and not isinstance(state, Ended | Disabled):
+            self._hold(job)
 
 
 def ended_as_before(trace: Trace) -> Ended:

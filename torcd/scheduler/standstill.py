@@ -79,7 +79,7 @@ class Standstill:
             case AttemptNotStarted() if scheduler.is_active(fact.attempt_key):
                 pass
             case AttemptExited():
-                kept = msgspec.structs.replace(fact, outputs=Outputs())
+                kept = msgspec.structs.replace(fact, outputs=Outputs(), withdrawal=None)
                 self._ends.setdefault(fact.attempt_key, kept)
             case AttemptLost() | AttemptNotStarted():
                 self._ends.setdefault(fact.attempt_key, fact)

@@ -11,6 +11,10 @@ cannot be written. The way through them:
        └─────────> Ended     <─ from every state: canceled, or because of what it depends on;
                                 or because it turned out to be up to date
 
+A job that was added by another one is held, blocked, as long as it is not known whether that one
+will add it again: from the moment at which the adder is to run again, or has begun to, until it has
+said so, or has ended (`JobNode.is_to_be_held`).
+
 From Ended a job comes back to Blocked when its workflow is restarted or the job is retried.
 
 Jobs do not know whom they wait for, only how many gates; gates know their consumers. One event
@@ -215,10 +219,13 @@ class Queue:
 
 class JobNode:
     __slots__ = (
+        "added",
+        "adder",
         "attempt_id",
         "awaits",
         "feeds",
         "frozen_microseconds",
+        "held",
         "job",
         "may_skip",
         "position",
@@ -239,7 +246,12 @@ class JobNode:
         self.rank = rank
         self.state: State = BLOCKED
         self.waits = 0
-        """How many of the gates it awaits are closed."""
+        """How many of the gates it awaits are closed; and one more if it is held."""
+        self.adder: JobNode | None = None
+        """The job that has added it."""
+        self.added: tuple[JobNode, ...] = ()
+        """Those that it has added."""
+        self.held = False
         self.run_id = 1
         """The run of its newest attempt; without one, of its workflow."""
         self.attempt_id = 0
@@ -268,6 +280,23 @@ class JobNode:
     def is_stopping(self) -> bool:
         state = self.state
         return isinstance(state, Active) and state.stop is not None
+
+    @property
+    def is_earlier(self) -> bool:
+        """Its adder has had an attempt, or is to have one, that has not added it again."""
+        adder, added = self.adder, self.job.added
+        return (
+            adder is not None
+            and added is not None
+            and (added.run_id, added.attempt_id) != (adder.run_id, adder.attempt_id)
+        )
+
+    @property
+    def is_to_be_held(self) -> bool:
+        adder = self.adder
+        return (
+            adder is not None and not isinstance(adder.state, Ended | Disabled) and self.is_earlier
+        )
 
 
 class DataNode:

@@ -186,6 +186,7 @@ class Turn(Spreading):
         elif job.waits:
             self._enter(job, BLOCKED)
             self.outbox.tell_job(job)
+            self._spread()
         else:
             self._make_ready(job)
             self._spread()

@@ -47,6 +47,12 @@ def because_spoiled(node: WorkflowNode, gate: GateNode) -> str:
     return f"canceled because a job that makes {subject(node, gate)} ended badly"
 
 
+def because_not_added_again(adder: JobNode) -> str:
+    """Why a job is canceled that another one had added in an earlier attempt."""
+    past = PAST[adder.state.status]
+    return f'canceled because "{adder.job.name}", which had added it, {past} and did not again'
+
+
 def because_never_made(node: WorkflowNode, gate: GateNode) -> str:
     return f"{subject(node, gate)} is missing, and the job that makes it is disabled"
 

@@ -70,7 +70,9 @@ def _message(
         kind = link.gate.kind
         assert kind != "group"
         by = "depends_on_regexes" if is_by_regex(link) else "depends_on"
-        how = waiting.why(kind, quoted(names[link.gate.subject]), by)
+        how = "added by it"
+        if kind != "added":
+            how = waiting.why(kind, quoted(names[link.gate.subject]), by)
         steps.append(f"{quoted(names[link.consumer])} ({how})")
     left_out = len(steps) - 2 * _SHOWN_AT_EACH_END
     if left_out > 1:

@@ -153,6 +153,7 @@ class _Expander:
         self._policies = Policies(spec)
         self._first_group = first_data + user_data.count
         self.matches: tuple[Match, ...] = ()
+        self._adders = {} if known is None else known.adders
         self.keys: dict[int, int] = {}
         """Of an edit: from the keys that are counted here to those that it is to have."""
         if known is not None:
@@ -199,6 +200,9 @@ class _Expander:
             failure_handlers=self._policies.failure_handlers,
             jobs_sort_method=spec.jobs_sort_method or "none",
             max_retries=spec.max_retries,
+            max_dynamic_jobs=(
+                model.MAX_DYNAMIC_JOBS if spec.max_dynamic_jobs is None else spec.max_dynamic_jobs
+            ),
             without_effect=without_effect,
             files=self._all(unrolled.files, self._file),
             user_data=self._all(unrolled.user_data, self._item),
@@ -296,7 +300,16 @@ class _Expander:
             resources=self._policies.resources(job, at),
             failure_handler=self._policies.failure_handler(job, at),
             scheduler=self._policies.scheduler(job, at),
+            added=self._added(self._jobs.names[n]),
         )
+
+    def _added(self, name: str) -> model.Added | None:
+        """Who added it, by the keys that are counted here."""
+        adding = self._adders.get(name)
+        key = None if adding is None else self._jobs.keys.get(adding.by)
+        if adding is None or key is None:
+            return None
+        return model.Added(by=model.JobKey(key), run_id=adding.run_id, attempt_id=adding.attempt_id)
 
     def _command(self, job: JobSpec, at: Path, inputs: _Inputs) -> str | tuple[str, ...]:
         """The final command. What its placeholders declare is added to `inputs`."""

@@ -55,13 +55,13 @@ class Policies:
             return None
         if name not in self._resources:
             path = (*at, "resource_requirements")
-            self._unknown("resource requirements", name, path, self._resources)
+            self._unknown("resource_requirements", "resource requirements", name, path)
         return self._resources.get(name)
 
     def failure_handler(self, job: JobSpec, at: Path) -> str | None:
         name, path = job.failure_handler, (*at, "failure_handler")
         if name is not None and name not in self._handlers:
-            self._unknown("failure handler", name, path, self._handlers)
+            self._unknown("failure_handlers", "failure handler", name, path)
         return name
 
     def scheduler(self, job: JobSpec, at: Path) -> str | None:
@@ -222,8 +222,11 @@ class Policies:
                 message = f"{quoted(name)} is already at {section}[{first[name]}]"
                 self._add((section, n, "name"), message, "give it a name of its own")
 
-    def _unknown(self, kind: str, name: str, path: Path, known: Iterable[str]) -> None:
-        self._add(path, f"unknown {kind} {quoted(name)}", nearest(name, known))
+    def _unknown(self, section: str, kind: str, name: str, path: Path) -> None:
+        known: Iterable[str] = self._resources if section != "failure_handlers" else self._handlers
+        message = f"unknown {kind} {quoted(name)}"
+        hint = nearest(name, known)
+        self.findings.append(Finding(path, message, hint, namespace=section, name=name))
 
     def _add(
         self, path: Path, message: str, hint: str | None = None, severity: Severity = "error"

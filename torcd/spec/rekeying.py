@@ -17,11 +17,21 @@ from torcd import model
 Item = TypeVar("Item", model.File, model.UserData)
 
 
+class Adder(msgspec.Struct, frozen=True):
+    """The job that has added another one, by its name, and the attempt that said so last."""
+
+    by: str
+    run_id: int
+    attempt_id: int
+
+
 class Known(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow that there is, and the first key that has not been given yet."""
 
     workflow: model.Workflow
     next_key: int
+    adders: Mapping[str, Adder] = {}
+    """Of each job that the spec does not have: who added it."""
 
 
 def keys_of(
@@ -99,7 +109,12 @@ def _job(
         output_files=of(job.output_files),
         input_user_data=of(job.input_user_data),
         output_user_data=of(job.output_user_data),
+        added=None if job.added is None else _added(job.added, keys),
     )
+
+
+def _added(added: model.Added, keys: Mapping[int, int]) -> model.Added:
+    return msgspec.structs.replace(added, by=model.JobKey(keys[added.by]))
 
 
 def _sorted(items: tuple[Item, ...], keys: Mapping[int, int]) -> tuple[Item, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from torcd.model import JobsSortMethod
+from torcd.model import MAX_DYNAMIC_JOBS, JobsSortMethod
 from torcd.spec.cluster import ResourceMonitorSpec, Scalar, SlurmSchedulerSpec
 from torcd.spec.policies import ActionSpec, FailureHandlerSpec, ResourceRequirementsSpec
 
@@ -280,6 +280,10 @@ class WorkflowSpec(
             description="How many retries there may be in a run, of all jobs together. Default: as "
             "many as the handlers say."
         ),
+    ] = None
+    max_dynamic_jobs: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000_000)] | None,
+        Meta(description=f"How many jobs its jobs may add. Default: {MAX_DYNAMIC_JOBS}."),
     ] = None
     actions: Annotated[tuple[ActionSpec, ...] | None, Meta(description="Default: none.")] = None
     jobs_sort_method: Annotated[

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from torcd.model import File, Job, UserData, Workflow, WorkflowKey
+from torcd.model import File, Job, SpecChange, UserData, Workflow, WorkflowKey
 from torcd.scheduler.commands import CreateWorkflow, EditWorkflow
 
 _encode = msgspec.json.Encoder().encode
@@ -41,6 +41,8 @@ def create(
         (w.key, _encode(environment).decode()),
     )
     _write_items(connection, w.key, w.jobs, w.files, w.user_data)
+    if creation.spec is not None:
+        _keep_spec(connection, w.key, creation.spec)
 
 
 def edit(connection: sqlite3.Connection, edited: EditWorkflow) -> None:
@@ -68,6 +70,36 @@ def edit(connection: sqlite3.Connection, edited: EditWorkflow) -> None:
         [(edited.at, key) for key in edited.removed_user_data],
     )
     _write_items(connection, w.key, edited.jobs, edited.files, edited.user_data)
+    _change_spec(connection, w.key, edited.spec)
+
+
+def _change_spec(connection: sqlite3.Connection, key: WorkflowKey, change: SpecChange) -> None:
+    if change.text is not None:
+        _keep_spec(connection, key, change.text)
+    connection.executemany(
+        "DELETE FROM addition WHERE workflow_key = ? AND adder = ? AND section = ? AND name = ?",
+        [(key, *dropped) for dropped in change.dropped],
+    )
+    connection.executemany(
+        "INSERT INTO addition (workflow_key, adder, section, name, run_id, attempt_id, item)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (workflow_key, adder, section, name) DO UPDATE SET"
+        " run_id = excluded.run_id, attempt_id = excluded.attempt_id, item = excluded.item",
+        (
+            (key, a.adder, a.section, a.name, a.run_id, a.attempt_id, a.item)
+            for a in change.additions
+        ),
+    )
+
+
+def _keep_spec(connection: sqlite3.Connection, key: WorkflowKey, text: bytes) -> None:
+    """It may be large, and a statement would keep what was bound to it."""
+    connection.execute(
+        "INSERT OR REPLACE INTO spec (workflow_key, text) VALUES (?, zeroblob(?))",
+        (key, len(text)),
+    )
+    with connection.blobopen("spec", "text", key) as blob:
+        blob.write(text)
 
 
 def _definition(workflow: Workflow) -> str:

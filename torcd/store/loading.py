@@ -7,6 +7,7 @@ import msgspec
 
 from torcd.model import (
     WORKFLOW_OVER,
+    Addition,
     AttemptKey,
     DataKey,
     File,
@@ -15,6 +16,7 @@ from torcd.model import (
     Job,
     JobKey,
     JobStatus,
+    KeptSpec,
     Owner,
     Reason,
     Timestamp,
@@ -156,6 +158,32 @@ def given_values(connection: sqlite3.Connection, key: WorkflowKey) -> dict[DataK
         (key,),
     ).fetchall()
     return {data_key: _initial(connection, data_key) for (data_key,) in keys}
+
+
+def spec(connection: sqlite3.Connection, key: WorkflowKey) -> KeptSpec | None:
+    """None: it is from before specs were kept, or there is none of that key."""
+    row = connection.execute("SELECT text FROM spec WHERE workflow_key = ?", (key,)).fetchone()
+    if row is None:
+        return None
+    additions = connection.execute(
+        "SELECT adder, run_id, attempt_id, section, name, item FROM addition"
+        " WHERE workflow_key = ? ORDER BY key",
+        (key,),
+    )
+    return KeptSpec(
+        row[0],
+        tuple(
+            Addition(
+                adder=adder,
+                run_id=run_id,
+                attempt_id=attempt_id,
+                section=section,
+                name=name,
+                item=item,
+            )
+            for adder, run_id, attempt_id, section, name, item in additions
+        ),
+    )
 
 
 def removed(connection: sqlite3.Connection, key: WorkflowKey) -> Removed:

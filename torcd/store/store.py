@@ -17,8 +17,17 @@ import msgspec
 from anyio import to_thread
 
 from torcd.errors import StoreError
-from torcd.model import AttemptKey, DataKey, Happening, Job, JobKey, Timestamp, WorkflowKey
-from torcd.scheduler.commands import CreateWorkflow, Record, SaveValue
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    Happening,
+    Job,
+    JobKey,
+    KeptSpec,
+    Timestamp,
+    WorkflowKey,
+)
+from torcd.scheduler.commands import CreateWorkflow, EditWorkflow, Record, SaveValue
 from torcd.store import loading, reading, sweeping, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
@@ -183,6 +192,11 @@ class Store:
         """The SHA-256 of the values that the spec of a workflow gives, as it is now."""
         return await self._read(lambda connection: loading.given_values(connection, key))
 
+    async def spec(self, key: WorkflowKey) -> KeptSpec | None:
+        """The spec of a workflow, and what its jobs have added; None: it was submitted before specs
+        were kept."""
+        return await self._read(lambda connection: loading.spec(connection, key))
+
     async def removed(self, key: WorkflowKey) -> Removed:
         """What another spec of a workflow has taken out."""
         return await self._read(lambda connection: loading.removed(connection, key))
@@ -293,6 +307,12 @@ def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:
         elif isinstance(record, CreateWorkflow):
             workflow = record.workflow
             size += workflow.size * RECORD_BYTES + sum(_text_size(job) for job in workflow.jobs)
+            size += len(record.spec or b"")
+        elif isinstance(record, EditWorkflow):
+            edited = (*record.jobs, *record.files, *record.user_data)
+            size += len(edited) * RECORD_BYTES + sum(_text_size(job) for job in record.jobs)
+            size += len(record.spec.text or b"")
+            size += sum(RECORD_BYTES + len(one.item) for one in record.spec.additions)
     return size
 
 

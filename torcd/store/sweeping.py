@@ -22,6 +22,8 @@ _PLAIN = (
     ("file", "workflow_key = ?"),
     ("user_data", "workflow_key = ?"),
     ("workflow_environment", "workflow_key = ?"),
+    ("addition", "workflow_key = ?"),
+    ("spec", "workflow_key = ?"),
     ("workflow", "key = ?"),
 )
 """Tables, in the order in which they are emptied, and which rows of each are the workflow's."""

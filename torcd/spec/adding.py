@@ -1,0 +1,293 @@
+"""What jobs add to their workflow while they run, and the spec that comes of it.
+
+What is added is kept item by item, without parameters and with absolute paths, beside the spec that
+somebody submitted. The two together are a spec again (`together`), and that is expanded as any
+other is, with the keys that names have already. So what was there before may find what is added:
+the regexes of a job that waits match it, and what it reads may be made by it.
+
+Two jobs may add the same file, value, requirement or handler, if it is the same in all its fields,
+and so may one that the spec has. A job is added by one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import cast
+
+import msgspec
+
+from torcd import model
+from torcd.model import Addition, Section
+from torcd.spec import expansion as _expansion
+from torcd.spec.parameters import Reader
+from torcd.spec.policies import FailureHandlerSpec, ResourceRequirementsSpec
+from torcd.spec.problems import Finding, Path, quoted
+from torcd.spec.rekeying import Adder, Known
+from torcd.spec.schema import FileSpec, JobSpec, UserDataSpec, WorkflowSpec
+from torcd.spec.templates import Budget
+from torcd.spec.unrolling import Item, Unrolled
+
+SECTIONS: tuple[Section, ...] = (
+    "jobs",
+    "files",
+    "user_data",
+    "resource_requirements",
+    "failure_handlers",
+)
+"""What may be added. And `parameters`, for those that use them."""
+
+_TYPES = {
+    "jobs": JobSpec,
+    "files": FileSpec,
+    "user_data": UserDataSpec,
+    "resource_requirements": ResourceRequirementsSpec,
+    "failure_handlers": FailureHandlerSpec,
+}
+
+_Spec = JobSpec | FileSpec | UserDataSpec | ResourceRequirementsSpec | FailureHandlerSpec
+
+Name = tuple[str, str]
+"""Section and name."""
+
+
+class Unrolling(msgspec.Struct, frozen=True):
+    """What a call adds, item by item, and what is wrong with it as it stands."""
+
+    items: list[tuple[Section, int, _Spec]]
+    """Each with the place in its section that it was made from."""
+    findings: list[Finding]
+
+
+def unroll(spec: WorkflowSpec, *, directory: str | None) -> Unrolling:
+    """The items of a spec of what is to be added, each by itself. `directory`: where its relative
+    paths are taken from, and where its jobs run; None: as those of the workflow."""
+    findings = [
+        Finding((field,), f"a job cannot change the `{field}` of its workflow")
+        for field in WorkflowSpec.__struct_fields__
+        if field not in (*SECTIONS, "parameters")
+        and getattr(spec, field) not in (None, msgspec.UNSET)
+    ]
+    if not any(getattr(spec, section) for section in SECTIONS):
+        findings.append(Finding((), "there is nothing to add", 'write jobs: [{name: "…", …}]'))
+    reader, budget = Reader(spec.parameters), Budget()
+    jobs = Unrolled("jobs", spec.jobs or (), reader, budget)
+    files = Unrolled("files", spec.files or (), reader, budget)
+    user_data = Unrolled("user_data", spec.user_data or (), reader, budget)
+    findings += [*reader.findings, *jobs.findings, *files.findings, *user_data.findings]
+    items: list[tuple[Section, int, _Spec]] = []
+    where = None if directory is None else PurePosixPath(directory)
+    for n, job in _each(jobs):
+        if job.name is None:
+            hint = "the next run knows it by its name"
+            findings.append(Finding(("jobs", n), "a job that is added needs a name", hint))
+        items.append(("jobs", n, _job_in(where, job)))
+    items += [("files", n, _file_in(where, file)) for n, file in _each(files)]
+    items += [("user_data", n, data) for n, data in _each(user_data)]
+    for section in ("resource_requirements", "failure_handlers"):
+        plain = cast("Sequence[_Spec]", getattr(spec, section) or ())
+        items += [(section, n, item) for n, item in enumerate(plain)]
+    findings += _twice(items)
+    return Unrolling(items, findings)
+
+
+def _each(section: Unrolled[Item]) -> Iterable[tuple[int, Item]]:
+    return ((n, copy) for n, copies in enumerate(section) for copy in copies)
+
+
+def _job_in(where: PurePosixPath | None, job: JobSpec) -> JobSpec:
+    if where is None:
+        return job
+    return msgspec.structs.replace(job, cwd=str(where / (job.cwd or "")))
+
+
+def _file_in(where: PurePosixPath | None, file: FileSpec) -> FileSpec:
+    return file if where is None else msgspec.structs.replace(file, path=str(where / file.path))
+
+
+def _twice(items: Iterable[tuple[Section, int, _Spec]]) -> list[Finding]:
+    first: dict[tuple[str, str | None], int] = {}
+    findings: dict[Path, Finding] = {}
+    for section, n, item in items:
+        if item.name is None:
+            continue
+        if (section, item.name) in first:
+            path: Path = (section, n, "name")
+            before = f"{section}[{first[section, item.name]}]"
+            message = f"{quoted(item.name)} is already at {before}"
+            findings.setdefault(path, Finding(path, message, "give it a name of its own"))
+        first.setdefault((section, item.name), n)
+    return list(findings.values())
+
+
+def merged(
+    before: Sequence[Addition], adder: model.JobKey, attempt: tuple[int, int], unrolled: Unrolling
+) -> list[Addition]:
+    """All that was added, with what an attempt of a job adds now, or says again."""
+    run_id, attempt_id = attempt
+    new = {
+        (str(section), str(item.name)): Addition(
+            adder=adder,
+            run_id=run_id,
+            attempt_id=attempt_id,
+            section=section,
+            name=str(item.name),
+            item=msgspec.json.encode(item),
+            place=n,
+        )
+        for section, n, item in unrolled.items
+    }
+    found = []
+    for one in before:
+        again = new.pop(one.full_name, None) if one.adder == adder else None
+        found.append(one if again is None else again)
+    return [*found, *new.values()]
+
+
+class Together(msgspec.Struct, frozen=True):
+    """A spec with all that was added to it."""
+
+    spec: WorkflowSpec
+    sources: dict[Name, list[Addition]]
+    """Of each section's items beyond those of the spec, in their order: under (section, "")."""
+    adders: dict[str, model.JobKey]
+    """Of the jobs, by name."""
+    own: dict[str, int]
+    """How many items of each section are the spec's."""
+
+
+def together(spec: WorkflowSpec, additions: Iterable[Addition]) -> Together:
+    fields: dict[str, tuple[_Spec, ...]] = {s: getattr(spec, s) or () for s in SECTIONS}
+    own = {section: len(items) for section, items in fields.items()}
+    known: dict[Name, bytes] = {
+        (section, item.name): msgspec.json.encode(item)
+        for section, items in fields.items()
+        if section != "jobs"
+        for item in items
+        if item.name is not None
+    }
+    sources: dict[Name, list[Addition]] = {(section, ""): [] for section in SECTIONS}
+    more: dict[str, list[_Spec]] = {section: [] for section in SECTIONS}
+    adders: dict[str, model.JobKey] = {}
+    for one in additions:
+        if one.section == "jobs":
+            adders[one.name] = one.adder
+        elif known.setdefault(one.full_name, one.item) is not one.item and (
+            known[one.full_name] == one.item
+        ):
+            continue
+        more[one.section].append(msgspec.json.decode(one.item, type=_TYPES[one.section]))
+        sources[one.section, ""].append(one)
+    changed = {s: (*fields[s], *items) for s, items in more.items() if items}
+    return Together(msgspec.structs.replace(spec, **changed), sources, adders, own)
+
+
+def expansion(
+    spec: WorkflowSpec,
+    additions: Sequence[Addition],
+    *,
+    directory: str,
+    known: Known,
+    of_call: tuple[model.JobKey, tuple[int, int]] | None = None,
+) -> _expansion.Expansion:
+    """The workflow of both, with the keys that it has. What is wrong is told at its place in a
+    call of an attempt, or as what it is: something that was added before, or of the spec."""
+    whole = together(spec, additions)
+    names = {job.key: job.name for job in known.workflow.jobs}
+    adders = {
+        one.name: Adder(names[one.adder], one.run_id, one.attempt_id)
+        for one in additions
+        if one.section == "jobs" and one.adder in names
+    }
+    found = _expansion.expansion(
+        whole.spec,
+        directory=directory,
+        default_name=known.workflow.name,
+        known=msgspec.structs.replace(known, adders=adders),
+    )
+    findings = [
+        _placed(finding, whole, names, of_call)
+        for finding in found.findings
+        if finding.severity == "error"
+    ]
+    return msgspec.structs.replace(found, findings=findings)
+
+
+def _placed(
+    finding: Finding,
+    whole: Together,
+    names: Mapping[model.JobKey, str],
+    of_call: tuple[model.JobKey, tuple[int, int]] | None,
+) -> Finding:
+    path = finding.path
+    if len(path) < 2 or path[0] not in whole.own or not isinstance(path[1], int):
+        return finding
+    place = path[1] - whole.own[path[0]]
+    if place < 0:
+        if of_call is None:
+            return finding
+        return msgspec.structs.replace(finding, path=("workflow", *path))
+    one = whole.sources[path[0], ""][place]
+    if of_call is not None and one.is_of(*of_call):
+        return msgspec.structs.replace(finding, path=(path[0], one.place, *path[2:]))
+    who = quoted(names.get(one.adder, ""))
+    what = f"{one.section}: {quoted(one.name)}, which {who} has added"
+    return msgspec.structs.replace(finding, path=(), message=f"{what}: {finding.message}")
+
+
+def named_by(spec: WorkflowSpec) -> set[Name]:
+    """All names that a spec gives to things which jobs may add."""
+    reader, budget = Reader(spec.parameters), Budget()
+    found: set[Name] = set()
+    jobs = Unrolled("jobs", spec.jobs or (), reader, budget)
+    files = Unrolled("files", spec.files or (), reader, budget)
+    user_data = Unrolled("user_data", spec.user_data or (), reader, budget)
+    found.update(("jobs", name) for name in jobs.names("job"))
+    found.update(("files", name) for name in files.names("file"))
+    found.update(("user_data", name) for name in user_data.names("user_data"))
+    found.update(("resource_requirements", r.name) for r in spec.resource_requirements or ())
+    found.update(("failure_handlers", h.name) for h in spec.failure_handlers or ())
+    return found
+
+
+class Left(msgspec.Struct, frozen=True):
+    """What is left when an adder has not said some of it again."""
+
+    additions: list[Addition]
+    expanded: _expansion.Expansion
+
+
+def without_earlier(
+    spec: WorkflowSpec,
+    additions: Sequence[Addition],
+    adder: model.JobKey,
+    attempt: tuple[int, int],
+    *,
+    kept: frozenset[str],
+    directory: str,
+    known: Known,
+) -> Left | None:
+    """Without what earlier attempts of the adder have added, but for the jobs that are `kept` and
+    for what anything else names. None: nothing is removed."""
+    earlier = {
+        one.full_name for one in additions if one.adder == adder and not one.is_of(adder, attempt)
+    }
+    to_drop = earlier - {("jobs", name) for name in kept}
+    while to_drop:
+        left = [o for o in additions if o.adder != adder or o.full_name not in to_drop]
+        expanded = expansion(spec, left, directory=directory, known=known)
+        if not expanded.findings:
+            return Left(left, expanded)
+        named = {(f.namespace or "", f.name or "") for f in expanded.findings}
+        if not named & to_drop:
+            return None
+        to_drop -= named
+    return None
+
+
+def count_of_jobs(
+    additions: Iterable[Addition], adder: model.JobKey, attempt: tuple[int, int]
+) -> tuple[int, int]:
+    """How many jobs are added, without those of earlier attempts of this adder; and how many of
+    those there are."""
+    jobs = [one for one in additions if one.section == "jobs"]
+    earlier = sum(1 for one in jobs if one.adder == adder and not one.is_of(adder, attempt))
+    return len(jobs) - earlier, earlier
