@@ -67,15 +67,22 @@ def contents(path: str) -> bytes:
         raise CannotRead(f"cannot read {name}: {e.strerror}", file=path) from None
 
 
-def read(path: str, spec_format: str | None, *, compare_with_machine: bool = False) -> SpecFile:
+def read(
+    path: str, spec_format: str | None, *, compare_with_machine: bool = False, adds: bool = False
+) -> SpecFile:
     """Raises CannotRead, and InvalidSpec with all problems.
 
-    `compare_with_machine` is for commands that do not submit: the daemon says of what is submitted
-    whether it asks for more than there is.
+    `adds`: it is no whole workflow, but what a job adds to its own. `compare_with_machine` is for
+    commands that do not submit: the daemon says of what is submitted whether it asks for more than
+    there is.
     """
     try:
         document = spec.read(
-            contents(path), file=path, format=spec_format, compare_with_machine=compare_with_machine
+            contents(path),
+            file=path,
+            format=spec_format,
+            compare_with_machine=compare_with_machine,
+            adds=adds,
         )
     except InvalidSpec as e:
         if "\n" not in e.message:

@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "restart": "Run a workflow again, but only what has to.",
         "retry": "Run jobs once more that ended badly, in the same run.",
         "apply": "Take an edited spec into a workflow.",
+        "add-jobs": "Add jobs to the workflow of the job that this runs in.",
         "disable": "Take jobs out that have not started.",
         "enable": "Put disabled jobs back.",
         "archive": "Put a workflow that is over out of sight.",
@@ -62,7 +63,7 @@ def load(name: str) -> click.Command | None:
     name = ALIASES.get(name, name)
     if name not in NAMES:
         return None
-    command = importlib.import_module(f"torcctl.commands.{name}").command
+    command = importlib.import_module(f"torcctl.commands.{name.replace('-', '_')}").command
     if not isinstance(command, click.Command):
         raise TypeError(f"torcctl.commands.{name}.command is no command")
     return command

@@ -4,7 +4,7 @@ import click
 
 from torcctl.invocation import Invocation
 from torcctl.options import Command, pass_invocation
-from torcctl.render.columns import JOBS
+from torcctl.render.columns import ADDED_BY, JOBS
 from torcd.model import JobStatus
 from torcd.protocol import manager as m
 
@@ -39,4 +39,5 @@ def command(invocation: Invocation, statuses: tuple[str, ...], names: tuple[str,
             jobs=list(names) or None,
         )
     )
-    invocation.print_list(reply, JOBS, reply.items, empty="no such jobs")
+    columns = [*JOBS, ADDED_BY] if any(job.added_by for job in reply.items) else JOBS
+    invocation.print_list(reply, columns, reply.items, empty="no such jobs")

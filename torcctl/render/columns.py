@@ -90,6 +90,9 @@ JOBS: list[Column[m.JobInfo]] = [
     Column("MESSAGE", lambda j: j.message, folds=True),
 ]
 
+ADDED_BY: Column[m.JobInfo] = Column("ADDED BY", lambda j: j.added_by, folds=True)
+"""Where jobs have added jobs."""
+
 RESULTS: list[Column[m.Result]] = [
     Column("JOB", lambda r: r.job_name, folds=True),
     Column("RUN", lambda r: r.run_id, right=True),

@@ -34,6 +34,7 @@ def workflow_text(w: m.WorkflowInfo) -> str:
 def explanation_text(e: m.Explanation) -> str:
     lines = [
         f"{clean(e.job.name)}: {clean(e.summary)}",
+        *([f"  added by {clean(e.job.added_by)}"] if e.job.added_by else []),
         *(f"  waits for {clean(thing)}" for thing in e.waits_for),
     ]
     if e.remedy:

@@ -20,7 +20,7 @@ from torcd.client.conversation import (
     NotThere,
     Patience,
 )
-from torcd.client.requests import Relation, Requests
+from torcd.client.requests import JobLike, Relation, Requests
 from torcd.model import WORKFLOW_OVER, JobStatus
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
@@ -263,6 +263,34 @@ class AsyncClient:
         Returns when that is on disk; `dry_run`: what would be done. `workflow` and `directory` as
         in `submit`. Raises WrongState where something that runs would be changed."""
         return await self.call(self._requests.apply(workflow, directory, dry_run, workflow_key))
+
+    async def add_jobs(
+        self,
+        jobs: Sequence[JobLike] | msgspec.Struct | Mapping[str, Any] | bytes,
+        *,
+        files: Sequence[JobLike] | None = None,
+        user_data: Sequence[JobLike] | None = None,
+        resource_requirements: Sequence[JobLike] | None = None,
+        failure_handlers: Sequence[JobLike] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        directory: str | None = None,
+    ) -> m.AddedJobs:
+        """Add jobs to the workflow of the job whose token this client has; that needs to run.
+
+        `jobs` are dicts, structs of `torcd.spec` or records of torc's builder, with what they need
+        beside them; or a spec that has all of it, as JSON text too. All or nothing, and on disk
+        when this returns; to say the same again changes nothing. `directory`: where relative paths
+        are taken from, and where the jobs run that do not say so (default: those of the workflow).
+        Raises InvalidSpec with all problems, WrongState, MissingInputs, or Denied to whom is no
+        job that runs."""
+        sections = {
+            "files": files,
+            "user_data": user_data,
+            "resource_requirements": resource_requirements,
+            "failure_handlers": failure_handlers,
+            "parameters": parameters,
+        }
+        return await self.call(self._requests.add_jobs(jobs, sections, directory))
 
     # How it is done
 

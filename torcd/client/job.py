@@ -1,18 +1,24 @@
 """The job that a script runs in, as the script sees it."""
 
 import os
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from torcd.client.blocking import Client
 from torcd.client.conversation import RESTART_TIMEOUT_SECONDS
+from torcd.client.requests import JobLike
 from torcd.errors import NotInAJob
 from torcd.json_text import from_json
+from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
 
 
 class Job:
-    """Stores what the job has declared as output, and fetches what it has declared at all."""
+    """Stores what the job has declared as output, fetches what it has declared at all, and adds
+    jobs to its workflow."""
 
     def __init__(self, variables: dict[str, str]) -> None:
         """Of the variables that a job finds in its environment. Raises NotInAJob without them."""
@@ -63,6 +69,28 @@ class Job:
     def record(self, name: str) -> u.Record:
         """The newest revision of an input or output, with who stored it and when."""
         return self.client.record(name)
+
+    def add_jobs(
+        self,
+        jobs: Sequence[JobLike] | msgspec.Struct | Mapping[str, Any] | bytes,
+        *,
+        files: Sequence[JobLike] | None = None,
+        user_data: Sequence[JobLike] | None = None,
+        resource_requirements: Sequence[JobLike] | None = None,
+        failure_handlers: Sequence[JobLike] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        directory: str | None = None,
+    ) -> m.AddedJobs:
+        """Add jobs to the workflow of this one, as `Client.add_jobs` says."""
+        return self.client.add_jobs(
+            jobs,
+            files=files,
+            user_data=user_data,
+            resource_requirements=resource_requirements,
+            failure_handlers=failure_handlers,
+            parameters=parameters,
+            directory=directory,
+        )
 
 
 _VARIABLES = (

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import msgspec
@@ -11,6 +12,9 @@ from torcd.json_text import Unsayable, encode, to_json
 from torcd.model import JobStatus
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
+
+JobLike = msgspec.Struct | SimpleNamespace | Mapping[str, Any]
+"""A struct of `torcd.spec`, a record of torc's builder, or a dict."""
 
 Relation = Literal["stores", "consumes"]
 
@@ -153,6 +157,24 @@ class Requests:
             workflow_key=_or_own(workflow_key),
         )
 
+    def add_jobs(
+        self,
+        jobs: Sequence[JobLike] | msgspec.Struct | Mapping[str, Any] | bytes,
+        sections: Mapping[str, Sequence[Any] | Mapping[str, Any] | None],
+        directory: str | None,
+    ) -> m.AddJobs:
+        """`jobs`: a list of jobs, with the other sections beside it; or a whole spec of what is to
+        be added."""
+        spec: Any = jobs
+        if isinstance(jobs, Sequence) and not isinstance(jobs, bytes):
+            fields = {name: value for name, value in sections.items() if value is not None}
+            spec = {name: _plain(value) for name, value in {"jobs": jobs, **fields}.items()}
+        return m.AddJobs(
+            workflow=_spec(spec),
+            token=self._token,
+            directory=None if directory is None else os.path.abspath(directory),
+        )
+
     def _token_unless(self, workflow_key: str | None) -> str | None:
         return self._token if workflow_key is None else None
 
@@ -160,6 +182,18 @@ class Requests:
         if workflow_key is None and self._token is not None:
             return None
         return _or_own(workflow_key)
+
+
+def _plain(section: Any) -> Any:
+    """A section of a spec. torc's builder gives records, whose fields are those of the spec."""
+    if not isinstance(section, Sequence) or isinstance(section, str | bytes):
+        return section
+    return [
+        {name: value for name, value in vars(item).items() if value is not None}
+        if isinstance(item, SimpleNamespace)
+        else item
+        for item in section
+    ]
 
 
 def _spec(workflow: msgspec.Struct | Mapping[str, Any] | bytes) -> msgspec.Raw:

@@ -28,6 +28,7 @@ from torcd.controller.settings import Settings
 from torcd.controller.shelf import Shelf
 from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
+from torcd.controller.withdrawing import Withdrawer
 from torcd.executors import base
 from torcd.feed import Feed
 from torcd.impersonation import as_user
@@ -74,13 +75,14 @@ class Controller(Loop):
         self._checker = Checker()
         self._one_check = anyio.CapacityLimiter(1)
         """Stores that wait for theirs keep no thread from others."""
+        self._withdrawer = Withdrawer(self, self.accounts, self.submitting, self.put)
         self._harvester = Harvester(
             scheduler,
             self.accounts,
             layout,
             settings.max_value_bytes,
             self._checker,
-            self.put,
+            self._withdrawer.take,
         )
         self._preparer = Preparer(
             scheduler, store, layout, executor.start, self._not_started, feed.touch, log
@@ -132,6 +134,7 @@ class Controller(Loop):
             tasks.start_soon(self.accounts.run)
             tasks.start_soon(self._watcher.run)
             tasks.start_soon(self._harvester.run)
+            tasks.start_soon(self._withdrawer.run)
             tasks.start_soon(self._preparer.run)
             tasks.start_soon(self._timer.run)
             tasks.start_soon(self._log_bounds.run)

@@ -9,6 +9,7 @@ import sys
 
 from torcd import errors, value
 from torcd import value_program as program
+from torcd.model import DataKey, Workflow
 from torcd.value import Value
 
 LARGE_BYTES = 1 << 20
@@ -30,6 +31,15 @@ def parse(text: bytes, *, name: str, max_bytes: int) -> Value:
     raise errors.InvalidValue(
         f"the value of {name!r} is refused: {problem}", name=name, problem=problem
     )
+
+
+def given_values(workflow: Workflow, max_bytes: int) -> dict[DataKey, Value]:
+    """Those that its spec gives; blocks. Raises InvalidValue, and TooLarge."""
+    return {
+        data.key: parse(bytes(data.data), name=data.name, max_bytes=max_bytes)
+        for data in workflow.user_data
+        if data.data is not None
+    }
 
 
 def _ask(text: bytes, max_bytes: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from torcd.accounts import Account
 from torcd.controller.contents import Glance, glance
 from torcd.impersonation import acting_as
-from torcd.model import FileKey, Workflow
+from torcd.model import FileKey, FileState, Workflow
 
 
 def absent_inputs(workflow: Workflow, user: Account | None) -> frozenset[FileKey]:
@@ -26,6 +26,11 @@ def seen_inputs(workflow: Workflow, user: Account | None) -> dict[FileKey, Glanc
             for file in workflow.files
             if file.key not in made
         }
+
+
+def absent_files(workflow: Workflow, user: Account | None) -> dict[FileKey, FileState | None]:
+    """Of all its files, those that are not there: None."""
+    return dict.fromkeys(absent(workflow, {file.key for file in workflow.files}, user))
 
 
 def absent(

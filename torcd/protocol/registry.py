@@ -71,6 +71,7 @@ MANAGER = Interface(
         Method(m.Restart, m.Restarted),
         Method(m.Retry, m.Changed),
         Method(m.Apply, m.Applied),
+        _safe(m.AddJobs, m.AddedJobs),
         Method(m.Disable, m.Changed),
         Method(m.Enable, m.Changed),
         Method(m.Archive, m.WorkflowReply),

@@ -25,18 +25,24 @@ from torcd.scheduler.state import Active, JobNode, WorkflowNode
 
 
 def adder_of(memory: Memory, attempt_key: AttemptKey) -> JobNode:
-    """Raises Denied for an attempt that is over, and WrongState for one that was told to end."""
+    """Raises Denied for an attempt that is over, and as `require_adding`."""
     found = memory.attempts.get(attempt_key)
-    if found is None or found[1].has_script_to_run:
-        raise errors.Denied("only a job adds jobs, and only while it runs")
-    job = found[1]
+    if found is None:
+        raise errors.Denied("a job adds jobs only while it runs")
+    require_adding(found[1])
+    return found[1]
+
+
+def require_adding(job: JobNode) -> None:
+    """Raises Denied for a recovery script, and WrongState for a job that was told to end."""
+    if job.has_script_to_run:
+        raise errors.Denied(f'a recovery script adds no jobs: "{job.job.name}" does, when it runs')
     stop = job.state.stop if isinstance(job.state, Active) else None
     if stop is not None and stop.ends_the_started:
         raise errors.WrongState(
             f'"{job.job.name}" adds nothing more: it is on its way out, {stop.message}',
             status=job.state.status.value,
         )
-    return job
 
 
 def is_said_again(node: WorkflowNode, event: EditRequested) -> bool:

@@ -10,10 +10,13 @@ at its line. The struct crosses the wire as JSON; the daemon trusts nothing of i
 parser; a format's own is imported when a file of that format is read.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from torcd import model
 from torcd.errors import InvalidSpec
+from torcd.spec import adding
 from torcd.spec import expansion as _expansion
 from torcd.spec import structure as _structure
 from torcd.spec.document import MAX_BYTES, Document, all_findings, default_name, read
@@ -51,6 +54,7 @@ __all__ = [
     "default_name",
     "dump",
     "expand",
+    "expand_with",
     "map_function",
     "plan",
     "read",
@@ -107,6 +111,28 @@ def expand(
             known=known,
         )
     ).workflow
+
+
+def expand_with(
+    spec: WorkflowSpec,
+    additions: Sequence[model.Addition],
+    *,
+    directory: str,
+    known: Known,
+    by: tuple[model.JobKey, tuple[int, int]] | None = None,
+    call: adding.Unrolling | None = None,
+    most: int = model.MAX_DYNAMIC_JOBS,
+) -> model.Workflow:
+    """The workflow of a spec and of what its jobs have added (`adding`). `call` is what an attempt
+    `by` run and number, of a job, adds now, and `most` how many may be added; what is wrong is told
+    at its place in that. Raises InvalidSpec with all problems."""
+    found = adding.expansion(spec, additions, directory=directory, known=known, by=by)
+    if by is not None and call is not None:
+        findings = [*call.findings, *adding.too_many(additions, *by, most=most)]
+        told = {finding.path for finding in findings}
+        more = [f for f in found.findings if f.path not in told and not call.explains(f)]
+        found = msgspec.structs.replace(found, findings=[*findings, *more])
+    return _right(found).workflow
 
 
 def plan(spec: WorkflowSpec, *, directory: str, default_name: str) -> Plan:

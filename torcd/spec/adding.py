@@ -45,6 +45,9 @@ _TYPES = {
 
 _Spec = JobSpec | FileSpec | UserDataSpec | ResourceRequirementsSpec | FailureHandlerSpec
 
+By = tuple[model.JobKey, tuple[int, int]]
+"""An attempt: of which job, and its run and number."""
+
 Name = tuple[str, str]
 """Section and name."""
 
@@ -55,9 +58,23 @@ class Unrolling(msgspec.Struct, frozen=True):
     items: list[tuple[Section, int, _Spec]]
     """Each with the place in its section that it was made from."""
     findings: list[Finding]
+    sections: tuple[Unrolled[JobSpec], Unrolled[FileSpec], Unrolled[UserDataSpec]]
+
+    def explains(self, finding: Finding) -> bool:
+        """Whether a name is unknown perhaps only since wrong parameters made none."""
+        jobs, files, user_data = self.sections
+        match finding.namespace:
+            case "jobs":
+                return jobs.may_miss(finding.name)
+            case "files":
+                return files.may_miss(finding.name)
+            case "user_data":
+                return user_data.may_miss(finding.name)
+            case _:
+                return False
 
 
-def unroll(spec: WorkflowSpec, *, directory: str | None) -> Unrolling:
+def unroll(spec: WorkflowSpec, *, directory: str | None = None) -> Unrolling:
     """The items of a spec of what is to be added, each by itself. `directory`: where its relative
     paths are taken from, and where its jobs run; None: as those of the workflow."""
     findings = [
@@ -86,7 +103,7 @@ def unroll(spec: WorkflowSpec, *, directory: str | None) -> Unrolling:
         plain = cast("Sequence[_Spec]", getattr(spec, section) or ())
         items += [(section, n, item) for n, item in enumerate(plain)]
     findings += _twice(items)
-    return Unrolling(items, findings)
+    return Unrolling(items, findings, (jobs, files, user_data))
 
 
 def _each(section: Unrolled[Item]) -> Iterable[tuple[int, Item]]:
@@ -124,16 +141,17 @@ def merged(
     """All that was added, with what an attempt of a job adds now, or says again."""
     run_id, attempt_id = attempt
     new = {
-        (str(section), str(item.name)): Addition(
+        (str(section), item.name): Addition(
             adder=adder,
             run_id=run_id,
             attempt_id=attempt_id,
             section=section,
-            name=str(item.name),
+            name=item.name,
             item=msgspec.json.encode(item),
             place=n,
         )
         for section, n, item in unrolled.items
+        if item.name is not None
     }
     found = []
     for one in before:
@@ -186,7 +204,7 @@ def expansion(
     *,
     directory: str,
     known: Known,
-    of_call: tuple[model.JobKey, tuple[int, int]] | None = None,
+    by: By | None = None,
 ) -> _expansion.Expansion:
     """The workflow of both, with the keys that it has. What is wrong is told at its place in a
     call of an attempt, or as what it is: something that was added before, or of the spec."""
@@ -204,7 +222,7 @@ def expansion(
         known=msgspec.structs.replace(known, adders=adders),
     )
     findings = [
-        _placed(finding, whole, names, of_call)
+        _placed(finding, whole, names, by)
         for finding in found.findings
         if finding.severity == "error"
     ]
@@ -215,22 +233,45 @@ def _placed(
     finding: Finding,
     whole: Together,
     names: Mapping[model.JobKey, str],
-    of_call: tuple[model.JobKey, tuple[int, int]] | None,
+    by: By | None,
 ) -> Finding:
     path = finding.path
     if len(path) < 2 or path[0] not in whole.own or not isinstance(path[1], int):
         return finding
     place = path[1] - whole.own[path[0]]
     if place < 0:
-        if of_call is None:
+        if by is None:
             return finding
         return msgspec.structs.replace(finding, path=("workflow", *path))
     one = whole.sources[path[0], ""][place]
-    if of_call is not None and one.is_of(*of_call):
+    if by is not None and one.is_of(*by):
         return msgspec.structs.replace(finding, path=(path[0], one.place, *path[2:]))
     who = quoted(names.get(one.adder, ""))
     what = f"{one.section}: {quoted(one.name)}, which {who} has added"
     return msgspec.structs.replace(finding, path=(), message=f"{what}: {finding.message}")
+
+
+def that_stay(
+    spec: WorkflowSpec, additions: Sequence[Addition], workflow: model.Workflow
+) -> tuple[Addition, ...]:
+    """Of what was added to a workflow: what is still added to it by another spec. What that has
+    itself is its own from now on; and who is gone has added nothing."""
+    own = named_by(spec)
+    names = {job.key: job.name for job in workflow.jobs}
+    there = {name for section, name in own if section == "jobs"}
+    gone = {key for key, name in names.items() if name not in there}
+    adders = {one.name: one.adder for one in additions if one.section == "jobs"}
+
+    def is_there(adder: model.JobKey) -> bool:
+        """Adders that were added themselves stand or fall with theirs."""
+        while adder in gone:
+            name = names[adder]
+            if name not in adders:
+                return False
+            adder = adders[name]
+        return adder in names
+
+    return tuple(one for one in additions if one.full_name not in own and is_there(one.adder))
 
 
 def named_by(spec: WorkflowSpec) -> set[Name]:
@@ -283,11 +324,25 @@ def without_earlier(
     return None
 
 
-def count_of_jobs(
-    additions: Iterable[Addition], adder: model.JobKey, attempt: tuple[int, int]
-) -> tuple[int, int]:
-    """How many jobs are added, without those of earlier attempts of this adder; and how many of
-    those there are."""
+def too_many(
+    additions: Iterable[Addition],
+    adder: model.JobKey,
+    attempt: tuple[int, int],
+    *,
+    most: int,
+) -> list[Finding]:
+    """Whether there are more jobs than may be added. What earlier attempts of the adder have added
+    may yet be removed, and counts by itself; it has a bound since attempts that fail, one after the
+    other, each with other names, would fill the disk."""
     jobs = [one for one in additions if one.section == "jobs"]
     earlier = sum(1 for one in jobs if one.adder == adder and not one.is_of(adder, attempt))
-    return len(jobs) - earlier, earlier
+    count = len(jobs) - earlier
+    if count <= most and earlier <= most:
+        return []
+    message = f"with these, {count} jobs would have been added, and max_dynamic_jobs is {most}"
+    if count <= most:
+        message = (
+            f"earlier attempts have added {earlier} jobs that are not added again, and "
+            f"max_dynamic_jobs is {most}"
+        )
+    return [Finding(("jobs",), message, "add fewer, or set max_dynamic_jobs in the spec")]

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from torcd.spec import formats, machine, structure
+from torcd.spec import adding, formats, machine, structure
 from torcd.spec.expansion import expansion
 from torcd.spec.problems import (
     Finding,
@@ -47,12 +47,14 @@ def read(
     file: str,
     format: str | None = None,  # noqa: A002
     compare_with_machine: bool = False,
+    adds: bool = False,
 ) -> Document:
     """Read and check a spec.
 
     `file` is its name, `-` for standard input; its suffix tells the format unless `format` does
     (a key of `formats.FORMATS`). With `compare_with_machine`, what asks for more than this machine
-    has is warned about. Raises InvalidSpec with all problems.
+    has is warned about. One that `adds` to a workflow may name what is in that, and is checked as
+    far as that goes without it. Raises InvalidSpec with all problems.
     """
     try:
         chosen = formats.by_name(format or _format_of(file))
@@ -74,7 +76,13 @@ def read(
         del tree[_SCHEMA]
     decoded = structure.decode(tree)
     del tree  # It may be large, and is of no use any more.
-    found = all_findings(decoded, default_name(file), compare_with_machine=compare_with_machine)
+    if adds:
+        found = [
+            *decoded.findings,
+            *_trusted(adding.unroll(decoded.spec).findings, decoded.untrusted),
+        ]
+    else:
+        found = all_findings(decoded, default_name(file), compare_with_machine=compare_with_machine)
     if not found:
         return Document(decoded.spec, [])
     worst = most_important(found)

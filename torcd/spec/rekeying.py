@@ -63,7 +63,8 @@ def names_of(
 
 
 def rekeyed(workflow: model.Workflow, known: Known, keys: Mapping[int, int]) -> model.Workflow:
-    """The expansion with these keys, and with new ones for its groups."""
+    """The expansion with these keys, and with new ones for its groups; it is its owner's as
+    before."""
     groups = [
         msgspec.structs.replace(g, members=tuple(sorted(keys[m] for m in g.members)))
         for g in workflow.groups
@@ -73,6 +74,8 @@ def rekeyed(workflow: model.Workflow, known: Known, keys: Mapping[int, int]) -> 
     return msgspec.structs.replace(
         workflow,
         key=known.workflow.key,
+        owner=known.workflow.owner,
+        user=workflow.user or known.workflow.user,
         jobs=tuple(sorted(jobs, key=lambda job: job.key)),
         files=_sorted(workflow.files, keys),
         user_data=_sorted(workflow.user_data, keys),

@@ -19,6 +19,9 @@ from torcd.protocol.manager.daemon import (
     Stop,
 )
 from torcd.protocol.manager.edits import (
+    AddedJob,
+    AddedJobs,
+    AddJobs,
     Applied,
     Apply,
     Change,
@@ -89,6 +92,9 @@ __all__ = [
     "ActionCommand",
     "ActionInfo",
     "ActionsReply",
+    "AddJobs",
+    "AddedJob",
+    "AddedJobs",
     "Applied",
     "Apply",
     "Archive",

@@ -32,6 +32,46 @@ class Apply(Request["Applied"], frozen=True, kw_only=True, forbid_unknown_fields
     dry_run: bool | None = None
 
 
+class AddJobs(Request["AddedJobs"], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job that runs adds jobs to its own workflow. All or nothing; answers when it is on disk for
+    good. To say the same again changes nothing; what an attempt says in several calls adds up.
+
+    When the job runs again, what it had added and has not started waits until it is added again;
+    what is the same keeps what became of it. When an attempt ends well, jobs that it has not added,
+    and earlier ones had, are removed, but for those that run or that other jobs name. Persons have
+    `Apply`."""
+
+    workflow: msgspec.Raw
+    """As in `Submit`, of these fields: `jobs`, each with a name, `files`, `user_data`,
+    `resource_requirements`, `failure_handlers`, and `parameters` for them. They may refer to what
+    is in the workflow, and the regexes of jobs that have not started match them."""
+    token: str | None = None
+    """The job's; without one it is `Denied`."""
+    workflow_key: str | None = None
+    """The job's own, or absent."""
+    directory: str | None = None
+    """Absolute: where its relative paths are taken from, and where the jobs run that do not say
+    so. Absent: the workflow's own."""
+
+
+class AddedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job of the call: it is new, or another one than before, or as it was."""
+
+    key: str
+    name: str
+    change: Literal["added", "changed", "unchanged"]
+
+
+class AddedJobs(msgspec.Struct, frozen=True, kw_only=True):
+    """`items` are the jobs of the call. `earlier` names those that earlier attempts of the job had
+    added and this one has not, so far: they will be removed when it has ended well."""
+
+    workflow_key: str
+    items: list[AddedJob]
+    earlier: list[str]
+    warnings: list[str] = []
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A difference between the two specs. `fields` are those of the spec that have changed."""
 

@@ -36,6 +36,8 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     stdio: Literal["separate", "combined", "none"]
     retry_at: str | None = None
     """It ended badly, as `reason` says, and is tried again then."""
+    added_by: str | None = None
+    """The job that has added it; null: the spec has it."""
 
 
 class ListJobs(Request["JobsReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):

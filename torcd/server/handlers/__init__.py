@@ -9,6 +9,7 @@ from torcd.protocol import service as s
 from torcd.protocol import user_data as u
 from torcd.server.handlers import (
     actions,
+    add_jobs,
     apply,
     archive,
     cancel,
@@ -53,6 +54,7 @@ HANDLERS: dict[type[msgspec.Struct], Callable[..., Awaitable[msgspec.Struct]]] =
     m.Restart: restart.restart,
     m.Retry: retry.retry,
     m.Apply: apply.apply,
+    m.AddJobs: add_jobs.add_jobs,
     m.Disable: disable.disable,
     m.Enable: enable.enable,
     m.Archive: archive.archive,

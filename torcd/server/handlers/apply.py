@@ -6,11 +6,19 @@ import msgspec
 from anyio import to_thread
 
 from torcd import errors, spec
-from torcd.accounts import Account
 from torcd.controller.looking import States
-from torcd.controller.parsing import parse
-from torcd.controller.presence import absent
-from torcd.model import DataKey, FileKey, FileState, JobKey, JobStatus, Workflow
+from torcd.controller.parsing import given_values
+from torcd.controller.presence import absent_files
+from torcd.model import (
+    DataKey,
+    FileState,
+    JobKey,
+    JobStatus,
+    KeptSpec,
+    SpecChange,
+    Workflow,
+    spec_change,
+)
 from torcd.protocol import manager as m
 from torcd.scheduler.editing import Edit
 from torcd.scheduler.events import EditRequested
@@ -21,6 +29,7 @@ from torcd.server.calls import Call
 from torcd.server.context import Context
 from torcd.server.handlers.submit import require_directory
 from torcd.server.telling import progress_of, telling
+from torcd.spec import adding
 from torcd.value import Value
 
 Seen = dict[str, FileState | None]
@@ -43,11 +52,12 @@ async def apply(context: Context, parameters: m.Apply, call: Call) -> m.Applied:
             # edits the workflow meanwhile.
             async with controller.submitting:
                 await controller.settled()
-                workflow, values = await to_thread.run_sync(_expander(context, parameters, node))
+                kept = await controller.store.spec(key)
+                new = await to_thread.run_sync(_expander(context, parameters, node, kept))
                 if seen is not None or not node.is_over:
-                    return await _carry_out(context, parameters, node, workflow, values, seen)
+                    return await _carry_out(context, parameters, node, new, seen)
             # Files may be large, and others want to submit.
-            seen = await _look(context, node, workflow, call)
+            seen = await _look(context, node, new.workflow, call)
 
 
 def _require_owner(context: Context, node: WorkflowNode, call: Call) -> None:
@@ -61,29 +71,32 @@ def _require_owner(context: Context, node: WorkflowNode, call: Call) -> None:
         )
 
 
+class _New(msgspec.Struct, frozen=True):
+    """What an edited spec comes to, with what jobs have added."""
+
+    workflow: Workflow
+    values: dict[DataKey, Value]
+    spec: SpecChange
+
+
 def _expander(
-    context: Context, parameters: m.Apply, node: WorkflowNode
-) -> Callable[[], tuple[Workflow, dict[DataKey, Value]]]:
+    context: Context, parameters: m.Apply, node: WorkflowNode, kept: KeptSpec | None
+) -> Callable[[], _New]:
     """The long part: off the loop, so that others are served meanwhile."""
     known = spec.Known(workflow=node.workflow, next_key=context.controller.scheduler.next_key)
     most = context.controller.settings.max_value_bytes
 
-    def expand() -> tuple[Workflow, dict[DataKey, Value]]:
-        workflow = spec.expand(
-            spec.decode(parameters.workflow),
-            directory=parameters.directory,
-            default_name=known.workflow.name,
-            known=known,
+    def expand() -> _New:
+        decoded = spec.decode(parameters.workflow)
+        additions = () if kept is None else kept.additions
+        if additions:
+            additions = adding.that_stay(decoded, additions, known.workflow)
+        workflow = spec.expand_with(decoded, additions, directory=parameters.directory, known=known)
+        return _New(
+            workflow,
+            given_values(workflow, most),
+            spec_change(kept, bytes(parameters.workflow), additions),
         )
-        workflow = msgspec.structs.replace(
-            workflow, owner=known.workflow.owner, user=workflow.user or known.workflow.user
-        )
-        values = {
-            data.key: parse(bytes(data.data), name=data.name, max_bytes=most)
-            for data in workflow.user_data
-            if data.data is not None
-        }
-        return workflow, values
 
     return expand
 
@@ -110,15 +123,14 @@ async def _carry_out(
     context: Context,
     parameters: m.Apply,
     node: WorkflowNode,
-    workflow: Workflow,
-    values: dict[DataKey, Value],
+    new: _New,
     seen: Seen | None,
 ) -> m.Applied:
-    controller = context.controller
+    controller, workflow = context.controller, new.workflow
     files: States
     if seen is None:
         files = await to_thread.run_sync(
-            _absent, workflow, context.accounts.acts_as(node.workflow.owner)
+            absent_files, workflow, context.accounts.acts_as(node.workflow.owner)
         )
     else:
         files = {file.key: seen[file.path] for file in workflow.files if file.path in seen}
@@ -126,9 +138,10 @@ async def _carry_out(
         workflow_key=node.key,
         workflow=workflow,
         values_before=await controller.store.given_values(node.key),
-        values=values,
+        values=new.values,
         files=files,
         at=controller.now(),
+        spec=new.spec,
     )
     await controller.settled()
     edit = controller.scheduler.outlook(event)
@@ -139,13 +152,9 @@ async def _carry_out(
     if is_applied:
         async with controller.revived(node):
             await controller.request(event)
+    elif event.spec and not parameters.dry_run:
+        await controller.request(event)
     return _answer(edit, statuses, warnings, run_id=run_id, applied=is_applied)
-
-
-def _absent(workflow: Workflow, user: Account | None) -> States:
-    """Looks at the disk."""
-    keys: set[FileKey] = {file.key for file in workflow.files}
-    return dict.fromkeys(absent(workflow, keys, user))
 
 
 def _answer(

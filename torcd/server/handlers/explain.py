@@ -45,7 +45,10 @@ async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Expl
         return m.Explanation(
             job=Describer(node).job(job),
             summary=summary,
-            waits_for=[_describe(node, gate, makers[id(gate)]) for gate in missing],
+            waits_for=[
+                *_adders(job),
+                *(_describe(node, gate, makers[id(gate)]) for gate in missing),
+            ],
             remedy=remedy,
         )
 
@@ -53,6 +56,13 @@ async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Expl
 def _gates(job: JobNode) -> list[GateNode]:
     """What it waits for, one by one."""
     return [gate for awaited in job.awaits for gate in awaited.members or (awaited,)]
+
+
+def _adders(job: JobNode) -> list[str]:
+    if not job.held or job.adder is None:
+        return []
+    adder = job.adder
+    return [f'job "{adder.job.name}" ({adder.state.status.value}), to add it again']
 
 
 _IsOwn = Callable[[WorkflowNode], bool]
@@ -70,8 +80,8 @@ def _explain(
             return f"it is tried again at {at}, because {_failure(job)}", None
         case Blocked():
             gates = _gates(job)
-            closed = sum(1 for gate in gates if gate.missing)
-            summary = f"it waits for {closed} of {len(gates)} things"
+            closed = sum(1 for gate in gates if gate.missing) + job.held
+            summary = f"it waits for {closed} of {len(gates) + job.held} things"
             if job.may_skip:
                 summary += ", and need not run if what it reads turns out to be as it was"
             return summary, _unblock(node, job)

@@ -90,6 +90,7 @@ class Describer:
             priority=job.priority,
             cwd=job.cwd or self._node.workflow.directory,
             stdio=job.stdio,
+            added_by=None if node.adder is None else node.adder.job.name,
         )
 
 

@@ -57,6 +57,7 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
                 absent_files=frozenset(key for key, one in seen.items() if one is None),
                 wait_for_inputs=bool(parameters.wait_for_inputs),
                 at=context.controller.now(),
+                spec=bytes(parameters.workflow),
             )
         )
     return m.Submitted(
