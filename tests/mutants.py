@@ -58,9 +58,9 @@ SCHEDULER = [
     ),
     Mutant(
         name="a job that is another one is spared when its inputs are the same",
-        file="torcd/scheduler/rebuilding.py",
-        old="(jobs[JobKey(key)], may_skip=False)",
-        new="(jobs[JobKey(key)])",
+        file="torcd/scheduler/spreading.py",
+        old="        if trace.definition != definition(self.node, job):\n",
+        new="        if False:\n",
         suites=EDITING,
     ),
     Mutant(

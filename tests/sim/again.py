@@ -36,7 +36,7 @@ from torcd.scheduler.commands import AddAttempt, Command, StartAttempt, WakeAt
 from torcd.scheduler.invariants import violations
 from torcd.scheduler.state import Ended, JobNode, Pending, Running, WorkflowNode
 
-from . import watching
+from . import adding, editing, watching
 from .store import Store
 from .workflows import Pick
 
@@ -71,6 +71,10 @@ class Again:
         """When the daemon is to be woken."""
         self.scripts: set[AttemptKey] = set()
         """Attempts that are those of recovery scripts."""
+        self.parts: dict[JobKey, tuple[adding.Part, ...]] = {}
+        """What jobs add when they run."""
+        self.collectors: dict[JobKey, JobKey] = {}
+        """Who waits for all that which job adds."""
         self.moods: dict[JobKey, int] = {}
         """What a job makes also depends on this."""
         self.memories: dict[JobKey, Memory] = {}
@@ -243,6 +247,22 @@ class Again:
                 found.add(maker.key)
         return found
 
+    def all_before(self, job: Job) -> set[JobKey]:
+        """With the one that has added it."""
+        adder = set() if job.added is None else {job.added.by}
+        return self.before(job) | adder
+
+    def in_order(self) -> list[Job]:
+        """Each after what it waits for."""
+        found: dict[JobKey, Job] = {}
+        left = list(self.workflow.jobs)
+        while left:
+            come = [job for job in left if self.all_before(job) <= found.keys()]
+            assert come, "jobs wait for one another"
+            found.update((job.key, job) for job in come)
+            left = [job for job in left if job.key not in found]
+        return list(found.values())
+
     def has_lost_something(self, job: Job) -> bool:
         return any(key not in self.disk for key in job.output_files) or any(
             key not in self.values for key in job.output_user_data
@@ -264,9 +284,9 @@ class Again:
     def outlooks(self) -> dict[JobKey, str]:
         """What a restart of all would run, of a workflow that is over."""
         found: dict[JobKey, str] = {}
-        live = [job for job in self.workflow.jobs if self.status(job.key) is not JobStatus.DISABLED]
-        for job in live:  # in an order in which each comes after what it waits for
-            moves = any(found.get(key) for key in self.before(job))
+        live = [job for job in self.in_order() if self.status(job.key) is not JobStatus.DISABLED]
+        for job in live:
+            moves = any(found.get(key) for key in self.all_before(job))
             if self.is_stale(job, but_for_made=moves):
                 found[job.key] = "will_run"
             elif moves:
@@ -279,7 +299,7 @@ class Again:
                 break
             found |= dict.fromkeys(forced, "will_run")
             for job in live:
-                if job.key not in found and any(found.get(key) for key in self.before(job)):
+                if job.key not in found and any(found.get(key) for key in self.all_before(job)):
                     found[job.key] = "may_run"
         return {job.key: found.get(job.key, "up_to_date") for job in self.workflow.jobs}
 
@@ -335,6 +355,7 @@ class Again:
                 self.under_way[command.attempt_key] = command.job_key, {}
             elif isinstance(command, AddAttempt):
                 job = self.job(command.job_key)
+                adding.check_start(self, self.node.jobs[job.key])
                 self.chosen.append(job.key)
                 self.under_way[command.attempt_key] = job.key, self._seen(job)
                 assert job.key in stale or self._may_start(job), f"{job.name} need not run"
@@ -470,6 +491,8 @@ class Again:
         return files + data
 
     def _end(self, attempt: AttemptKey, node: JobNode) -> None:
+        adding.adds(self, attempt, node)
+        node = self.node.jobs[node.job.key]
         job = node.job
         assert isinstance(node.state, Running)
         fails = job.key in self.failing or node.state.stop is not None
@@ -524,6 +547,10 @@ class Again:
         told_before = fallen if self.pick(2) else []
         for follower in told_before:
             self._does_not_start(follower)
+        withdrawal = None if fails else adding.withdrawal(self, attempt, node)
+        removes = withdrawal is not None and adding.comes_to_pass(self, withdrawal)
+        if withdrawal is not None and removes:
+            editing.becomes(self, withdrawal.workflow)
         self.tell(
             e.AttemptExited(
                 attempt_key=attempt,
@@ -532,12 +559,16 @@ class Again:
                 peak_memory_bytes=None,
                 outputs=outputs,
                 at=self.tick(),
+                withdrawal=withdrawal,
             )
         )
         for follower in fallen if not told_before else ():
             self._does_not_start(follower)
         self._lead_on(attempt)
         self.look_for_disturbed()
+        assert self.node.workflow == self.workflow
+        if removes:
+            adding.check_removed(self, job.key, withdrawal)
         if not fails:
             assert self.status(job.key) is JobStatus.COMPLETED
         self.disturbed.discard(attempt)

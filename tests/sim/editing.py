@@ -1,23 +1,40 @@
 """People edit the spec of a workflow: what they may do to it, and what has to come of it."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from tests.grouping import grouped
 from torcd.errors import UserError
-from torcd.model import DataKey, File, FileKey, Job, JobKey, JobStatus, Workflow, WorkflowKey
+from torcd.model import (
+    AttemptKey,
+    DataKey,
+    File,
+    FileKey,
+    Job,
+    JobKey,
+    JobStatus,
+    Workflow,
+    WorkflowKey,
+)
 from torcd.scheduler import events as e
 from torcd.scheduler.state import Pending, Running
+from torcd.value import Value, parse
 
-from .again import Again, parsed
+from . import adding
 from .workflows import Pick
 
+if TYPE_CHECKING:
+    from .again import Again
 
-def edits_the_spec(world: Again, pick: Pick) -> bool:
+
+def edits_the_spec(world: "Again", pick: Pick) -> bool:
     """Whether it was taken, and a new run has begun."""
     first = world.scheduler.next_key
     plain = ungrouped(world.workflow)
     for _ in range(1 + pick(2)):
         plain = _EDITS[pick(len(_EDITS))](world, plain, pick)
+    plain = adding.collected(world, plain)
     newest = max([first - 1, *(item.key for item in _items(plain))])
     regrouped = grouped(plain, lambda members: sum(members) % 3 > 0, first=newest + 1)
     old = world.workflow
@@ -30,7 +47,7 @@ def edits_the_spec(world: Again, pick: Pick) -> bool:
     return _apply(world, regrouped)
 
 
-def applies_the_same(world: Again, pick: Pick) -> bool:
+def applies_the_same(world: "Again", pick: Pick) -> bool:
     before, run_id = world.store.copy(), world.node.run_id
     assert not _apply(world, world.workflow)
     assert world.node.run_id == run_id
@@ -38,15 +55,40 @@ def applies_the_same(world: Again, pick: Pick) -> bool:
     return False
 
 
-def _apply(world: Again, new: Workflow) -> bool:
-    event = e.EditRequested(
+def _apply(world: "Again", new: Workflow) -> bool:
+    run_id = world.node.run_id
+    applied(world, edit_of(world, new))
+    return bool(world.node.run_id > run_id)
+
+
+def edit_of(
+    world: "Again", new: Workflow, *, attempt_key: AttemptKey | None = None
+) -> e.EditRequested:
+    return e.EditRequested(
         workflow_key=WorkflowKey(1),
         workflow=new,
         values_before={key: value.sha256 for key, value in _given(world.workflow).items()},
         values=_given(new),
         files={f.key: world.state(f.key) for f in new.files},
         at=world.tick(),
+        attempt_key=attempt_key,
     )
+
+
+def becomes(world: "Again", new: Workflow) -> None:
+    """From now on the world is like that."""
+    world.look_for_disturbed()
+    world.workflow = new
+    for attempt, (key, seen) in world.under_way.items():
+        # What a job is to make is another thing now, and what is there of it is what it was.
+        now = world._seen(world.job(key))
+        as_it_is = {thing: now[thing] for thing in seen if thing[0] == "job"}
+        world.under_way[attempt] = key, {**seen, **as_it_is}
+
+
+def applied(world: "Again", event: e.EditRequested) -> bool:
+    """Whether it was taken."""
+    new = event.workflow
     run_id = world.node.run_id
     in_flight = {
         key: job.job
@@ -64,13 +106,7 @@ def _apply(world: Again, new: Workflow) -> bool:
         for job in world.workflow.jobs
         if world.status(job.key) in (JobStatus.COMPLETED, JobStatus.FAILED)
     }
-    world.look_for_disturbed()
-    world.workflow = new
-    for attempt, (key, seen) in world.under_way.items():
-        # What a job is to make is another thing now, and what is there of it is what it was.
-        now = world._seen(world.job(key))
-        as_it_is = {thing: now[thing] for thing in seen if thing[0] == "job"}
-        world.under_way[attempt] = key, {**seen, **as_it_is}
+    becomes(world, new)
     changed = _given(new)
     for key, value in changed.items():
         if event.values_before.get(key) != value.sha256:
@@ -82,7 +118,8 @@ def _apply(world: Again, new: Workflow) -> bool:
             world.begins_again(edit.plan)
     commands = world.tell(event)
     assert commands is not None
-    assert bool(commands) == bool(edit.difference)
+    if event.attempt_key is None:
+        assert bool(commands) == bool(edit.difference)
     world.look_for_disturbed()
     for key, job in in_flight.items():
         now = world.node.jobs[key].job
@@ -90,42 +127,52 @@ def _apply(world: Again, new: Workflow) -> bool:
         assert isinstance(world.node.jobs[key].state, Pending | Running)
     if not was_over:
         assert world.node.run_id == run_id
+        # What was up to date may have ended by that.
         assert all(world.status(key) is was for key, was in ended.items() if key in world.node.jobs)
     begun = bool(world.node.run_id > run_id)
     assert begun == bool(was_over and edit.difference and edit.runs)
-    return begun
+    return True
 
 
-def _given(workflow: Workflow) -> dict[DataKey, e.Value]:
-    return {d.key: parsed(bytes(d.data).decode()) for d in workflow.user_data if d.data is not None}
+def _given(workflow: Workflow) -> dict[DataKey, Value]:
+    return {
+        data.key: parse(bytes(data.data), name="a value")
+        for data in workflow.user_data
+        if data.data is not None
+    }
 
 
 # What is done to it
 
 
-def _another_command(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
+def _another_command(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     job = workflow.jobs[pick(len(workflow.jobs))]
     return _with(workflow, msgspec.structs.replace(job, command=("true", "false")[pick(2)]))
 
 
-def _another_priority(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
+def _another_priority(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     job = workflow.jobs[pick(len(workflow.jobs))]
     return _with(workflow, msgspec.structs.replace(job, priority=pick(3)))
 
 
-def _a_job_less(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
+def _a_job_less(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     if len(workflow.jobs) == 1:
         return workflow
-    gone = workflow.jobs[pick(len(workflow.jobs))].key
+    chosen = workflow.jobs[pick(len(workflow.jobs))].key
+    # What it has added goes with it.
+    gone = {job.key for job in workflow.jobs if job.added is not None and job.added.by == chosen}
+    gone.add(chosen)
+    if len(gone) == len(workflow.jobs):
+        return workflow
     jobs = tuple(
-        msgspec.structs.replace(job, depends_on=tuple(k for k in job.depends_on if k != gone))
+        msgspec.structs.replace(job, depends_on=tuple(k for k in job.depends_on if k not in gone))
         for job in workflow.jobs
-        if job.key != gone
+        if job.key not in gone
     )
     return msgspec.structs.replace(workflow, jobs=jobs)
 
 
-def _a_job_more(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
+def _a_job_more(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     items = _items(workflow)
     key = max(world.scheduler.next_key, max(item.key for item in items) + 1)
     files: tuple[File, ...] = ()
@@ -145,13 +192,13 @@ def _a_job_more(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
     )
 
 
-def _an_input_less(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
+def _an_input_less(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     job = workflow.jobs[pick(len(workflow.jobs))]
     field = ("depends_on", "input_files", "input_user_data")[pick(3)]
     return _with(workflow, msgspec.structs.replace(job, **{field: getattr(job, field)[1:]}))
 
 
-def _a_file_less(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
+def _a_file_less(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     if not workflow.files:
         return workflow
     gone = workflow.files[pick(len(workflow.files))].key
@@ -167,7 +214,7 @@ def _a_file_less(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
     return msgspec.structs.replace(workflow, jobs=jobs, files=files)
 
 
-def _a_value_less(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
+def _a_value_less(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     if not workflow.user_data:
         return workflow
     gone = workflow.user_data[pick(len(workflow.user_data))].key
@@ -183,7 +230,7 @@ def _a_value_less(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
     return msgspec.structs.replace(workflow, jobs=jobs, user_data=data)
 
 
-def _another_value(world: Again, workflow: Workflow, pick: Pick) -> Workflow:
+def _another_value(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     given = [data for data in workflow.user_data if data.data is not None]
     if not given:
         return workflow

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torcd.model import ENDED_BADLY, JobStatus, WorkflowKey
 from torcd.scheduler import events as e
 
+from .adding import a_collector_is_named, a_script_is_written, an_adder_is_run_again
 from .again import Again
 from .editing import applies_the_same, edits_the_spec
 from .workflows import Pick
@@ -118,6 +119,7 @@ WHILE_IT_RUNS: tuple[Callable[[Again, Pick], object], ...] = (
     edits_the_spec,
     edits_the_spec,
     applies_the_same,
+    a_script_is_written,
 )
 
 BETWEEN_RUNS: tuple[Callable[[Again, Pick], object], ...] = (
@@ -138,11 +140,20 @@ BETWEEN_RUNS: tuple[Callable[[Again, Pick], object], ...] = (
     edits_the_spec,
     edits_the_spec,
     applies_the_same,
+    a_script_is_written,
+    a_script_is_written,
+    a_collector_is_named,
+    an_adder_is_run_again,
+    an_adder_is_run_again,
+    an_adder_is_run_again,
 )
 
 
 def history(pick: Pick, runs: int) -> Again:
     world = Again(pick)
+    for _ in range(1 + pick(3)):
+        a_script_is_written(world, pick)
+        a_collector_is_named(world, pick)
     for _ in range(runs):
         is_meddled_with = not pick(2)
         run_to_the_end(world, pick, is_meddled_with)

@@ -44,7 +44,9 @@ def refuse_changes_under_what_runs(
         return
     text = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" * (len(problems) > 3))
     hint = (
-        ". What has not started is taken back by torcctl pause; then apply again, and resume"
+        ". Have it wait for the job that adds jobs, and it is what it is to be before it starts"
+        if event.attempt_key is not None
+        else ". What has not started is taken back by torcctl pause; then apply again, and resume"
         if has_pending
         else ". Wait for its end, or cancel it (torcctl cancel JOB)"
     )

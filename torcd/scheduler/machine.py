@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 
 from torcd.model import AttemptKey, Capacity, WorkflowKey
 from torcd.scheduler import (
+    adding,
     arriving,
     editing,
     limits,
@@ -125,6 +126,8 @@ class Scheduler:
         """What an edit would come to. Raises what `handle` would."""
         memory = self._memory
         node = memory.workflow(event.workflow_key)
+        if event.attempt_key is not None:
+            adding.adder_of(memory, event.attempt_key)
         return editing.check(node, event, memory.ledger.capacity, memory.next_attempt_key)
 
     @property

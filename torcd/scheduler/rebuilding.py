@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from torcd.model import AttemptKey, Capacity, DataKey, FileKey, JobKey
+from torcd.model import AttemptKey, Capacity, DataKey, FileKey
 from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.building import AS_SUBMITTED, as_loaded, build
-from torcd.scheduler.comparing import RERUN_FIELDS, Difference
+from torcd.scheduler.comparing import Difference
 from torcd.scheduler.events import EditRequested, LoadedCommand, LoadedValue
 from torcd.scheduler.state import Ended, Pending, Running, WorkflowNode
 
@@ -22,9 +22,6 @@ def built_anew(
     was = as_loaded(node, event.at)
     saved = dict(zip(node.jobs, was.jobs, strict=True))
     jobs = {job.key: saved.get(job.key, AS_SUBMITTED) for job in event.workflow.jobs}
-    for key, change in changes.of("job", "changed").items():
-        if not RERUN_FIELDS.isdisjoint(change.fields):
-            jobs[JobKey(key)] = msgspec.structs.replace(jobs[JobKey(key)], may_skip=False)
     stored = set(given(event, changes))
     values: dict[DataKey, LoadedValue] = {}
     for data in event.workflow.user_data:

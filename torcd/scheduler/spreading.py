@@ -270,7 +270,7 @@ class Spreading:
             # What ended badly may have left anything behind, and what comes late was not there yet.
             is_known = not (
                 inputs_changed
-                or job.waits
+                or job.waits > job.held
                 or inputs.newest > attempt_key
                 or any(gate.spoiled for gate in job.awaits)
             )
@@ -292,7 +292,9 @@ class Spreading:
         self.node.digests.changed(job.job.key)
 
     def _is_as_it_was(self, job: JobNode, trace: Trace) -> bool:
-        """Whether all that it would read is what it has read before."""
+        """Whether it is what it was, and all that it would read is what it has read before."""
+        if trace.definition != definition(self.node, job):
+            return False  # an edit has come between
         inputs = self.node.digests.inputs(job)
         was = (trace.given, trace.made)
         return was == (packed(inputs.given), packed(inputs.made)) and not any(

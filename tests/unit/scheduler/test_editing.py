@@ -11,7 +11,6 @@ from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
     EditWorkflow,
     SaveFile,
-    SaveJob,
     SaveValue,
     SaveWorkflow,
     StartAttempt,
@@ -412,10 +411,21 @@ def test_one_that_would_have_been_spared_runs_when_it_is_another_one():
     play.restart(files={"in": "2"})
     play.starts("a")
     play.edit(commands={"b": "false"}, **jobs)
-    [saved] = [c for c in play.last if isinstance(c, SaveJob)]
-    assert (saved.job_key, saved.may_skip) == (play.keys["b"], False)
     play.exits("a", files={"f": "same"})
     assert play.statuses["b"] == "pending"
+
+
+def test_one_that_is_changed_and_changed_back_before_it_starts_is_spared():
+    jobs = {"a": job(reads="in", writes="f"), "b": job(reads="f")}
+    play = Edits(**jobs)
+    play.exits("a", files={"in": "1", "f": "same"})
+    play.exits("b")
+    play.restart(files={"in": "2"})
+    play.starts("a")
+    play.edit(commands={"b": "false"}, **jobs)
+    play.edit(**jobs)
+    play.exits("a", files={"f": "same"})
+    assert play.statuses["b"] == "completed"
 
 
 def test_a_value_that_is_given_lets_those_start_that_wait_for_it():
