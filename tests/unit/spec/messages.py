@@ -41,7 +41,10 @@ def _hear(path: Path) -> Heard:
     with patch.object(machine, "capacity", return_value=SMALL_MACHINE):
         try:
             warnings = spec.read(
-                path.read_bytes(), file=path.name, compare_with_machine=True
+                path.read_bytes(),
+                file=path.name,
+                compare_with_machine=True,
+                adds=path.name.startswith("added_"),
             ).warnings
         except InvalidSpec as error:
             problems = msgspec.convert(error.facts["problems"], list[spec.Problem])
