@@ -180,6 +180,28 @@ def test_a_token_is_good_in_the_hands_of_its_user_only(shared: World, key: str) 
         assert "error" not in shared.alice.asks(parameters)
 
 
+def test_what_a_job_adds_runs_as_its_user_and_nobody_else_adds_anything(
+    shared: World, with_admins: World, key: str
+) -> None:
+    spec = msgspec.Raw(b'{"jobs": [{"name": "added", "command": "id -un > who"}]}')
+
+    def adds(world: World) -> m.AddJobs:
+        token = (world.alice.home / "token").read_text().strip()
+        return m.AddJobs(workflow=spec, token=token)
+
+    assert shared.bob.asks(adds(shared))["error"] == DENIED
+    assert set(shared.alice.jobs(key)) == {"j"}
+    assert "error" not in shared.alice.asks(adds(shared))
+    with shared.daemon.client() as client:
+        for reply in client.stream(m.FollowWorkflow(workflow_key=key)):
+            if reply.workflow.jobs["completed"]:
+                break
+    assert (shared.alice.home / "who").read_text().strip() == name_of(shared.alice.uid)
+    other = running(with_admins)
+    assert with_admins.stranger().asks(adds(with_admins))["error"] == DENIED
+    with_admins.alice.asks(m.Delete(workflow_key=other, force=True))
+
+
 def test_a_user_can_neither_stop_the_daemon_nor_have_it_read_its_configuration(
     shared: World,
 ) -> None:
