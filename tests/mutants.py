@@ -41,7 +41,53 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
 
 EDITING = ("tests/unit/scheduler/test_editing.py", *SIM)
 
+ADDING = ("tests/unit/scheduler/test_adding.py", "tests/sim/test_again.py")
+
 SCHEDULER = [
+    Mutant(
+        name="what an earlier attempt had added starts before it is added again",
+        file="torcd/scheduler/state.py",
+        old="""            adder is not None and not isinstance(adder.state, Ended | Disabled) and self.is_earlier
+""",
+        new="            False\n",
+        suites=ADDING,
+    ),
+    Mutant(
+        name="what is not added again stays",
+        file="torcd/scheduler/reporting.py",
+        old="    if event.withdrawal is not None and verdict[0] is JobStatus.COMPLETED:\n",
+        new="    if event.withdrawal is not None and False:\n",
+        suites=ADDING,
+    ),
+    Mutant(
+        name="what is not added again is removed by an end that is a bad one",
+        file="torcd/scheduler/reporting.py",
+        old="    if event.withdrawal is not None and verdict[0] is JobStatus.COMPLETED:\n",
+        new="    if event.withdrawal is not None:\n",
+        suites=ADDING,
+    ),
+    Mutant(
+        name="what runs while its adder is tried again has not seen what it read",
+        file="torcd/scheduler/spreading.py",
+        old="                or job.waits > job.held\n",
+        new="                or job.waits\n",
+        suites=ADDING,
+    ),
+    Mutant(
+        name="what was held goes on, though its adder failed",
+        file="torcd/scheduler/spreading.py",
+        old="            if status in ENDED_BADLY and job.job.cancel_on_blocking_job_failure:\n",
+        new="            if False:\n",
+        suites=ADDING,
+    ),
+    Mutant(
+        name="an adder ends, and nobody works out what it has not added again",
+        file="torcd/controller/withdrawing.py",
+        old="        if event.return_code != 0 or found is None or not any(",
+        new="        if True or found is None or not any(",
+        suites=("tests/integration/test_adding.py",),
+        only="fewer",
+    ),
     Mutant(
         name="an edit changes what runs",
         file="torcd/scheduler/edit_refusals.py",
