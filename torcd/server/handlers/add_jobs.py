@@ -19,7 +19,7 @@ from torcd.model import (
 )
 from torcd.protocol import manager as m
 from torcd.scheduler.adding import require_adding
-from torcd.scheduler.comparing import Difference
+from torcd.scheduler.comparing import Difference, difference
 from torcd.scheduler.events import EditRequested
 from torcd.scheduler.retrying import require_able_to_go_on
 from torcd.scheduler.state import JobNode, WorkflowNode
@@ -90,10 +90,9 @@ async def add_jobs(context: Context, parameters: m.AddJobs, call: Call) -> m.Add
             spec=new.spec,
             attempt_key=by.attempt_key,
         )
-        await controller.settled()
-        difference = controller.scheduler.outlook(event).difference
+        changes = await to_thread.run_sync(_changes, by.node.workflow, event)
         await controller.request(event)
-        return _answer(by, new, difference, _warnings(context, new))
+        return _answer(by, new, changes, _warnings(context, new))
 
 
 async def _for_persons(context: Context, parameters: m.AddJobs, call: Call) -> errors.TorcError:
@@ -154,6 +153,11 @@ def _expander(
     return expand
 
 
+def _changes(before: Workflow, event: EditRequested) -> Difference:
+    given = {key: value.sha256 for key, value in event.values.items()}
+    return difference(before, event.workflow, event.values_before, given)
+
+
 def _warnings(context: Context, new: _New) -> list[str]:
     """Of what is new."""
     jobs = tuple(job for job in new.workflow.jobs if job.name in new.names)
@@ -161,8 +165,8 @@ def _warnings(context: Context, new: _New) -> list[str]:
     return asking.warnings(whole, context.controller.scheduler.capacity)
 
 
-def _answer(by: _Call, new: _New, difference: Difference, warnings: list[str]) -> m.AddedJobs:
-    added, changed = difference.of("job", "added"), difference.of("job", "changed")
+def _answer(by: _Call, new: _New, changes: Difference, warnings: list[str]) -> m.AddedJobs:
+    added, changed = changes.of("job", "added"), changes.of("job", "changed")
     adder = by.job.job.key
     return m.AddedJobs(
         workflow_key=str(by.node.key),
