@@ -288,7 +288,7 @@ def test_a_job_that_runs_is_not_made_to_wait(adder: Adder, tmp_path: Path) -> No
     halt = Halt(tmp_path, "other")
     adder.adds({"name": "b", "command": "read -r _ < other || true"})
     halt.wait()
-    with pytest.raises(WrongState, match='job "b" .*cannot be changed'):
+    with pytest.raises(WrongState, match=r'job "b" .*cannot be changed'):
         adder.adds({"name": "b", "command": "false"})
     halt.open()
     adder.ends()

@@ -150,8 +150,9 @@ def map_function_to_jobs(
     arguments are those of the builder's method."""
     if not isinstance(workflow, WorkflowBuilder):
         raise TypeError(
-            "map_function_to_jobs: jobs cannot be added to a workflow that was submitted; pass a "
-            "WorkflowBuilder, and post what it builds with api.post_workflow_specifications"
+            "map_function_to_jobs: pass a WorkflowBuilder, and post what it builds with "
+            "api.post_workflow_specifications; or, in a job that runs, add that to its workflow: "
+            "current_job().add_jobs(builder.build())"
         )
     return workflow.map_function_to_jobs(*arguments, **options)
 

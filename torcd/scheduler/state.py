@@ -294,9 +294,9 @@ class JobNode:
     @property
     def is_to_be_held(self) -> bool:
         adder = self.adder
-        return (
-            adder is not None and not isinstance(adder.state, Ended | Disabled) and self.is_earlier
-        )
+        if adder is None or isinstance(adder.state, Ended | Disabled):
+            return False
+        return self.is_earlier
 
 
 class DataNode:

@@ -21,6 +21,8 @@ from tests.store_world import (
 )
 from torcd.model import (
     Action,
+    Added,
+    Addition,
     AttemptKey,
     DataKey,
     FailureHandler,
@@ -30,15 +32,18 @@ from torcd.model import (
     Job,
     JobKey,
     JobStatus,
+    KeptSpec,
     Reason,
     Resources,
+    SpecChange,
     Timestamp,
     UserData,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
+    spec_change,
 )
-from torcd.scheduler.commands import CreateWorkflow, RemoveAttempt, SaveFrozenTime
+from torcd.scheduler.commands import CreateWorkflow, EditWorkflow, RemoveAttempt, SaveFrozenTime
 from torcd.scheduler.events import LoadedJob, WorkflowLoaded
 from torcd.store import Store
 
@@ -88,6 +93,7 @@ async def test_every_field_of_a_workflow_comes_back(store: Store) -> None:
                 stdio="combined",
                 resources=Resources(num_cpus=2, memory_bytes=2**40, runtime_seconds=0.5),
                 failure_handler="again",
+                added=Added(by=JobKey(3), run_id=2, attempt_id=1),
             ),
             Job(key=JobKey(3), name="k", command="true"),
         ),
@@ -109,6 +115,7 @@ async def test_every_field_of_a_workflow_comes_back(store: Store) -> None:
             ),
         ),
         jobs_sort_method="gpus_memory_runtime",
+        max_dynamic_jobs=5,
         description="what it is for",
         user="somebody",
         env={"X": "1"},
@@ -352,6 +359,52 @@ async def test_the_key_of_an_attempt_taken_back_is_spent(path: Path, in_one_batc
             await commit(store, RemoveAttempt(8))
     async with Store.open(path) as store:
         assert store.counters().next_attempt_key == 9
+
+
+def added(name: str, item: bytes = b"{}", *, run_id: int = 1) -> Addition:
+    return Addition(
+        adder=JobKey(2), run_id=run_id, attempt_id=1, section="jobs", name=name, item=item
+    )
+
+
+async def changed(store: Store, change: SpecChange) -> KeptSpec | None:
+    workflow = create().workflow
+    edited = EditWorkflow(
+        workflow=workflow,
+        jobs=(),
+        files=(),
+        user_data=(),
+        removed_jobs=(),
+        removed_files=(),
+        removed_user_data=(),
+        next_key=1 + workflow.size,
+        at=Timestamp(2000),
+        spec=change,
+    )
+    await commit(store, edited)
+    return await store.spec(W)
+
+
+async def test_a_spec_is_kept_with_what_was_added_to_it_in_that_order(store: Store) -> None:
+    text = b'{"jobs": []}' + b" " * 300_000
+    await commit(store, msgspec.structs.replace(create(), spec=text))
+    assert await store.spec(W) == KeptSpec(text, ())
+    first = (added("b"), added("a", b'{"x":1}'))
+    assert await changed(store, SpecChange(additions=first)) == KeptSpec(text, first)
+    again = (added("b", run_id=2), added("a", b'{"x":1}'), added("c", run_id=2))
+    change = spec_change(KeptSpec(text, first), None, again)
+    assert [one.name for one in change.additions] == ["b", "c"]
+    assert await changed(store, change) == KeptSpec(text, again)
+    left = (again[0], again[2])
+    change = spec_change(KeptSpec(text, again), b"{}", left)
+    assert change.dropped == ((JobKey(2), "jobs", "a"),)
+    assert await changed(store, change) == KeptSpec(b"{}", left)
+    assert not spec_change(KeptSpec(b"{}", left), b"{}", left)
+
+
+async def test_a_workflow_from_before_specs_were_kept_has_none(store: Store) -> None:
+    await commit(store, create())
+    assert await store.spec(W) is None
 
 
 async def test_two_databases_have_two_secrets(tmp_path: Path) -> None:
