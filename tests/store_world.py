@@ -8,6 +8,7 @@ from typing import Any
 
 from torcd import value
 from torcd.model import (
+    Addition,
     AttemptKey,
     DataKey,
     File,
@@ -17,6 +18,7 @@ from torcd.model import (
     JobKey,
     JobStatus,
     Reason,
+    SpecChange,
     Timestamp,
     UserData,
     Workflow,
@@ -26,6 +28,7 @@ from torcd.model import (
 from torcd.scheduler.commands import (
     AddAttempt,
     CreateWorkflow,
+    EditWorkflow,
     Record,
     SaveAttempt,
     SaveJob,
@@ -61,6 +64,28 @@ def create(key: int = 1, *, n_jobs: int = 2, n_data: int = 1, **fields: Any) -> 
         wait_for_inputs=False,
         next_key=key + workflow.size,
         at=Timestamp(1000),
+    )
+
+
+def change_spec(creation: CreateWorkflow, change: SpecChange) -> EditWorkflow:
+    """An edit of nothing but what is kept of its spec."""
+    return EditWorkflow(
+        workflow=creation.workflow,
+        jobs=(),
+        files=(),
+        user_data=(),
+        removed_jobs=(),
+        removed_files=(),
+        removed_user_data=(),
+        next_key=creation.next_key,
+        at=Timestamp(2000),
+        spec=change,
+    )
+
+
+def added(name: str, item: bytes = b"{}", *, by: int = 2, run_id: int = 1) -> Addition:
+    return Addition(
+        adder=JobKey(by), run_id=run_id, attempt_id=1, section="jobs", name=name, item=item
     )
 
 

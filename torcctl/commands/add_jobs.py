@@ -44,6 +44,7 @@ def command(invocation: Invocation, spec: str, spec_format: str | None) -> None:
     request = m.AddJobs(
         workflow=msgspec.Raw(msgspec.json.encode(file.document.spec)),
         token=token,
+        workflow_key=invocation.key_option,
         directory=file.directory,
     )
     try:

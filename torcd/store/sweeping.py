@@ -16,13 +16,13 @@ ROWS_IN_A_STEP = 2_000
 _PLAIN = (
     ("event", "workflow_key = ?"),
     ("attempt", "workflow_key = ?"),
+    ("addition", "workflow_key = ?"),
     ("job_state", "job_key IN (SELECT key FROM job WHERE workflow_key = ?)"),
     ("job", "workflow_key = ?"),
     ("file_state", "file_key IN (SELECT key FROM file WHERE workflow_key = ?)"),
     ("file", "workflow_key = ?"),
     ("user_data", "workflow_key = ?"),
     ("workflow_environment", "workflow_key = ?"),
-    ("addition", "workflow_key = ?"),
     ("spec", "workflow_key = ?"),
     ("workflow", "key = ?"),
 )

@@ -9,6 +9,8 @@ import pytest
 from tests.store_world import (
     BOOT,
     add_attempt,
+    added,
+    change_spec,
     commit,
     create,
     data_key,
@@ -22,7 +24,6 @@ from tests.store_world import (
 from torcd.model import (
     Action,
     Added,
-    Addition,
     AttemptKey,
     DataKey,
     FailureHandler,
@@ -43,7 +44,7 @@ from torcd.model import (
     WorkflowStatus,
     spec_change,
 )
-from torcd.scheduler.commands import CreateWorkflow, EditWorkflow, RemoveAttempt, SaveFrozenTime
+from torcd.scheduler.commands import CreateWorkflow, RemoveAttempt, SaveFrozenTime
 from torcd.scheduler.events import LoadedJob, WorkflowLoaded
 from torcd.store import Store
 
@@ -361,27 +362,8 @@ async def test_the_key_of_an_attempt_taken_back_is_spent(path: Path, in_one_batc
         assert store.counters().next_attempt_key == 9
 
 
-def added(name: str, item: bytes = b"{}", *, run_id: int = 1) -> Addition:
-    return Addition(
-        adder=JobKey(2), run_id=run_id, attempt_id=1, section="jobs", name=name, item=item
-    )
-
-
 async def changed(store: Store, change: SpecChange) -> KeptSpec | None:
-    workflow = create().workflow
-    edited = EditWorkflow(
-        workflow=workflow,
-        jobs=(),
-        files=(),
-        user_data=(),
-        removed_jobs=(),
-        removed_files=(),
-        removed_user_data=(),
-        next_key=1 + workflow.size,
-        at=Timestamp(2000),
-        spec=change,
-    )
-    await commit(store, edited)
+    await commit(store, change_spec(create(), change))
     return await store.spec(W)
 
 

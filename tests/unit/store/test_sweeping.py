@@ -3,10 +3,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.store_world import (
     add_attempt,
+    added,
+    change_spec,
     commit,
     create,
     data_key,
@@ -18,7 +21,7 @@ from tests.store_world import (
     save_value,
     save_workflow,
 )
-from torcd.model import JobStatus, Timestamp, WorkflowKey, WorkflowStatus
+from torcd.model import JobStatus, SpecChange, Timestamp, WorkflowKey, WorkflowStatus
 from torcd.scheduler.commands import RemoveWorkflow
 from torcd.store import Store, sweeping
 
@@ -39,11 +42,12 @@ async def store(path: Path) -> AsyncIterator[Store]:
 
 async def lived(store: Store, key: int = 1, *, n_jobs: int = 2) -> None:
     """A workflow that is over and has a row in every table."""
-    creation = create(key, n_jobs=n_jobs, n_data=2)
+    creation = msgspec.structs.replace(create(key, n_jobs=n_jobs, n_data=2), spec=b"{}")
     attempts = [add_attempt(key * 100 + n, key + n, workflow_key=key) for n in range(1, n_jobs + 1)]
     await commit(
         store,
         creation,
+        change_spec(creation, SpecChange(additions=(added("x", by=key + 1),))),
         *attempts,
         *(save_attempt(attempt.attempt_key) for attempt in attempts),
         *(save_job(attempt.job_key, JobStatus.COMPLETED, workflow_key=key) for attempt in attempts),
@@ -111,8 +115,9 @@ async def test_a_large_one_goes_in_short_steps_which_may_be_interrupted(
         assert not await store.sweep(W)
     async with Store.open(path) as store:
         assert await store.deleted() == [W]
-        # 4 revisions, 1 row of events, of 10 jobs 3 rows each, 1 file, 2 user_data, 2 of its own.
-        assert await swept(store) == 13
+        # 4 revisions, 1 row of events, of 10 jobs 3 rows each, 1 file, 2 user_data, 1 addition and 3
+        # of its own.
+        assert await swept(store) == 14
         assert not any(rows for table, rows in dump(path).items() if table != "meta")
 
 
