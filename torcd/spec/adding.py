@@ -18,6 +18,7 @@ import msgspec
 from torcd import model
 from torcd.model import Addition, Section
 from torcd.spec import expansion as _expansion
+from torcd.spec.names import check_name
 from torcd.spec.parameters import Reader
 from torcd.spec.policies import FailureHandlerSpec, ResourceRequirementsSpec
 from torcd.spec.problems import Finding, Path, quoted
@@ -102,7 +103,7 @@ def unroll(spec: WorkflowSpec, *, directory: str | None = None) -> Unrolling:
     for section in ("resource_requirements", "failure_handlers"):
         plain = cast("Sequence[_Spec]", getattr(spec, section) or ())
         items += [(section, n, item) for n, item in enumerate(plain)]
-    findings += _twice(items)
+    findings += _wrong_names(items)
     return Unrolling(items, findings, (jobs, files, user_data))
 
 
@@ -120,14 +121,17 @@ def _file_in(where: PurePosixPath | None, file: FileSpec) -> FileSpec:
     return file if where is None else msgspec.structs.replace(file, path=str(where / file.path))
 
 
-def _twice(items: Iterable[tuple[Section, int, _Spec]]) -> list[Finding]:
+def _wrong_names(items: Iterable[tuple[Section, int, _Spec]]) -> list[Finding]:
     first: dict[tuple[str, str | None], int] = {}
     findings: dict[Path, Finding] = {}
     for section, n, item in items:
         if item.name is None:
             continue
+        path: Path = (section, n, "name")
+        wrong = check_name(item.name, path)
+        if wrong is not None:
+            findings.setdefault(path, wrong)
         if (section, item.name) in first:
-            path: Path = (section, n, "name")
             before = f"{section}[{first[section, item.name]}]"
             message = f"{quoted(item.name)} is already at {before}"
             findings.setdefault(path, Finding(path, message, "give it a name of its own"))
@@ -244,6 +248,11 @@ def _placed(
             return finding
         return msgspec.structs.replace(finding, path=("workflow", *path))
     one = whole.sources[path[0], ""][place]
+    if by is not None and one.is_of(*by) and path[2:] == ("name",):
+        # It is fit for a name, and there once in the call: that was looked at before.
+        said = f"the workflow has {quoted(one.name)} already, and not from this job"
+        path = (path[0], one.place, "name")
+        return msgspec.structs.replace(finding, path=path, message=said)
     if by is not None and one.is_of(*by):
         return msgspec.structs.replace(finding, path=(path[0], one.place, *path[2:]))
     who = quoted(names.get(one.adder, ""))

@@ -307,7 +307,7 @@ class _Expander:
         """Who added it, by the keys that are counted here."""
         adding = self._adders.get(name)
         key = None if adding is None else self._jobs.keys.get(adding.by)
-        if adding is None or key is None:
+        if adding is None or key is None or adding.by == name:
             return None
         return model.Added(by=model.JobKey(key), run_id=adding.run_id, attempt_id=adding.attempt_id)
 

@@ -171,6 +171,21 @@ def test_everything_wrong_is_told_at_its_place_in_the_call_and_nothing_is_added(
     }  # fmt: skip
     assert told["jobs[0].depends_on[0]"] == 'unknown job "splitt"'
     assert told["jobs[3]"] == "a job that is added needs a name"
+    assert told["jobs[1].name"] == 'the workflow has "other" already, and not from this job'
+
+
+def test_a_job_that_adds_itself_is_told_that_it_is_there():
+    with pytest.raises(InvalidSpec) as error:
+        World().adds(jobs=[{"name": "split", "command": "true"}])
+    assert problems(error) == [
+        ("jobs[0].name", 'the workflow has "split" already, and not from this job')
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "a\nb"])
+def test_a_name_that_cannot_be_one_is_told_as_that(name: str):
+    with pytest.raises(InvalidSpec, match="name"):
+        World().adds(jobs=[{"name": name, "command": "true"}])
 
 
 def test_a_circle_through_the_adder_is_refused():

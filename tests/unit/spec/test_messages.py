@@ -15,6 +15,7 @@ pytestmark = pytest.mark.xdist_group("messages")  # all are heard once, by one p
 
 NOT_GOLDEN = {
     ("adding.py", "which {who} has added"): "only the daemon knows; test_adding.py",
+    ("adding.py", "already, and not from"): "only the daemon knows; test_adding.py",
     ("adding.py", "with these, {count} jobs"): "only the daemon knows; test_adding.py",
     ("adding.py", "message = ("): "only the daemon knows; test_adding.py",
     ("adding.py", "add fewer, or set"): "only the daemon knows; test_adding.py",

@@ -115,8 +115,8 @@ async def test_a_large_one_goes_in_short_steps_which_may_be_interrupted(
         assert not await store.sweep(W)
     async with Store.open(path) as store:
         assert await store.deleted() == [W]
-        # 4 revisions, 1 row of events, of 10 jobs 3 rows each, 1 file, 2 user_data, 1 addition and 3
-        # of its own.
+        # 4 revisions, 1 row of events, of 10 jobs 3 rows each, 1 file, 2 user_data, 1 addition, and
+        # 3 rows of its own.
         assert await swept(store) == 14
         assert not any(rows for table, rows in dump(path).items() if table != "meta")
 
