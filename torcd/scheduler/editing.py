@@ -90,7 +90,7 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
     adder = None if event.attempt_key is None else adder_of(memory, event.attempt_key)
     if found.node is node:
         # Of what is there, nothing is another; a regex that finds nothing yet may be.
-        return [_only_the_spec(node.workflow, event, memory.next_key)] if event.spec else []
+        return _only_the_spec(memory, node, event) if event.spec else []
     before, states_before = node.workflow, node.file_states
     keys = _keys(event.workflow)
     if any(key < memory.next_key for key in keys - _keys(before)):
@@ -263,19 +263,24 @@ def _record(
     )
 
 
-def _only_the_spec(workflow: Workflow, event: EditRequested, next_key: int) -> EditWorkflow:
-    return EditWorkflow(
-        workflow=workflow,
-        jobs=(),
-        files=(),
-        user_data=(),
-        removed_jobs=(),
-        removed_files=(),
-        removed_user_data=(),
-        next_key=next_key,
-        at=event.at,
-        spec=event.spec,
+def _only_the_spec(memory: Memory, node: WorkflowNode, event: EditRequested) -> list[Command]:
+    turn = Turn(memory, node, event.at)
+    turn.outbox.add(
+        EditWorkflow(
+            workflow=node.workflow,
+            jobs=(),
+            files=(),
+            user_data=(),
+            removed_jobs=(),
+            removed_files=(),
+            removed_user_data=(),
+            next_key=memory.next_key,
+            at=event.at,
+            spec=event.spec,
+        )
     )
+    watch_files(turn)  # after an edit nobody does any more
+    return turn.outbox.commands
 
 
 def _keys(workflow: Workflow) -> set[int]:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from torcd.errors import MissingInputs, WrongState
-from torcd.model import Capacity, FailureRule, Happening, JobStatus, Workflow
+from torcd.model import Capacity, FailureRule, Happening, JobStatus, SpecChange, Workflow
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import (
     EditWorkflow,
@@ -573,3 +573,15 @@ def test_an_action_that_has_been_done_is_taken_out_when_the_workflow_is_over():
     play.edit(a=job(), actions=both[:1])
     play.edit(a=job())
     assert play.workflow_status == "completed"
+
+
+def test_a_spec_in_which_nothing_is_another_is_kept_and_files_are_watched_for_as_before():
+    jobs = {"a": job(reads="in"), "b": job()}
+    play = Edits(**jobs, absent="in", wait=True)
+    play.starts("b")
+    event = replace(play.event(files={"in": None}, **jobs), spec=SpecChange(text=b"{}"))
+    edited, watched = play.tell(event)
+    assert edited.spec.text == b"{}"
+    assert (edited.jobs, edited.removed_jobs) == ((), ())
+    assert watched.path == play.node.files[play.keys["in"]].path
+    assert play.tell(replace(event, spec=SpecChange())) == []
