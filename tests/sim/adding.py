@@ -101,7 +101,9 @@ def adds(world: "Again", attempt: AttemptKey, node: JobNode) -> None:
         return
     new = _with_parts(world, node, parts)
     event = editing.edit_of(world, new, attempt_key=attempt)
-    before = {key: one.state for key, one in world.node.jobs.items()}
+    nodes = world.node.jobs.items()
+    before = {key: one.state for key, one in nodes}
+    reads_before = {key: world.node.workflow.input_files(one.job) for key, one in nodes}
     if not editing.applied(world, event):
         return
     if not world.pick(3):  # a client that has had no answer asks again
@@ -111,6 +113,9 @@ def adds(world: "Again", attempt: AttemptKey, node: JobNode) -> None:
         job = world.node.jobs[world.node.job_keys[part.name]]
         assert job.adder is world.node.jobs[node.job.key]
         assert not job.held
+        reads = world.node.workflow.input_files(job.job)
+        if job.state.status in ENDED and reads != reads_before.get(job.job.key):
+            world.became_another.add(job.job.key)
     for key, state in before.items():
         if isinstance(state, Active):
             assert world.node.jobs[key].state == state, "what runs was touched"

@@ -88,6 +88,8 @@ class Again:
         """Of these: a file that no job makes has."""
         self.chosen: list[JobKey] = []
         """In this run."""
+        self.became_another: set[JobKey] = set()
+        """They were added again in this run, as other jobs than those that had ended in it."""
         self.is_forced: set[JobKey] = set()
         """They are to run in this run, whatever they read."""
         self.workflow = self._workflow()
@@ -663,6 +665,7 @@ class Again:
                 self.values[key] = bytes(data.data).decode()
             assert data.is_ephemeral
         self.chosen = []
+        self.became_another = set()
 
     def check_the_end(self) -> None:
         """A restart of all has come to its end, and nobody has meddled: what completed is as it
@@ -682,7 +685,7 @@ class Again:
         if self.status(job.key) is JobStatus.DISABLED:
             return False
         memory = self.memories.get(job.key)
-        is_bad = self.status(job.key) in ENDED_BADLY
+        is_bad = self.status(job.key) in ENDED_BADLY or job.key in self.became_another
         return is_bad or memory is None or not memory.is_known
 
 

@@ -13,7 +13,7 @@ from .people import WISHES, Submit
 from .workflows import Pick
 from .world import World
 
-EPISODES = 320
+EPISODES = 400
 STEPS = 150
 
 Step = Callable[[Pick], bool]
