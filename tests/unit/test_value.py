@@ -148,6 +148,21 @@ def test_the_hash_of_a_canonical_text_is_that_of_its_bytes() -> None:
     assert identity(text) == hashlib.sha256(text).hexdigest()
 
 
+def test_a_string_has_one_hash_however_its_characters_are_written() -> None:
+    for code in [*range(0x20, 0x80), 0xE9, 0x2028, 0x1F600]:
+        character = chr(code)
+        plain = json.dumps(f"a{character}b", ensure_ascii=False)
+        coded = "".join(f"\\u{int.from_bytes(unit):04x}" for unit in units(f"a{character}b"))
+        expected = hashlib.sha256(plain.encode()).hexdigest()
+        assert identity(plain) == identity(f'"{coded}"') == expected, hex(code)
+
+
+def units(text: str) -> list[bytes]:
+    """Of UTF-16."""
+    encoded = text.encode("utf-16-be")
+    return [encoded[at : at + 2] for at in range(0, len(encoded), 2)]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -1,4 +1,4 @@
-"""Values are looked at: small ones here, large ones by a process of its own (`value_program`).
+"""Values are looked at: small and light ones here, others by a process of its own (`value_program`).
 
 A large value takes up to thirty times its size while it is looked at, and Python does nothing else
 meanwhile. Neither is the daemon's to spend: others wait for it.
@@ -21,9 +21,9 @@ PATIENCE_SECONDS = 120.0
 
 def parse(text: bytes, *, name: str, max_bytes: int) -> Value:
     """As `torcd.value.parse`; blocks."""
-    if not LARGE_BYTES < len(text) <= max_bytes:
-        return value.parse(text, name=name, max_bytes=max_bytes)
     text = text.strip(value.WHITE_SPACE)
+    if not LARGE_BYTES < len(text) <= max_bytes or value.is_light(text):
+        return value.parse(text, name=name, max_bytes=max_bytes)
     answer = _ask(text, max_bytes)
     if not answer.startswith("-"):
         return Value(text, answer)

@@ -1,8 +1,10 @@
 """A SQLite connection on a thread of its own."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import aiosqlite
@@ -30,6 +32,12 @@ class ThreadedConnection(aiosqlite.Connection):
 
         await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
         return done.pop()
+
+    def afterwards(self, function: Callable[[sqlite3.Connection], None]) -> None:
+        """Have it done before anything that is asked for later. Nobody waits for it or hears of
+        it, so it must not raise."""
+        unheard = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((unheard, partial(function, self._conn)))
 
 
 @asynccontextmanager

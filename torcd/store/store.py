@@ -28,7 +28,7 @@ from torcd.model import (
     WorkflowKey,
 )
 from torcd.scheduler.commands import CreateWorkflow, EditWorkflow, Record, SaveValue
-from torcd.store import loading, reading, sweeping, writing
+from torcd.store import large_commits, loading, reading, sweeping, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
@@ -69,6 +69,8 @@ class Store:
         self._writer = writer
         self._reader = reader
         self._counters = counters
+        self._written = counters
+        """By what was committed last; of the thread that writes."""
         self._mark = mark
         self._reserve = reserve
         self._name = str(path)  # looked at with each commit, and a Path takes longer than the look
@@ -132,17 +134,26 @@ class Store:
         StoreError only a restart brings memory and disk together. A caller who is cancelled
         meanwhile waits for the end all the same.
         """
+        size_bytes = _size_of(records, happenings)
         with anyio.CancelScope(shield=True):
             try:
                 await self._writer.call(
                     lambda connection: self._write(
-                        connection, records, happenings, environments, boot_id, is_urgent
+                        connection,
+                        records,
+                        happenings,
+                        environments,
+                        boot_id,
+                        size_bytes,
+                        is_urgent=is_urgent,
                     )
                 )
             except StoreError:
                 raise
             except Exception as error:
                 raise store_error(self._path, "write to", error) from error
+        if large_commits.is_large(size_bytes):
+            self._writer.afterwards(self._move_log)
 
     def _write(
         self,
@@ -151,6 +162,8 @@ class Store:
         happenings: Sequence[Happening],
         environments: writing.Environments,
         boot_id: str,
+        size_bytes: int,
+        *,
         is_urgent: bool,
     ) -> None:
         place = _place(self._name)
@@ -166,10 +179,15 @@ class Store:
                 problem="removed or replaced",
             )
         if not is_urgent:
-            self._reserve.keep(_size_of(records, happenings))
-        counters = writing.write(connection, records, happenings, environments, boot_id)
+            self._reserve.keep(size_bytes)
+        with large_commits.for_commit_of(connection, size_bytes):
+            self._written = writing.write(connection, records, happenings, environments, boot_id)
         self._reserve.written()
-        self._mark.write(counters)
+        self._mark.write(self._written)
+
+    def _move_log(self, connection: sqlite3.Connection) -> None:
+        large_commits.move_log(connection)
+        self._mark.write(self._written)  # the database's file has changed
 
     async def unfinished(self) -> list[WorkflowKey]:
         """Workflows that are running or paused, oldest first."""

@@ -16,6 +16,7 @@ LIMIT = 4 * parsing.LARGE_BYTES
     "text",
     [
         b'"%s"' % LARGE,
+        b'"%s\\n\\u00e9\xc3\xa9"' % LARGE,
         b' \n["%s", 1.50, {"b": 1, "a": 2}]\t' % LARGE,
         b'"%s' % LARGE,
         b'["%s", NaN]' % LARGE,
@@ -59,10 +60,19 @@ def test_when_that_process_does_not_answer_the_value_is_refused(
     monkeypatch.setattr(parsing.sys, "executable", str(script))
     monkeypatch.setattr(parsing, "PATIENCE_SECONDS", 0.5)
     with pytest.raises(errors.InvalidValue, match=problem):
-        parsing.parse(b'"%s"' % LARGE, name="v", max_bytes=LIMIT)
+        parsing.parse(b'["%s"]' % LARGE, name="v", max_bytes=LIMIT)
+
+
+def test_one_string_of_plain_characters_needs_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing.sys, "executable", "/nonexistent/python")
+    for text in (b'"%s"' % LARGE, b'"%s\\n"' % LARGE):
+        assert parsing.parse(text, name="v", max_bytes=LIMIT) == value.parse(text, name="v")
+    for text in (b'"%s\xc3\xa9"' % LARGE, b'"%s\\u0100"' % LARGE, b'["%s"]' % LARGE):
+        with pytest.raises(errors.InvalidValue, match="cannot be started"):
+            parsing.parse(text, name="v", max_bytes=LIMIT)
 
 
 def test_when_it_cannot_be_started_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsing.sys, "executable", "/nonexistent/python")
     with pytest.raises(errors.InvalidValue, match="cannot be started"):
-        parsing.parse(b'"%s"' % LARGE, name="v", max_bytes=LIMIT)
+        parsing.parse(b'["%s"]' % LARGE, name="v", max_bytes=LIMIT)
