@@ -100,10 +100,11 @@ def is_light(text: bytes) -> bool:
 
 def _canonical(text: bytes) -> bytes:
     if text[:1] == b'"':
-        # One string, or refused by the decoder: there are no numbers in it.
-        content = _decode(text)
-        is_canonical = b"\\" not in text and text.isascii()
-        return text if is_canonical else _encode(content)
+        # One string, or refused: there are no numbers in it.
+        if b"\\" in text or not text.isascii():
+            return _encode(_decode(text))
+        _require_json(text)
+        return text
     if len(text) > _MAX_PLAIN_DIGITS and _LONG_RUN in text.translate(_ALL_DIGITS_TO_ZERO):
         text = _STRING_OR_NUMBER.sub(_long_integer_as_float, text)
     return _encode(_decode(text))
@@ -144,6 +145,8 @@ def _exponent(text: str) -> int:
 
 
 _decode = msgspec.json.Decoder(float_hook=_canonical_number).decode
+_require_json = msgspec.json.Decoder(msgspec.Raw).decode
+"""Takes no memory; what is not ASCII it does not look at."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 

@@ -22,6 +22,7 @@ from torcd.client.conversation import (
 )
 from torcd.client.requests import JobLike, Relation, Requests
 from torcd.model import WORKFLOW_OVER, JobStatus
+from torcd.protocol import envelope
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
 from torcd.protocol.framing import Splitter
@@ -369,7 +370,9 @@ class AsyncClient:
             self._idle.append(connection)
             raise
 
-    async def _receive(self, connection: "_Connection", parameters: Request[Any]) -> bytes:
+    async def _receive(
+        self, connection: "_Connection", parameters: Request[Any]
+    ) -> envelope.Message:
         try:
             return await connection.receive()
         except BaseException as e:
@@ -387,7 +390,7 @@ class _Connection:
     def __init__(self, stream: SocketStream) -> None:
         self._stream = stream
         self._splitter = Splitter(MAX_ANSWER_BYTES)
-        self._messages: deque[bytes] = deque()
+        self._messages: deque[envelope.Message] = deque()
 
     async def aclose(self) -> None:
         # anyio closes a socket at once, and then waits for a turn of the loop, which a task that
@@ -398,7 +401,7 @@ class _Connection:
     async def send(self, message: bytes) -> None:
         await self._stream.send(message)
 
-    async def receive(self) -> bytes:
+    async def receive(self) -> envelope.Message:
         while not self._messages:
             self._messages.extend(self._splitter.feed(await self._stream.receive(_RECEIVE_BYTES)))
         return self._messages.popleft()

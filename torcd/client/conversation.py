@@ -74,7 +74,7 @@ def is_safe_to_repeat(parameters: Request[Any]) -> bool:
     return registry.method(type(parameters)).safe_to_repeat
 
 
-def decode(message: bytes, parameters: Request[Reply]) -> tuple[Reply, bool]:
+def decode(message: envelope.Message, parameters: Request[Reply]) -> tuple[Reply, bool]:
     """The reply to `parameters`, and whether more will come.
 
     Raises the error that the daemon answered, or InvalidMessage.

@@ -1,4 +1,4 @@
-"""Values are looked at: small and light ones here, others by a process of its own (`value_program`).
+"""Values are looked at: small and light ones here, others by a process (`value_program`).
 
 A large value takes up to thirty times its size while it is looked at, and Python does nothing else
 meanwhile. Neither is the daemon's to spend: others wait for it.

@@ -4,6 +4,9 @@ import msgspec
 
 from torcd.errors import Fact, InvalidMessage, TorcError
 
+Message = bytes | bytearray
+"""Without its NUL. A large one is what it was gathered in, and no copy of that."""
+
 _EMPTY = msgspec.Raw(b"{}")
 
 
@@ -64,26 +67,27 @@ def encode_error(error: TorcError) -> bytes:
     )
 
 
-def decode_call(message: bytes) -> Call:
+def decode_call(message: Message) -> Call:
     """Raises InvalidMessage."""
     try:
         call = _call_decoder.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
         raise InvalidMessage(f"not a Varlink call: {e}") from None
-    return msgspec.structs.replace(call, parameters=_EMPTY) if _is_null(call.parameters) else call
+    return msgspec.structs.replace(call, parameters=_EMPTY) if is_null(call.parameters) else call
 
 
-def decode_answer(message: bytes) -> Answer:
+def decode_answer(message: Message) -> Answer:
     """Raises InvalidMessage."""
     try:
         answer = _answer_decoder.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
         raise InvalidMessage(f"not a Varlink reply: {e}") from None
-    if _is_null(answer.parameters):
+    if is_null(answer.parameters):
         return msgspec.structs.replace(answer, parameters=_EMPTY)
     return answer
 
 
-def _is_null(raw: msgspec.Raw) -> bool:
+def is_null(raw: msgspec.Raw) -> bool:
+    """Whether parameters are as good as absent."""
     # `Raw | None` would not do: msgspec then takes nothing but null.
     return memoryview(raw).nbytes == 4 and bytes(raw) == b"null"

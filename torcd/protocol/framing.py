@@ -4,6 +4,7 @@ JSON text cannot contain a NUL byte, so cutting at NUL never cuts a message in t
 """
 
 from torcd.errors import InvalidMessage
+from torcd.protocol.envelope import Message
 from torcd.value import MAX_VALUE_BYTES
 
 MAX_ENVELOPE_BYTES = 64 * 1024
@@ -15,6 +16,11 @@ MAX_MESSAGE_BYTES = MAX_VALUE_BYTES + MAX_ENVELOPE_BYTES
 PIECE_BYTES = 64 * 1024
 """An unfinished message is kept in pieces of about this size: a buffer that grows as a whole would
 leave holes in the memory behind, and many small ones cost more than what is in them."""
+
+LARGE_BYTES = 1024 * 1024
+"""From here on it is kept as a whole. A block of this size is by itself, so it leaves no hole, and
+the kernel makes it larger in its place; memory that is touched for the first time costs more than
+what is then done with it."""
 
 
 class Splitter:
@@ -33,17 +39,17 @@ class Splitter:
     def is_mid_message(self) -> bool:
         return self.unfinished_bytes > 0
 
-    def feed(self, data: bytes | memoryview) -> list[bytes]:
-        """The messages that `data` completes, without their NUL.
+    def feed(self, data: bytes | memoryview) -> list[Message]:
+        """The messages that `data` completes.
 
         Raises InvalidMessage when the unfinished one is too large; the stream is then useless.
         """
-        messages = bytes(data).split(b"\0")
+        messages: list[Message] = [*bytes(data).split(b"\0")]
         tail = messages.pop()
         if messages:
             if self._pieces:
                 self._keep(messages[0])
-                messages[0] = b"".join(self._pieces)
+                messages[0] = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
                 self.forget()
             if max(map(len, messages)) > self._max_message_bytes:
                 raise self._too_large()
@@ -53,9 +59,13 @@ class Splitter:
                 raise self._too_large()
         return messages
 
-    def _keep(self, tail: bytes) -> None:
+    def _keep(self, tail: Message) -> None:
         self.unfinished_bytes += len(tail)
-        if self._pieces and len(self._pieces[-1]) < PIECE_BYTES:
+        if self.unfinished_bytes > LARGE_BYTES and self._pieces:
+            if len(self._pieces) > 1:
+                self._pieces = [bytearray().join(self._pieces)]
+            self._pieces[0] += tail
+        elif self._pieces and len(self._pieces[-1]) < PIECE_BYTES:
             self._pieces[-1] += tail
         else:
             self._pieces.append(bytearray(tail))

@@ -8,6 +8,7 @@ import msgspec
 
 from torcd import errors
 from torcd.accounts import Peer
+from torcd.protocol import envelope
 from torcd.protocol.registry import INTERFACES, Method, full_name
 from torcd.protocol.user_data import Fetch, Store
 
@@ -20,7 +21,7 @@ _HEAD_BYTES = 1_000
 Later = Literal["later"]
 """A call has been taken, and its answer comes."""
 
-AtOnce = Callable[[bytes, Peer, Callable[[bytes], None]], bytes | Later | None]
+AtOnce = Callable[[envelope.Message, Peer, Callable[[bytes], None]], bytes | Later | None]
 """Given a message of a peer: the answer; or that it comes later, by the function; None: ask a
 handler."""
 
@@ -92,7 +93,7 @@ class Dispatcher:
         if handler.method.streams and not call.more:
             raise errors.ExpectedMore(f"{call.method} answers more than once: call it with more")
         raw = call.parameters
-        is_absent = raw is None or bytes(raw) == b"null"
+        is_absent = raw is None or envelope.is_null(raw)
         try:
             parameters = handler.decoder.decode(b"{}" if is_absent else raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -100,7 +101,7 @@ class Dispatcher:
         return await handler.function(self._context, parameters, call)
 
 
-def not_understood(message: bytes, error: errors.InvalidMessage) -> errors.TorcError:
+def not_understood(message: envelope.Message, error: errors.InvalidMessage) -> errors.TorcError:
     """What to answer to a message that is no call: most often one with a value that is no JSON."""
     problem = f"{error}; messages are strict JSON in UTF-8 (no NaN, no half of a surrogate pair)"
     if _STORE.encode() in message[:_HEAD_BYTES]:

@@ -57,7 +57,7 @@ class Quick:
         self._kept_bytes = 0
 
     def answer(
-        self, message: bytes, peer: Peer, answered: Callable[[bytes], None]
+        self, message: envelope.Message, peer: Peer, answered: Callable[[bytes], None]
     ) -> bytes | Later | None:
         """The answer to a call, at once or, by `answered`, later; None: it is for the handlers."""
         if len(message) > MAX_CALL_BYTES:

@@ -86,7 +86,7 @@ class Session(asyncio.BufferedProtocol):
         self._share = Share(memory, self)
         self._complaints = complaints
         self._log = log
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[envelope.Message] = deque()
         self._waiting_bytes = 0
         self._is_answering = False
         """A message has been taken and not been answered yet."""
@@ -198,7 +198,7 @@ class Session(asyncio.BufferedProtocol):
 
     # What need not wait
 
-    def _answer_at_once(self, messages: list[bytes]) -> list[bytes]:
+    def _answer_at_once(self, messages: list[envelope.Message]) -> list[envelope.Message]:
         """Those that are left for the task, which is not woken for the others."""
         assert self._transport is not None
         if self._peer is None:
@@ -289,7 +289,7 @@ class Session(asyncio.BufferedProtocol):
             await self._writable.wait()
         return True
 
-    def _next_message(self) -> bytes:
+    def _next_message(self) -> envelope.Message:
         message = self._waiting.popleft()
         self._waiting_bytes -= len(message)
         self._current_bytes = len(message)
@@ -300,7 +300,7 @@ class Session(asyncio.BufferedProtocol):
         if self._waiting_call is not None:
             self._waiting_call.cancel()
 
-    async def _answer(self, message: bytes) -> bool:
+    async def _answer(self, message: envelope.Message) -> bool:
         """False when the connection is of no more use."""
         try:
             raw = envelope.decode_call(message)

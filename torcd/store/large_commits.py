@@ -1,9 +1,9 @@
 """Commits with more in them than SQLite holds in memory: a large value, as a rule.
 
-Left to itself SQLite writes such a value three times before the commit is done. Pages for which its
-cache has no room go into the log at once, and those of a value that is written in place are
-written there as zeros first. And as soon as the log has a thousand pages, the commit that made it so
-moves all of them into the database.
+Left to itself SQLite writes such a value three times before the commit is done. Pages for which
+its cache has no room go into the log at once, and those of a value that is written in place are
+written there as zeros first. And as soon as the log has a thousand pages, the commit that made it
+so moves all of them into the database.
 
 So the cache is larger for as long as such a commit lasts, and what is in the log is moved when
 whoever waits for the commit has been told. What is in the log is on disk for good.

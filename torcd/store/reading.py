@@ -192,11 +192,14 @@ def action_commands(
 
 _ANY_SIZE = 1 << 40
 
+IN_PLACE_BYTES = 256 << 10
+"""A value from here on is read from its place to where it shall be: SQLite makes no copy."""
+
 _REVISION = (
     " SELECT r.data_key, r.revision,"
     " CASE WHEN length(r.value) <= :most THEN r.value ELSE x'' END, length(r.value),"
     " lower(hex(r.sha256)), r.stored_at, r.run_id,"
-    " r.attempt_key, a.attempt_id, a.job_key, j.name FROM {source}"
+    " r.attempt_key, a.attempt_id, a.job_key, j.name, r.key FROM {source}"
     " LEFT JOIN attempt a ON a.key = r.attempt_key LEFT JOIN job j ON j.key = a.job_key"
 )
 
@@ -226,18 +229,23 @@ def value(
     connection: sqlite3.Connection, key: DataKey, revision: int | None, max_bytes: int | None
 ) -> RevisionRow | None:
     """Without the value itself if that has more than `max_bytes`."""
-    given = {
-        "key": key,
-        "revision": revision,
-        "most": _ANY_SIZE if max_bytes is None else max_bytes,
-    }
-    if revision is None:
-        row = connection.execute(_NEWEST, given).fetchone()
-    elif _can_be_there(revision):
-        row = connection.execute(_ONE_REVISION, given).fetchone()
-    else:
-        row = None
-    return None if row is None else msgspec.convert(row, RevisionRow)
+    if revision is not None and not _can_be_there(revision):
+        return None
+    most = _ANY_SIZE if max_bytes is None else max_bytes
+    given = {"key": key, "revision": revision, "most": min(most, IN_PLACE_BYTES)}
+    connection.execute("BEGIN")
+    try:
+        row = connection.execute(_NEWEST if revision is None else _ONE_REVISION, given).fetchone()
+        if row is None:
+            return None
+        *told, revision_key = row
+        found = msgspec.convert(told, RevisionRow)
+        if not IN_PLACE_BYTES < found.size_bytes <= most:
+            return found
+        with connection.blobopen("revision", "value", revision_key, readonly=True) as blob:
+            return msgspec.structs.replace(found, value=blob.read())
+    finally:
+        connection.execute("COMMIT")
 
 
 def revisions(
@@ -247,7 +255,9 @@ def revisions(
     most = _ANY_SIZE if max_bytes is None else max_bytes
     rows = connection.execute(_HISTORY, {"key": key, "most": most}).fetchall()
     # Not ORDER BY: SQLite would copy all the values into its sorter.
-    return sorted(msgspec.convert(rows, list[RevisionRow]), key=lambda row: row.revision)
+    return sorted(
+        (msgspec.convert(told, RevisionRow) for *told, _ in rows), key=lambda row: row.revision
+    )
 
 
 # Happenings
