@@ -3,6 +3,8 @@
 JSON text cannot contain a NUL byte, so cutting at NUL never cuts a message in two.
 """
 
+from typing import cast
+
 from torcd.errors import InvalidMessage
 from torcd.protocol.envelope import Message
 from torcd.value import MAX_VALUE_BYTES
@@ -44,14 +46,16 @@ class Splitter:
 
         Raises InvalidMessage when the unfinished one is too large; the stream is then useless.
         """
-        messages: list[Message] = [*bytes(data).split(b"\0")]
+        messages = cast("list[Message]", bytes(data).split(b"\0"))
         tail = messages.pop()
         if messages:
             if self._pieces:
                 self._keep(messages[0])
                 messages[0] = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
                 self.forget()
-            if max(map(len, messages)) > self._max_message_bytes:
+            limit = self._max_message_bytes
+            # None is longer than the first and `data` together: mostly they need not be measured.
+            if len(messages[0]) + len(data) > limit and max(map(len, messages)) > limit:
                 raise self._too_large()
         if tail:
             self._keep(tail)

@@ -35,10 +35,24 @@ MAX_CALL_BYTES = 8 << 10
 MAX_KEPT_BYTES = 4 << 20
 """Of answers that are kept; the oldest goes first."""
 
-_STORE = full_name(u.Store)
-_FETCH = full_name(u.Fetch)
-_decode_store = msgspec.json.Decoder(u.Store).decode
-_decode_fetch = msgspec.json.Decoder(u.Fetch).decode
+
+class _StoreCall(msgspec.Struct, frozen=True, tag_field="method", tag=full_name(u.Store)):
+    """An `envelope.Call` of Store, which one look at the text makes of it."""
+
+    parameters: u.Store
+    oneway: bool | None = False
+    more: bool | None = False
+    upgrade: bool | None = False
+
+
+class _FetchCall(msgspec.Struct, frozen=True, tag_field="method", tag=full_name(u.Fetch)):
+    parameters: u.Fetch
+    oneway: bool | None = False
+    more: bool | None = False
+    upgrade: bool | None = False
+
+
+_decode = msgspec.json.Decoder(_StoreCall | _FetchCall).decode
 
 
 class _Kept(NamedTuple):
@@ -63,13 +77,12 @@ class Quick:
         if len(message) > MAX_CALL_BYTES:
             return None
         try:
-            call = envelope.decode_call(message)
+            call = _decode(message)
             if call.oneway or call.more:
                 return None
-            if call.method == _FETCH:
-                return self._fetch(_decode_fetch(call.parameters), peer)
-            if call.method == _STORE:
-                return self._store(_decode_store(call.parameters), peer, answered)
+            if type(call) is _FetchCall:
+                return self._fetch(call.parameters, peer)
+            return self._store(call.parameters, peer, answered)
         except (errors.TorcError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass  # the handler says what is wrong
         return None

@@ -98,6 +98,8 @@ class Session(asyncio.BufferedProtocol):
         self._arrived = anyio.Event()
         self._writable = anyio.Event()
         self._writable.set()
+        self._is_writing_paused = False
+        """The same the other way round, which is asked for with each message."""
         self._room = anyio.Event()
         """There is room for the answer."""
         self._may_read_bytes = FIRST_BYTES
@@ -150,10 +152,12 @@ class Session(asyncio.BufferedProtocol):
             self._waiting.extend(rest)
             self._waiting_bytes += sum(map(len, rest))
             self._arrived.set()
-        if rest or self._waiting or self._splitter.is_mid_message or self._share.held_bytes:
+        is_mid_message = self._splitter.unfinished_bytes > 0
+        if rest or self._waiting or is_mid_message or self._share.held_bytes:
             self._read_or_not(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES)
-        if not self._splitter.is_mid_message or not self._is_reading:
-            self._clear_deadline()
+        if not is_mid_message or not self._is_reading:
+            if self._deadline is not None:
+                self._clear_deadline()
         elif messages or self._deadline is None:
             self._set_deadline()
 
@@ -163,9 +167,11 @@ class Session(asyncio.BufferedProtocol):
         return True
 
     def pause_writing(self) -> None:
+        self._is_writing_paused = True
         self._writable = anyio.Event()
 
     def resume_writing(self) -> None:
+        self._is_writing_paused = False
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -204,7 +210,7 @@ class Session(asyncio.BufferedProtocol):
         if self._peer is None:
             return messages
         for n, message in enumerate(messages):
-            if self._waiting or self._is_answering or not self._writable.is_set():
+            if self._waiting or self._is_answering or self._is_writing_paused:
                 return messages[n:]
             answer = self._dispatcher.at_once(message, self._peer, self._answered)
             if answer is None:
