@@ -4,6 +4,9 @@ The clients are one C program for both servers (`bench/native/load.c`), and the 
 which it is busy is told: while that is well below 1, it is the server that is measured. Each
 connection has a value of its own of 64 bytes, new with every request. Ours are stored as a job does
 it, with its token, and every one of them is kept as a revision; Redis keeps the newest.
+
+A third server is asked the same: the least that one in Python over SQLite can be (`bench/bare.py`).
+What it reaches of Redis is what torcd could reach at best.
 """
 
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import native, ours
+from bench import bare, native, ours
 from bench.figures import Figure, Skipped, Target, at_least, figure, ratio
 from bench.peers import redis
 from bench.run import Run
@@ -58,12 +61,17 @@ def _compare(run: Run, what: str, targets: dict[int, Target]) -> Iterator[Figure
         yield Skipped(what, "Redis", "it is not installed (make bench does)")
         return
     asked: dict[tuple[str, int], list[native.Asked]] = {
-        (name, connections): [] for name in ("torcd", "Redis") for connections in targets
+        (name, connections): [] for name in ("torcd", "bare", "Redis") for connections in targets
     }
     for _ in run.each_round():
-        with redis.server(run.fresh("redis")) as socket, ours.daemon(run) as daemon:
+        with (
+            redis.server(run.fresh("redis")) as socket,
+            bare.server(run.fresh("bare")) as bare_socket,
+            ours.daemon(run) as daemon,
+        ):
             token = token_of_a_job(daemon, [f"v{number:02}" for number in range(CONNECTIONS)])
             servers = {"Redis": _redis(socket), "torcd": _torcd(daemon.socket, token)}
+            servers["bare"] = _torcd(bare_socket, token)
             for server in servers.values():
                 server.ask("store", CONNECTIONS, run.seconds(0.5, 0.05))  # all have a value
             for connections in targets:
@@ -73,12 +81,19 @@ def _compare(run: Run, what: str, targets: dict[int, Target]) -> Iterator[Figure
     for connections, target in targets.items():
         crowd = f"{connections} connection{'s' if connections > 1 else ''}"
         mine, theirs = asked["torcd", connections], asked["Redis", connections]
+        least = asked["bare", connections]
         yield ratio(
             what,
             f"of Redis, {crowd}",
             ("torcd per s", [each.per_second for each in mine]),
             ("Redis per s", [each.per_second for each in theirs]),
             target=target,
+        )
+        yield ratio(
+            what,
+            f"a bare server in Python, of Redis, {crowd}",
+            ("bare per s", [each.per_second for each in least]),
+            ("Redis per s", [each.per_second for each in theirs]),
         )
         for name, each in (("torcd", mine), ("Redis", theirs)):
             yield figure(
