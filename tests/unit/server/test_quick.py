@@ -1,5 +1,6 @@
 """Calls that are answered where they come in: as the handlers would, or not at all."""
 
+import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
@@ -13,7 +14,8 @@ import pytest
 
 from tests.unit.controller.still_life import StillLife, still_life
 from torcd.accounts import Peer
-from torcd.errors import TorcError
+from torcd.controller import core, tokens
+from torcd.errors import Denied, TorcError
 from torcd.executors.base import Lost
 from torcd.model import AttemptKey
 from torcd.protocol import envelope
@@ -226,6 +228,36 @@ async def test_a_token_in_the_hands_of_another_user_is_left_to_the_handlers(
         for message in (fetch, here.call("Store", name="out", data=1)):
             assert here.is_left_to_handlers(message, another)
         assert await here.answered(fetch)
+
+
+async def test_a_token_that_was_good_is_void_when_its_attempt_has_ended(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        fetch = here.call("Fetch", name="in")
+        await here.handled(fetch)
+        await here.at_rest()
+        assert await here.answered(fetch)
+        controller = here.life.controller
+        here.life.executor.report([Lost(AttemptKey(1), "gone", controller.now())])
+        await controller.settled()
+        await here.at_rest()
+        assert here.is_left_to_handlers(fetch)
+        assert json.loads((await here.handled(fetch))[:-1])["error"] == "io.torcd.UserData.Denied"
+
+
+async def test_tokens_that_were_shown_are_remembered_up_to_a_bound_and_wrong_ones_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "MAX_SHOWN_TOKENS", 2)
+    async with world(tmp_path) as here:
+        controller = here.life.controller
+        for key in range(1, 8):
+            with contextlib.suppress(Denied):
+                controller.attempt(tokens.issue(controller.store.secret, AttemptKey(key)))
+            with pytest.raises(Denied):
+                controller.attempt(f"{key}.{'0' * 32}")
+            assert 1 <= len(controller._shown_tokens) <= 2
+            assert not [token for token in controller._shown_tokens if token.endswith("0" * 32)]
+        assert controller.attempt(here.token)[2] == AttemptKey(1)
 
 
 async def test_a_store_that_the_scheduler_refuses_is_told_as_by_the_handler(

@@ -1,0 +1,92 @@
+"""What a small value costs, counted in calls of Python's functions: no clock is needed for it."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import anyio
+
+from tests.unit.server.test_quick import ROOT, world
+from torcd.server.memory import Memory
+from torcd.server.session import Session, _buffer
+
+
+def calls(act: Callable[[], Any]) -> Counter[str]:
+    """Which functions are called, those that are written in C too."""
+    called: Counter[str] = Counter()
+
+    def note(frame: FrameType, kind: str, argument: Any) -> None:
+        if kind == "call":
+            called[frame.f_code.co_qualname] += 1
+        elif kind == "c_call":
+            called[argument.__qualname__] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(before)
+    del called["setprofile"]
+    return called
+
+
+async def test_a_fetch_is_a_few_looks_and_a_store_not_much_more(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        fetch = here.call("Fetch", name="out")
+        store = here.call("Store", name="out", data="x" * 62)
+        await here.handled(store)
+        await here.handled(fetch)
+        await here.at_rest()
+        answers: list[bytes] = []
+        asked = calls(lambda: here.quick.answer(fetch, ROOT, answers.append))
+        assert asked.total() <= 22, asked
+        taken = calls(lambda: here.quick.answer(store, ROOT, answers.append))
+        assert taken.total() <= 45, taken
+        for found in (asked, taken):
+            # The text of the call is looked at once; that of the value once more.
+            assert found["Decoder.decode"] == (1 if found is asked else 2)
+            assert not [name for name in found if "blake2" in name], "a token that was known"
+        while not answers:
+            await anyio.lowlevel.checkpoint()
+
+
+class Silent:
+    """What a session sees of a connection, and who answers it, without a kernel."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def at_once(self, message: bytes, peer: object, answered: object) -> bytes:
+        return message
+
+
+async def test_a_session_does_little_for_a_message() -> None:
+    silent = Silent()
+    message = b"{%s}" % (b"x" * 180)
+    async with anyio.create_task_group() as tasks:
+        nothing: Any = None
+        session = Session(
+            silent,
+            tasks,
+            1 << 20,
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+            Memory(),
+            nothing,
+            nothing,  # type: ignore[arg-type]
+        )
+        session._transport = silent  # type: ignore[assignment]
+        session._peer = ROOT
+        _buffer[: len(message) + 1] = message + b"\0"
+        called = calls(lambda: session.buffer_updated(len(message) + 1))
+    assert silent.written == [message]
+    assert called.total() <= 14, called
