@@ -138,8 +138,8 @@ SCHEDULER = [
     Mutant(
         name="others come after a job that is to make something",
         file="torcd/scheduler/following.py",
-        old="of.output_files or of.output_user_data or of.input_files",
-        new="of.input_files",
+        old="        and _makes_nothing(job)\n",
+        new="",
     ),
     Mutant(
         name="a group is not spoiled with its member",

@@ -20,18 +20,18 @@ before what it waits for has completed.
 from collections.abc import Iterator
 
 from torcd.model import AttemptKey
-from torcd.scheduler.state import Active, Blocked, GateNode, JobNode, Pending, WorkflowNode
+from torcd.scheduler.state import Active, Blocked, GateNode, JobNode, WorkflowNode
 
 
 def may_lead(node: WorkflowNode, job: JobNode) -> bool:
     """Whether others may be chosen to come after this one, which has just been chosen."""
-    of = job.job
     return (
         bool(job.feeds)
         and node.actions is None
         and not node.asking
         and not job.has_script_to_run
-        and not (of.output_files or of.output_user_data or of.input_files)
+        and _makes_nothing(job)
+        and not job.job.input_files
     )
 
 
@@ -53,12 +53,15 @@ def followers(node: WorkflowNode, room: int) -> Iterator[tuple[AttemptKey, JobNo
                     return
 
 
-def of(leader: JobNode, attempt_key: AttemptKey) -> Iterator[tuple[JobNode, Pending]]:
-    """Those that were chosen to come after this attempt of it and have not been heard of."""
+def of(leader: JobNode, attempt_key: AttemptKey) -> Iterator[tuple[JobNode, Active]]:
+    """Those that come after this attempt of it, which has not been heard to be over. They were
+    chosen later: nobody else can have been who waits for it. So a new daemon knows them as well."""
+    if not _makes_nothing(leader):
+        return
     for gate in _last_gates(leader):
         for job in gate.consumers:
             state = job.state
-            if isinstance(state, Pending) and state.after == attempt_key:
+            if isinstance(state, Active) and state.attempt_key > attempt_key:
                 yield job, state
 
 
@@ -66,6 +69,10 @@ def seen_by(leader: JobNode, attempt_key: AttemptKey) -> int | None:
     """Its attempt has ended: from which attempt's key on it has been over for everybody who comes
     after it; None: none was chosen before its end."""
     return min((state.attempt_key for _, state in of(leader, attempt_key)), default=None)
+
+
+def _makes_nothing(job: JobNode) -> bool:
+    return not (job.job.output_files or job.job.output_user_data)
 
 
 def _last_gates(leader: JobNode) -> Iterator[GateNode]:

@@ -21,6 +21,8 @@ attempt. What it makes is as it was, so those after it go the same way.
 from collections import deque
 from heapq import heappush
 
+import msgspec
+
 from torcd.model import (
     ENDED_BADLY,
     AttemptKey,
@@ -176,7 +178,7 @@ class Spreading:
             case Blocked() | Ready():
                 self._conclude(job, self._canceled(stop))
             case Pending() if stop.outranks(state.stop):
-                job.state = Pending(state.attempt_key, stop, state.after)
+                job.state = Pending(state.attempt_key, stop)
                 self._tell_to_stop(job, state.attempt_key, stop)
                 if stop.ends_the_started:
                     self._stop_followers(job, state.attempt_key, stop)
@@ -200,7 +202,7 @@ class Spreading:
             firm = Stop(Reason.DEPENDENCY, because, is_firm=True)
             for follower, state in following.of(job, key):
                 if firm.outranks(state.stop):
-                    follower.state = Pending(state.attempt_key, firm, state.after)
+                    follower.state = msgspec.structs.replace(state, stop=firm)
                     self._tell_to_stop(follower, state.attempt_key, firm)
                     stopped.append((follower, state.attempt_key, firm.status))
 
@@ -227,7 +229,7 @@ class Spreading:
         share = job.queue.share
         gpus = () if share is None else self.memory.ledger.take(attempt_key, share)
         self.outbox.add_attempt(job, attempt_key, gpus)
-        self._enter(job, Pending(attempt_key, None, after))
+        self._enter(job, Pending(attempt_key))
         self.outbox.tell_job(job)
         self.outbox.start_attempt(job, attempt_key, gpus, after)
         if following.may_lead(self.node, job):

@@ -99,9 +99,6 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     status: ClassVar = JobStatus.PENDING
     attempt_key: AttemptKey
     stop: Stop | None = None
-    after: AttemptKey | None = None
-    """Of one that was chosen before all it waits for is there: the attempt that is to end well
-    before. Only known until the daemon ends."""
 
 
 class Running(msgspec.Struct, frozen=True, gc=False):
