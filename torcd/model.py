@@ -133,6 +133,30 @@ class Added(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt_id: int
 
 
+class ForEach(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Of a job that becomes one for each element of a value. It stays their gate."""
+
+    data: DataKey
+    """The value: a list, or an object."""
+    sha256: str | None = None
+    """Of the value that its elements were made of; None: they have yet to be."""
+    count: int = 0
+    """How many elements that one had."""
+
+
+class Element(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Of a job that was made for one element of a value."""
+
+    of: JobKey
+    """The job that says `for_each`."""
+    index: int
+    """Its place among the elements, from 0."""
+    key: str | None = None
+    """Under which it is in an object; None: it is in a list."""
+    sha256: str
+    """Of the element, as of a value."""
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as submitted: what does not change while it runs."""
 
@@ -163,6 +187,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The name of one of a cluster's; kept, and of no effect on one machine."""
     added: Added | None = None
     """None: the spec has it."""
+    for_each: ForEach | None = None
+    """It is no job that runs, but the gate of those made for the elements of a value. As long as
+    there are none it stands for them, with all that they would make."""
+    element: Element | None = None
+    """For which one it was made."""
+
+    @property
+    def is_unfolded(self) -> bool:
+        """Nobody sees it: there are jobs for its elements."""
+        return self.for_each is not None and self.for_each.count > 0
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,6 +329,14 @@ class Owner(msgspec.Struct, frozen=True):
     """At that time, for people."""
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What a workflow was expanded from, to be expanded again when there are elements."""
+
+    spec: msgspec.Raw
+    """The JSON of a `WorkflowSpec`, without the values that it gives."""
+    default_name: str
+
+
 class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A workflow as submitted."""
 
@@ -322,6 +364,8 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many jobs its jobs may add."""
     without_effect: dict[str, msgspec.Raw] = {}
     """Fields of the spec that are for clusters, kept as JSON."""
+    source: Source | None = None
+    """None: no job of it says `for_each`."""
 
     @property
     def size(self) -> int:

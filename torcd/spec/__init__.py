@@ -10,7 +10,7 @@ at its line. The struct crosses the wire as JSON; the daemon trusts nothing of i
 parser; a format's own is imported when a file of that format is read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -33,6 +33,7 @@ from torcd.spec.policies import (
 from torcd.spec.problems import Problem, invalid, most_important, problems
 from torcd.spec.rekeying import Known
 from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec, WorkflowSpec
+from torcd.value import Value
 
 __all__ = [
     "MAX_BYTES",
@@ -94,9 +95,12 @@ def expand(
     first_key: int = 0,
     max_jobs: int = _expansion.MAX_JOBS,
     known: Known | None = None,
+    values: Mapping[str, Value] | None = None,
 ) -> model.Workflow:
     """The workflow of a spec, with keys from `first_key` on: itself, jobs, files, user_data; or,
     as an edit of a workflow that is known, with that one's keys and new ones for what is new.
+    `values`, by name: those whose elements there are jobs for; None: those that the spec gives, and
+    no job makes.
 
     `directory` is absolute: where relative paths are taken from. Raises InvalidSpec with all
     problems.
@@ -109,6 +113,7 @@ def expand(
             first_key=first_key,
             max_jobs=max_jobs,
             known=known,
+            values=values,
         )
     ).workflow
 

@@ -16,7 +16,8 @@ import msgspec
 
 from torcd import model, value
 from torcd.errors import InvalidValue, TooLarge
-from torcd.spec import commands, cycles
+from torcd.spec import commands, cycles, folding
+from torcd.spec.elements import Element
 from torcd.spec.names import Namespace, check_name
 from torcd.spec.parameters import Reader
 from torcd.spec.placeholders import Placeholder
@@ -27,6 +28,7 @@ from torcd.spec.rekeying import Known, keys_of, names_of, rekeyed
 from torcd.spec.schema import Entry, FileSpec, JobSpec, Reference, UserDataSpec, WorkflowSpec
 from torcd.spec.schemas import Schemas
 from torcd.spec.templates import Budget
+from torcd.spec.unfolding import Copied, Fold, Section, Standing, Unfolded
 from torcd.spec.unrolling import Item, Unrolled, said_once
 
 Made = TypeVar("Made")
@@ -51,9 +53,43 @@ def expansion(
     first_key: int = 0,
     max_jobs: int = MAX_JOBS,
     known: Known | None = None,
+    values: Mapping[str, value.Value] | None = None,
 ) -> Expansion:
     """Expand, and tell everything that is wrong with the spec. As an edit of a workflow that is
-    known, it has that one's keys."""
+    known, it has that one's keys.
+
+    `values`, by name: those whose elements there are jobs for. None: those that the spec gives, and
+    no job makes."""
+    found = _expansion(spec, directory, default_name, first_key, max_jobs, known, values or {})
+    if values is None and not any(one.severity == "error" for one in found.findings):
+        given = _given(found.workflow)
+        if given:
+            return _expansion(spec, directory, default_name, first_key, max_jobs, known, given)
+    return found
+
+
+def _given(workflow: model.Workflow) -> dict[str, value.Value]:
+    """What jobs say `for_each` of, is there from the beginning, and no job makes."""
+    wanted = {job.for_each.data for job in workflow.jobs if job.for_each is not None}
+    if not wanted:
+        return {}
+    made = {key for job in workflow.jobs for key in job.output_user_data}
+    return {
+        data.name: value.parse(bytes(data.data), name=data.name)
+        for data in workflow.user_data
+        if data.key in wanted - made and data.data is not None
+    }
+
+
+def _expansion(
+    spec: WorkflowSpec,
+    directory: str,
+    default_name: str,
+    first_key: int,
+    max_jobs: int,
+    known: Known | None,
+    values: Mapping[str, value.Value],
+) -> Expansion:
     unrolled = _Unrolled(spec)
     too_many = [
         Finding((section,), f"the workflow has {count} {section}, and may have {most}")
@@ -67,41 +103,73 @@ def expansion(
     if too_many:
         empty = model.Workflow(key=model.WorkflowKey(first_key), name=default_name, jobs=())
         return Expansion(empty, [*unrolled.findings, *too_many])
+    is_folded = any(job.for_each is not None for job in spec.jobs or ())
+    if is_folded:
+        wrong = unrolled.unfold(spec, values, max_jobs)
+        if any(finding.severity == "error" for finding in wrong):
+            empty = model.Workflow(key=model.WorkflowKey(first_key), name=default_name, jobs=())
+            return Expansion(empty, [*unrolled.findings, *said_once(wrong)])
     with Schemas() as schemas:
         expander = _Expander(spec, unrolled, directory, default_name, first_key, schemas, known)
         workflow = expander.workflow()
     findings = [f for f in expander.findings if not unrolled.explains(f)]
     in_circles = cycles.findings(workflow, unrolled.jobs.origins, expander.matches)
-    if known is not None and not expander.repeats_names:
-        workflow = rekeyed(workflow, known, expander.keys)
-    return Expansion(workflow, [*unrolled.findings, *findings, *in_circles], expander.matches)
+    said = [*unrolled.findings, *findings, *in_circles]
+    if not any(finding.severity == "error" for finding in said):
+        if is_folded:
+            workflow = folding.with_gates(workflow, spec, default_name)
+        if known is not None:
+            workflow = rekeyed(workflow, known, expander.keys)
+    return Expansion(workflow, said, expander.matches)
 
 
 class _Unrolled:
-    """The sections of a spec, with one item for each combination of parameters."""
+    """The sections of a spec, with one item for each combination of parameters, and then for each
+    element."""
 
     def __init__(self, spec: WorkflowSpec) -> None:
         reader = Reader(spec.parameters)
         budget = Budget()
-        self.jobs = Unrolled("jobs", spec.jobs or (), reader, budget)
-        self.files = Unrolled("files", spec.files or (), reader, budget)
-        self.user_data = Unrolled("user_data", spec.user_data or (), reader, budget)
+        self._jobs = Unrolled("jobs", spec.jobs or (), reader, budget)
+        self._files = Unrolled("files", spec.files or (), reader, budget)
+        self._user_data = Unrolled("user_data", spec.user_data or (), reader, budget)
+        self.jobs: Copied[JobSpec] = self._jobs
+        self.files: Copied[FileSpec] = self._files
+        self.user_data: Copied[UserDataSpec] = self._user_data
+        self.folds: Mapping[int, Fold] = {}
+        self.elements: Mapping[int, tuple[int, Element]] = {}
+        self.standing: Mapping[model.Kind, Standing] = {}
         self.findings = [
             *reader.findings,
-            *self.jobs.findings,
-            *self.files.findings,
-            *self.user_data.findings,
+            *self._jobs.findings,
+            *self._files.findings,
+            *self._user_data.findings,
         ]
+
+    def unfold(
+        self, spec: WorkflowSpec, values: Mapping[str, value.Value], max_jobs: int
+    ) -> list[Finding]:
+        most: dict[Section, int] = {
+            "jobs": max_jobs,
+            "files": MAX_FILES,
+            "user_data": MAX_USER_DATA,
+        }
+        unfolded = Unfolded(spec, self._jobs, self._files, self._user_data, values, most)
+        self.jobs, self.files = unfolded.jobs, unfolded.files
+        self.user_data = unfolded.user_data
+        self.folds, self.elements = unfolded.folds, unfolded.elements
+        self.standing = unfolded.standing
+        return unfolded.findings
 
     def explains(self, finding: Finding) -> bool:
         """Whether a name is unknown perhaps only since wrong parameters made none."""
         match finding.namespace:
             case "jobs":
-                return self.jobs.may_miss(finding.name)
+                return self._jobs.may_miss(finding.name)
             case "files":
-                return self.files.may_miss(finding.name)
+                return self._files.may_miss(finding.name)
             case "user_data":
-                return self.user_data.may_miss(finding.name)
+                return self._user_data.may_miss(finding.name)
             case _:
                 return False
 
@@ -137,10 +205,20 @@ class _Expander:
         jobs, files, user_data = unrolled.jobs, unrolled.files, unrolled.user_data
         first_file = first_key + 1 + jobs.count
         first_data = first_file + files.count
-        self._jobs = Namespace("job", "jobs", jobs.names("job"), first_key + 1, jobs.origins)
-        self._files = Namespace("file", "files", files.names("file"), first_file, files.origins)
+        standing = unrolled.standing.get
+        self._jobs = Namespace(
+            "job", "jobs", jobs.names("job"), first_key + 1, jobs.origins, standing("job")
+        )
+        self._files = Namespace(
+            "file", "files", files.names("file"), first_file, files.origins, standing("file")
+        )
         self._user_data = Namespace(
-            "user_data", "user_data", user_data.names("user_data"), first_data, user_data.origins
+            "user_data",
+            "user_data",
+            user_data.names("user_data"),
+            first_data,
+            user_data.origins,
+            standing("user_data"),
         )
         self._replacements = {
             first_file + n: str(self._directory / file.path)
@@ -162,12 +240,6 @@ class _Expander:
         self._replacements.update(
             (key, str(self.keys.get(key, key))) for key in self._user_data.keys.values()
         )
-
-    @property
-    def repeats_names(self) -> bool:
-        """Which is among the findings."""
-        namespaces = (self._jobs, self._files, self._user_data)
-        return any(len(space.keys) < len(space.names) for space in namespaces)
 
     def workflow(self) -> model.Workflow:
         spec, unrolled = self._spec, self._unrolled
@@ -209,7 +281,7 @@ class _Expander:
         )
 
     def _all(
-        self, section: Unrolled[Item], make: Callable[[int, int, Item], Made]
+        self, section: Copied[Item], make: Callable[[int, int, Item], Made]
     ) -> tuple[Made, ...]:
         """Everything of a section. What is said of copies of one item is said once."""
         made: list[Made] = []
@@ -255,6 +327,45 @@ class _Expander:
         return None if text == b"null" else msgspec.Raw(text)
 
     def _job(self, n: int, origin: int, job: JobSpec) -> model.Job:
+        fold = self._unrolled.folds.get(n)
+        if fold is None:
+            return self._plain_job(n, origin, job)
+        for_each = self._for_each(fold, origin)
+        if not fold.count:
+            # It stands for its elements, with all that they say.
+            plain = self._plain_job(n, origin, job)
+            return msgspec.structs.replace(plain, for_each=for_each)
+        return model.Job(
+            key=model.JobKey(self._jobs.first_key + n),
+            name=self._jobs.names[n],
+            command=job.command,
+            for_each=for_each,
+        )
+
+    def _for_each(self, fold: Fold, origin: int) -> model.ForEach:
+        path = ("jobs", origin, "for_each")
+        key = self._user_data.keys.get(fold.data, 0)
+        if not key and not self._user_data.stands_for_elements(fold.data):
+            self.findings.append(self._user_data.unknown(fold.data, path))
+        return model.ForEach(
+            data=model.DataKey(key),
+            sha256=None if fold.elements is None else fold.elements.sha256,
+            count=fold.count,
+        )
+
+    def _element(self, n: int) -> model.Element | None:
+        found = self._unrolled.elements.get(n)
+        if found is None:
+            return None
+        place, element = found
+        return model.Element(
+            of=model.JobKey(self._jobs.first_key + place),
+            index=element.index,
+            key=element.key,
+            sha256=element.sha256,
+        )
+
+    def _plain_job(self, n: int, origin: int, job: JobSpec) -> model.Job:
         at: Path = ("jobs", origin)
         inputs = _Inputs()
         for new, old in (
@@ -273,7 +384,7 @@ class _Expander:
             ("output_user_data", self._user_data, job.output_user_data, inputs.output_user_data),
         ):
             if references:
-                self._look_up(namespace, references, (*at, field), into)
+                self._look_up(n, namespace, references, (*at, field), into)
         if job.env:
             self._check_env(job.env, (*at, "env"))
         if job.cwd is not None:
@@ -282,6 +393,9 @@ class _Expander:
             self._check_text(job.cwd, (*at, "cwd"))
         command = self._command(job, at, inputs)
         self._regexes.add(n, origin, job)
+        element = self._element(n)
+        if element is not None:
+            inputs.depends_on[element.of] = None
         return model.Job(
             key=model.JobKey(self._jobs.first_key + n),
             name=self._jobs.names[n],
@@ -301,6 +415,7 @@ class _Expander:
             failure_handler=self._policies.failure_handler(job, at),
             scheduler=self._policies.scheduler(job, at),
             added=self._added(self._jobs.names[n]),
+            element=element,
         )
 
     def _added(self, name: str) -> model.Added | None:
@@ -328,9 +443,13 @@ class _Expander:
 
         def replacement(placeholder: Placeholder, word: int | None, place: Path = path) -> str:
             namespace = self._files if placeholder.kind == "files" else self._user_data
+            place = place if word is None else (*place, word)
             key = namespace.keys.get(placeholder.name)
+            if job.for_each is None and namespace.stands_for_elements(placeholder.name):
+                message = f"{quoted(placeholder.name)} is one for each element"
+                self._add(place, message, f"name it in {placeholder.field}: that means all of them")
+                return ""
             if key is None:
-                place = place if word is None else (*place, word)
                 self.findings.append(namespace.unknown(placeholder.name, place))
                 return ""
             getattr(inputs, placeholder.field)[key] = None
@@ -346,7 +465,7 @@ class _Expander:
     def _arguments(self, job: JobSpec) -> list[str]:
         """`CLI_ARG=PATH` of the entries that ask for it."""
         return [
-            f"{entry.cli_arg}={self._replacements[namespace.keys[entry.name]]}"
+            f"{entry.cli_arg}={self._replacements[key]}"
             for namespace, references in (
                 (self._files, job.input_files),
                 (self._files, job.output_files),
@@ -355,31 +474,47 @@ class _Expander:
             )
             if references
             for entry in references
-            if isinstance(entry, Entry)
-            and entry.cli_arg is not None
-            and entry.name in namespace.keys
+            if isinstance(entry, Entry) and entry.cli_arg is not None
+            for key in namespace.find(entry.name) or ()
         ]
 
     def _look_up(
         self,
+        n: int,
         namespace: Namespace,
         references: Sequence[Reference],
         path: Path,
         into: dict[int, None],
     ) -> None:
-        for n, reference in enumerate(references):
+        for at, reference in enumerate(references):
             name = reference if isinstance(reference, str) else reference.name
-            key = namespace.keys.get(name)
+            keys = namespace.find(name)
             if isinstance(reference, Entry):
-                self._check_text(reference.cli_arg or "", (*path, n, "cli_arg"))
-            if key is None:
-                place = (*path, n) if isinstance(reference, str) else (*path, n, "name")
+                self._check_text(reference.cli_arg or "", (*path, at, "cli_arg"))
+            if keys is None:
+                place = (*path, at) if isinstance(reference, str) else (*path, at, "name")
                 self.findings.append(namespace.unknown(name, place))
-            elif key in into:
+            elif len(keys) > 1:
+                self._look_up_several(n, keys, path, into)
+            elif keys[0] in into:
                 message = f"{namespace.kind} {quoted(name)} is named twice"
-                self._add((*path, n), message, severity="warning")
+                self._add((*path, at), message, severity="warning")
             else:
-                into[key] = None
+                into[keys[0]] = None
+
+    def _look_up_several(
+        self, n: int, keys: tuple[int, ...], path: Path, into: dict[int, None]
+    ) -> None:
+        """What is waited for may be a group; what is made may not."""
+        match path:
+            case (_, int(origin), "depends_on" | "blocked_by"):
+                self._regexes.add_several(n, origin, "depends_on", keys)
+            case (_, int(origin), "input_files"):
+                self._regexes.add_several(n, origin, "input_files", keys)
+            case (_, int(origin), "input_user_data"):
+                self._regexes.add_several(n, origin, "input_user_data", keys)
+            case _:
+                into.update(dict.fromkeys(keys))
 
     def _check_text(self, text: str, path: Path) -> None:
         if "\0" in text:

@@ -2,10 +2,15 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
+from torcd.spec.elements import is_in, samples
 from torcd.spec.problems import Finding, Path, nearest, quoted
+
+if TYPE_CHECKING:
+    from torcd.spec.unfolding import Standing
 
 _BAD_IN_NAME = re.compile(r"[\0\r\n]")
 
@@ -25,7 +30,9 @@ class Namespace:
         names: Sequence[str],
         first_key: int,
         origins: Sequence[int],
+        standing: "Standing | None" = None,
     ) -> None:
+        """`standing`: names among them that stand for others, see `unfolding`."""
         self.kind = kind
         """For messages: `job`."""
         self.section = section
@@ -35,7 +42,53 @@ class Namespace:
         self._origins = origins
         """For each name the place in the section of what it was made from."""
         self.keys = {name: key for key, name in enumerate(names, first_key)}
+        self._several: Mapping[str, tuple[int, ...]] = {}
+        self._for_none: Mapping[int, str] = {}
+        if standing is not None:
+            self._several = standing.for_several
+            self._for_none = {place: names[place] for place in standing.for_none}
+        self.unfolded_origins = {
+            origins[place] for places in self._several.values() for place in places[:1]
+        }
         self._hints = 0
+
+    def find(self, name: str) -> tuple[int, ...] | None:
+        """The keys of what a name stands for; None: there is no such name."""
+        if name in self._several:
+            return tuple([self.first_key + place for place in self._several[name]])
+        key = self.keys.get(name)
+        return None if key is None else (key,)
+
+    def stands_for_elements(self, name: str) -> bool:
+        """Those that there are, or those that there will be."""
+        return name in self._several or name in self._for_none.values()
+
+    @cached_property
+    def searched(self) -> Sequence[str]:
+        """The names that regexes are searched for in: also such as elements may have."""
+        if not self._for_none:
+            return self.names
+        return [*self.names, *(name for _, name in self._samples)]
+
+    @cached_property
+    def _samples(self) -> list[tuple[int, str]]:
+        return [
+            (place, sample)
+            for place, name in self._for_none.items()
+            for sample in samples(name if is_in(name) else name + "_{item}")
+        ]
+
+    def keys_at(self, places: Iterable[int]) -> tuple[int, ...]:
+        """The keys of what the names at these places of `searched` stand for."""
+        found: set[int] = set()
+        for place in places:
+            if place >= len(self.names):
+                found.add(self._samples[place - len(self.names)][0])
+            elif self._several:
+                found.update(self._several.get(self.names[place], (place,)))
+            else:
+                found.add(place)
+        return tuple([self.first_key + place for place in sorted(found)])
 
     def unknown(self, name: str, path: Path) -> Finding:
         """The finding for a name that is not among them."""
@@ -68,6 +121,9 @@ class Namespace:
 
     def _is_twice(self, name: str, path: Path, first: int, origin: int) -> Finding:
         if first == origin:
+            if origin in self.unfolded_origins:
+                message = f"the elements make the name {quoted(name)} more than once"
+                return Finding(path, message, "put {index} into the name")
             message = f"the parameters make the name {quoted(name)} more than once"
             return Finding(path, message, "put all of them into the name")
         message = f"{self.kind} {quoted(name)} is already at {self.section}[{first}]"

@@ -8,7 +8,8 @@ from typing import Literal
 
 import msgspec
 
-_PLACEHOLDER = re.compile(r"\$\{(files|user_data)\.(input|output)\.([^{}]*)\}")
+_PLACEHOLDER = re.compile(r"\$\{(files|user_data)\.(input|output)\.((?:[^{}]|\{[^{}]*\})*)\}")
+"""A name may have templates in it, which for_each fills in later."""
 
 
 class Placeholder(msgspec.Struct, frozen=True):
@@ -30,6 +31,12 @@ def substitute(text: str, replacement: Callable[[Placeholder], str]) -> str:
     if "${" not in text:
         return text
     return _PLACEHOLDER.sub(lambda match: replacement(_placeholder(match)), text)
+
+
+def found(text: str) -> list[Placeholder]:
+    if "${" not in text:
+        return []
+    return [_placeholder(match) for match in _PLACEHOLDER.finditer(text)]
 
 
 def _placeholder(match: re.Match[str]) -> Placeholder:

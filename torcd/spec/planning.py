@@ -141,10 +141,13 @@ class _Planner:
             output_user_data=[self.user_data[key].name for key in job.output_user_data],
             waits_for=[
                 *self._things("job", depends_on, "depends_on"),
+                *self._found("job", matches.get("depends_on")),
                 *self._found("job", matches.get("depends_on_regexes")),
                 *self._things("file", input_files, "input_files"),
+                *self._found("file", matches.get("input_files")),
                 *self._found("file", matches.get("input_file_regexes")),
                 *self._things("user_data", input_user_data, "input_user_data"),
+                *self._found("user_data", matches.get("input_user_data")),
                 *self._found("user_data", matches.get("input_user_data_regexes")),
             ],
         )

@@ -151,18 +151,18 @@ class Policies:
     def _members(self, action: ActionSpec, at: Path, jobs: Namespace) -> list[model.JobKey]:
         found: set[int] = set()
         for n, name in enumerate(action.jobs or ()):
-            key = jobs.keys.get(name)
-            if key is None:
+            keys = jobs.find(name)
+            if keys is None:
                 self.findings.append(jobs.unknown(name, (*at, "jobs", n)))
             else:
-                found.add(key)
-        answers = Names(jobs.names).search(action.job_name_regexes or ())
+                found.update(keys)
+        answers = Names(jobs.searched).search(action.job_name_regexes or ())
         for n, regex in enumerate(action.job_name_regexes or ()):
             answer, path = answers[regex], (*at, "job_name_regexes", n)
             if isinstance(answer, Problem):
                 self._add(path, f"{quoted(regex)}: {answer.message}")
             elif answer:
-                found.update(jobs.first_key + place for place in answer)
+                found.update(jobs.keys_at(answer))
             else:
                 message = f"{quoted(regex)} is found in no name of a job"
                 self.findings.append(

@@ -1,8 +1,8 @@
 """The `…_regexes` fields of jobs: what each has found, and what jobs share of it.
 
-A regex stands for the names it is found in. Where several jobs have found the same things, they
-get one group between them (`model.Group`) in place of a list each; what a single job has found, and
-what jobs make, goes into the job's own lists.
+A regex stands for the names it is found in, as a name may stand for several elements. Where several
+jobs have found the same things, they get one group between them (`model.Group`) in place of a list
+each; what a single job has found, and what jobs make, goes into the job's own lists.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +37,15 @@ FIELDS: dict[str, tuple[model.Kind, Listing]] = {
 }
 """What the names in it are of, and the list that it adds to."""
 
+Inputs = Literal["depends_on", "input_files", "input_user_data"]
+
+_LISTS: dict[str, tuple[model.Kind, Listing]] = {
+    "depends_on": ("job", "depends_on"),
+    "input_files": ("file", "input_files"),
+    "input_user_data": ("user_data", "input_user_data"),
+}
+_ADDS = FIELDS | _LISTS
+
 _NEW_NAMES = {"blocked_by_regexes": "depends_on_regexes"}
 
 
@@ -47,6 +56,8 @@ class _Use(msgspec.Struct, frozen=True, gc=False):
     """The place of what it was made from."""
     field: str
     regexes: tuple[str, ...]
+    """None, if a name stands for several."""
+    several: tuple[int, ...] = ()
 
 
 class Found(msgspec.Struct):
@@ -64,8 +75,10 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     job: int
     """Its place among all jobs."""
     field: str
-    """By its new name, if it was written by an old one."""
+    """By its new name, if it was written by an old one; or, of a name that stands for several, the
+    list that it is in."""
     regexes: tuple[str, ...]
+    """None for such a name."""
     found: Found
     named: int
     """How many of the things in the list that the field adds to the job names itself; they come
@@ -86,12 +99,17 @@ class Regexes:
         self._namespaces = namespaces
         self._uses: list[_Use] = []
         self._found: dict[tuple[model.Kind, tuple[str, ...]], Found] = {}
+        self._equal: dict[tuple[model.Kind, tuple[int, ...]], Found] = {}
 
     def add(self, n: int, origin: int, job: JobSpec) -> None:
         for field in FIELDS:
             regexes: tuple[str, ...] | None = getattr(job, field)
             if regexes:
                 self._uses.append(_Use(n, origin, field, regexes))
+
+    def add_several(self, n: int, origin: int, field: Inputs, keys: tuple[int, ...]) -> None:
+        """A name in one of its lists stands for all of these."""
+        self._uses.append(_Use(n, origin, field, (), keys))
 
     def resolve(self, jobs: Sequence[model.Job], first_group: int) -> Resolved:
         """The jobs with what their regexes have found, and the groups, with keys from
@@ -100,10 +118,10 @@ class Regexes:
             return Resolved(tuple(jobs), (), [], ())
         findings = self._search()
         for use in self._uses:
-            if not FIELDS[use.field][1].startswith("output"):
+            if not _ADDS[use.field][1].startswith("output"):
                 self._of(use).waiting += 1
         groups: list[model.Group] = []
-        for found in self._found.values():
+        for found in self._equal.values():
             if found.waiting > 1 and found.waiting * len(found.keys) >= _MIN_SAVED:
                 found.group = model.GroupKey(first_group + len(groups))
                 groups.append(model.Group(key=found.group, kind=found.kind, members=found.keys))
@@ -119,15 +137,16 @@ class Regexes:
         made = list(jobs)
         for use in self._uses:
             job = made[use.job]
-            named = len(getattr(job, FIELDS[use.field][1]))
+            named = len(getattr(job, _ADDS[use.field][1]))
             field = _NEW_NAMES.get(use.field, use.field)
-            matches.append(Match(use.job, field, use.regexes, self._of(use), named))
+            if not use.several or self._of(use).group is not None:
+                matches.append(Match(use.job, field, use.regexes, self._of(use), named))
             made[use.job] = self._with_found(job, use)
         return Resolved(tuple(made), tuple(groups), findings, tuple(matches))
 
     def _with_found(self, job: model.Job, use: _Use) -> model.Job:
         found = self._of(use)
-        listing = FIELDS[use.field][1]
+        listing = _ADDS[use.field][1]
         if found.group is not None and not listing.startswith("output"):
             return msgspec.structs.replace(job, awaits=(*job.awaits, found.group))
         own: tuple[int, ...] = getattr(job, listing)
@@ -135,21 +154,23 @@ class Regexes:
         return msgspec.structs.replace(job, **{listing: together})
 
     def _of(self, use: _Use) -> Found:
-        return self._found[FIELDS[use.field][0], use.regexes]
+        kind = _ADDS[use.field][0]
+        if not use.several:
+            return self._found[kind, use.regexes]
+        return self._equal.setdefault((kind, use.several), Found(kind, use.several))
 
     def _search(self) -> list[Finding]:
         """Fill in what each set of regexes has found. Equal sets are one."""
         answers = {}
         for kind, namespace in self._namespaces.items():
             asked = [
-                regex for use in self._uses if FIELDS[use.field][0] == kind for regex in use.regexes
+                regex for use in self._uses if _ADDS[use.field][0] == kind for regex in use.regexes
             ]
             if asked:
-                answers[kind] = Names(namespace.names).search(asked)
-        equal: dict[tuple[model.Kind, tuple[int, ...]], Found] = {}
+                answers[kind] = Names(namespace.searched).search(asked)
         findings: list[Finding] = []
         for use in self._uses:
-            kind = FIELDS[use.field][0]
+            kind = _ADDS[use.field][0]
             namespace = self._namespaces[kind]
             places: set[int] = set()
             for n, regex in enumerate(use.regexes):
@@ -165,7 +186,7 @@ class Regexes:
                         Finding(path, message, None, "warning", namespace=namespace.section)
                     )
             if (kind, use.regexes) not in self._found:
-                keys = tuple([namespace.first_key + place for place in sorted(places)])
-                found = equal.setdefault((kind, keys), Found(kind, keys))
+                keys = namespace.keys_at(places)
+                found = self._equal.setdefault((kind, keys), Found(kind, keys))
                 self._found[kind, use.regexes] = found
         return said_once(findings)

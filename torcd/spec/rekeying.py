@@ -103,9 +103,17 @@ def _job(
     def of(named: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(sorted(keys[key] for key in named))
 
+    for_each, element = job.for_each, job.element
+    if for_each is not None:
+        data = model.DataKey(keys[for_each.data])
+        for_each = msgspec.structs.replace(for_each, data=data)
+    if element is not None:
+        element = msgspec.structs.replace(element, of=model.JobKey(keys[element.of]))
     return msgspec.structs.replace(
         job,
         key=keys[job.key],
+        for_each=for_each,
+        element=element,
         awaits=tuple(sorted(groups[key] for key in job.awaits)),
         depends_on=of(job.depends_on),
         input_files=of(job.input_files),

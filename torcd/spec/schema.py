@@ -176,6 +176,14 @@ class JobSpec(
     ] = None
     parameter_mode: Annotated[ParameterMode | None, Meta(description=_PARAMETER_MODE)] = None
     use_parameters: Annotated[tuple[str, ...] | None, Meta(description=_USE_PARAMETERS)] = None
+    for_each: Annotated[
+        str | None,
+        Meta(
+            description="The name of a user_data: a list, or an object. There is one job for each "
+            "element, as soon as the value is there, with {item}, {item.FIELD}, {index} and, of an "
+            "object, {key} as parameters. Default: one job."
+        ),
+    ] = None
 
 
 class FileSpec(
@@ -188,7 +196,13 @@ class FileSpec(
 ):
     """A named path."""
 
-    name: Annotated[str, Meta(description="Unique among the files.")]
+    name: Annotated[
+        str,
+        Meta(
+            description="Unique among the files. One that a for_each job names, and that has "
+            "{index}, {item} or {key} in its name, is one for each element."
+        ),
+    ]
     path: Annotated[
         str, Meta(description="Relative paths are taken from the directory of the spec file.")
     ]
@@ -213,7 +227,13 @@ class UserDataSpec(
 ):
     """A named JSON value."""
 
-    name: Annotated[str, Meta(description="Unique among the user_data.")]
+    name: Annotated[
+        str,
+        Meta(
+            description="Unique among the user_data. One that a for_each job names, and that has "
+            "{index}, {item} or {key} in its name, is one for each element."
+        ),
+    ]
     data: Annotated[
         Raw | UnsetType, Meta(description="Any JSON. Absent or null: it has no value yet.")
     ] = UNSET

@@ -91,7 +91,7 @@ class Compiler:
         self._budget.left -= sum(map(self._characters, pieces))
         if self._budget.left < 0:
             if not self.findings:
-                self.findings.append(Finding(path, _TOO_LONG))
+                self.findings.append(Finding(path, TOO_LONG))
             return text
         return Template(tuple(piece for piece in pieces if piece))
 
@@ -112,7 +112,7 @@ class Compiler:
             try:
                 texts = _formatted(values, form, self._budget.left)
             except _WrongFormat as wrong:
-                message = f"{quoted(match[0])} {wrong}" if wrong.args else _TOO_LONG
+                message = f"{quoted(match[0])} {wrong}" if wrong.args else TOO_LONG
                 if wrong.args or not self.findings:
                     self.findings.append(Finding(path, message))
                 self._formatted[key] = None
@@ -121,7 +121,7 @@ class Compiler:
         return self._formatted[key]
 
 
-_TOO_LONG = f"the copies of all texts come to more than {MAX_CHARACTERS} characters"
+TOO_LONG = f"the copies of all texts come to more than {MAX_CHARACTERS} characters"
 
 
 class _WrongFormat(Exception):

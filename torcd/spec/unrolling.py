@@ -9,31 +9,22 @@ is asked for, so that a million jobs are not kept twice.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar, cast
 
 import msgspec
 
+from torcd.spec import making
 from torcd.spec.parameters import Combinations, Reader
 from torcd.spec.problems import Finding, Path
-from torcd.spec.schema import Entry, FileSpec, JobSpec, UserDataSpec
-from torcd.spec.templates import Budget, Compiler, Template
+from torcd.spec.schema import FileSpec, JobSpec, UserDataSpec
+from torcd.spec.templates import Budget, Compiler
 
-Maker = Callable[[Sequence[int]], object]
+Maker = making.Maker[Sequence[int]]
 """A field's value for a combination."""
 
-_PARAMETERS = frozenset({"parameters", "parameter_mode", "use_parameters"})
-REGEXES = frozenset(
-    {
-        "depends_on_regexes",
-        "blocked_by_regexes",
-        "input_file_regexes",
-        "output_file_regexes",
-        "input_user_data_regexes",
-        "output_user_data_regexes",
-    }
-)
-_REFERENCES = REGEXES | {
+PARAMETERS = frozenset({"parameters", "parameter_mode", "use_parameters"})
+_REFERENCES = making.REGEXES | {
     "depends_on",
     "blocked_by",
     "input_files",
@@ -46,8 +37,6 @@ _NUMBERED = re.compile(r"job_\d+")
 
 _MAX_COMPARED = 100
 """A spec with more wrong parameters is told first of these, and then of its unknown names."""
-
-_JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 Item = TypeVar("Item", JobSpec, FileSpec, UserDataSpec)
 
@@ -146,10 +135,10 @@ class Unrolled(Generic[Item]):
         used_in_references: set[int] = set()
         used_outside: set[int] = set()
         for field in item.__struct_fields__:
-            if field in _PARAMETERS:
+            if field in PARAMETERS:
                 continue
             used = used_in_references if field in _REFERENCES else used_outside
-            make = _maker(compiler, getattr(item, field), (*path, field), field in REGEXES, used)
+            make = making.maker(compiler, getattr(item, field), (*path, field), used)
             if make is not None:
                 makers[field] = make
         if compiler.findings:
@@ -194,80 +183,3 @@ def _together(make: Maker, several: Sequence[tuple[int, ...]]) -> object:
     """The entries of a list for all these combinations, each once, in the order of the list."""
     copies = cast("list[tuple[object, ...]]", [make(indexes) for indexes in several])
     return tuple(dict.fromkeys(entry for entries in zip(*copies, strict=True) for entry in entries))
-
-
-def _maker(
-    compiler: Compiler, value: object, path: Path, is_regex: bool, used: set[int]
-) -> Maker | None:
-    """None: no parameter is in it. Adds to `used` those that are."""
-
-    def maker(part: object, *place: str | int) -> Maker | None:
-        return _maker(compiler, part, (*path, *place), is_regex, used)
-
-    match value:
-        case str():
-            template = compiler.compile(value, path, is_regex=is_regex)
-            if isinstance(template, str):
-                return None
-            used |= template.parameters
-            return template.text
-        case tuple():
-            makers = [maker(part, n) for n, part in enumerate(value)]
-            if not any(makers):
-                return None
-            pairs = list(zip(value, makers, strict=True))
-            return lambda indexes: tuple(
-                [part if make is None else make(indexes) for part, make in pairs]
-            )
-        case dict():
-            names = [(name, maker(name, name), maker(v, name)) for name, v in value.items()]
-            if not any(key or make for _, key, make in names):
-                return None
-            return lambda indexes: {
-                (name if key is None else key(indexes)): (
-                    value[name] if make is None else make(indexes)
-                )
-                for name, key, make in names
-            }
-        case Entry():
-            name, cli_arg = maker(value.name, "name"), maker(value.cli_arg, "cli_arg")
-            if not (name or cli_arg):
-                return None
-            return lambda indexes: Entry(
-                name=str(name(indexes)) if name else value.name,
-                cli_arg=str(cli_arg(indexes)) if cli_arg else value.cli_arg,
-            )
-        case msgspec.Raw():
-            return _data_maker(compiler, bytes(value), path, used)
-        case _:
-            return None
-
-
-def _data_maker(compiler: Compiler, text: bytes, path: Path, used: set[int]) -> Maker | None:
-    """Of JSON: parameters count in its texts, the rest of it stays as it is written."""
-    pieces: list[bytes | Template] = []
-    done = 0
-    for match in _JSON_TEXT.finditer(text):
-        if b"{" not in match[0]:
-            continue
-        try:
-            string = msgspec.json.decode(match[0], type=str)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # what is wrong with it is told when it is read as a value
-        template = compiler.compile(string, path)
-        if isinstance(template, Template):
-            used |= template.parameters
-            pieces += [text[done : match.start()], template]
-            done = match.end()
-    if not pieces:
-        return None
-    pieces.append(text[done:])
-    encode = msgspec.json.encode
-    return lambda indexes: msgspec.Raw(
-        b"".join(
-            [
-                encode(piece.text(indexes)) if isinstance(piece, Template) else piece
-                for piece in pieces
-            ]
-        )
-    )

@@ -1,0 +1,52 @@
+"""Jobs that say `for_each` as the gates they are in a workflow.
+
+Such a job waits for its value, and for what nobody makes of what its elements read: so that is
+missed when the workflow is submitted. What else they wait for they wait for themselves.
+"""
+
+import msgspec
+
+from torcd import model
+from torcd.spec.elements import is_in
+from torcd.spec.schema import WorkflowSpec
+
+
+def with_gates(workflow: model.Workflow, spec: WorkflowSpec, default_name: str) -> model.Workflow:
+    """A workflow that has been expanded, and of which it is known that it has no cycles."""
+    made = {key for job in workflow.jobs for key in job.output_files}
+    stored = {key for job in workflow.jobs for key in job.output_user_data}
+    jobs = [
+        job if job.for_each is None else _gate(job, job.for_each, made, stored)
+        for job in workflow.jobs
+    ]
+    source = model.Source(
+        spec=msgspec.Raw(msgspec.json.encode(_without_values(spec))), default_name=default_name
+    )
+    return msgspec.structs.replace(workflow, jobs=tuple(jobs), source=source)
+
+
+def _gate(
+    job: model.Job,
+    for_each: model.ForEach,
+    made: set[model.FileKey],
+    stored: set[model.DataKey],
+) -> model.Job:
+    reads = [for_each.data, *(key for key in job.input_user_data if key not in stored)]
+    return msgspec.structs.replace(
+        job,
+        awaits=(),
+        depends_on=(),
+        input_files=tuple(key for key in job.input_files if key not in made),
+        input_user_data=tuple(dict.fromkeys(reads)),
+    )
+
+
+def _without_values(spec: WorkflowSpec) -> WorkflowSpec:
+    """They are kept elsewhere, and may be large; but for those that elements fill in."""
+    return msgspec.structs.replace(
+        spec,
+        user_data=tuple(
+            item if is_in(item.name) else msgspec.structs.replace(item, data=msgspec.UNSET)
+            for item in spec.user_data or ()
+        ),
+    )
