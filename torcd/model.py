@@ -329,14 +329,6 @@ class Owner(msgspec.Struct, frozen=True):
     """At that time, for people."""
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What a workflow was expanded from, to be expanded again when there are elements."""
-
-    spec: msgspec.Raw
-    """The JSON of a `WorkflowSpec`, without the values that it gives."""
-    default_name: str
-
-
 class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A workflow as submitted."""
 
@@ -364,8 +356,6 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many jobs its jobs may add."""
     without_effect: dict[str, msgspec.Raw] = {}
     """Fields of the spec that are for clusters, kept as JSON."""
-    source: Source | None = None
-    """None: no job of it says `for_each`."""
 
     @property
     def size(self) -> int:

@@ -19,7 +19,7 @@ def status_text(controller: Controller) -> str:
     nodes = [node for node in controller.scheduler.workflows.values() if not node.is_over]
     counts: Counter[JobStatus] = Counter()
     for node in nodes:
-        counts.update(node.counts)
+        counts.update(node.shown_counts)
     jobs = ", ".join(f"{counts[status]} {status.value}" for status in _SHOWN if counts[status])
     plural = "" if len(nodes) == 1 else "s"
     text = f"{len(nodes)} workflow{plural} unfinished; jobs: {jobs or 'none'}" if nodes else "idle"

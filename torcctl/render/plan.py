@@ -16,7 +16,7 @@ def job_columns(plan: Plan) -> list[Column[PlannedJob]]:
     reasons = _Reasons(plan)
     return [
         Column("STAGE", lambda j: j.stage, right=True),
-        Column("NAME", lambda j: j.name, folds=True),
+        Column("NAME", _name, folds=True),
         Column("WAITS FOR", reasons.of, folds=True),
         Column("COMMAND", lambda j: _command(j.command), folds=True),
     ]
@@ -28,6 +28,10 @@ ACTION_COLUMNS: list[Column[tuple[PlannedAction, str]]] = [
     Column("OF", lambda a: waiting.listed(a[0].jobs, MAX_NAMED), folds=True),
     Column("COMMAND", lambda a: a[1], folds=True),
 ]
+
+
+def _name(job: PlannedJob) -> str:
+    return job.name if job.for_each is None else f"{job.name} (for each of {job.for_each})"
 
 
 def _command(command: str | tuple[str, ...]) -> str | None:
@@ -71,7 +75,7 @@ class _Reasons:
         size = self._sizes[thing.group]
         regexes = waiting.listed([quoted(regex) for regex in thing.regexes], MAX_NAMED)
         things = thing.kind if size == 1 else _PLURALS[thing.kind]
-        text = f"{size} {things} (by {thing.by} {regexes})"
+        text = f"{size} {things} (by {' '.join(filter(None, [thing.by, regexes]))})"
         if thing.kind != "job" and thing.jobs:
             text += f", made by {'1 job' if thing.jobs == 1 else f'{thing.jobs} jobs'}"
         if thing.must_exist == size:

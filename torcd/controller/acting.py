@@ -14,6 +14,7 @@ from torcd.controller.shelf import Shelf
 from torcd.controller.sightings import Sightings
 from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
+from torcd.controller.unfolding import Unfolder
 from torcd.errors import ExecutorError
 from torcd.executors import base
 from torcd.model import AttemptKey
@@ -42,6 +43,7 @@ class Actor:
         log_bounds: LogBounds,
         sweeper: Sweeper,
         sightings: Sightings,
+        unfolder: Unfolder,
         *,
         grace_seconds: float,
         lost: Callable[[AttemptKey, str], None],
@@ -60,6 +62,7 @@ class Actor:
         self._log_bounds = log_bounds
         self._sweeper = sweeper
         self._sightings = sightings
+        self._unfolder = unfolder
         self.grace_seconds = grace_seconds
         self._lost = lost
         self._not_started = not_started
@@ -98,6 +101,8 @@ class Actor:
                     self._timer.set(action.at)
                 case c.WatchFile():
                     self._watch(action)
+                case c.MakeElements():
+                    self._unfolder.take(action)
         if over:
             self._log_bounds.forget(over)
             self._executor.acknowledge(over)

@@ -28,6 +28,7 @@ from torcd.controller.settings import Settings
 from torcd.controller.shelf import Shelf
 from torcd.controller.sweeping import Sweeper
 from torcd.controller.timer import Timer
+from torcd.controller.unfolding import Unfolder
 from torcd.controller.withdrawing import Withdrawer
 from torcd.executors import base
 from torcd.feed import Feed
@@ -101,6 +102,17 @@ class Controller(Loop):
             retention_days=settings.retention_days,
         )
         self._log_bounds = LogBounds(settings.max_log_bytes, log)
+        self._unfolder = Unfolder(
+            scheduler,
+            store,
+            self.accounts,
+            self.submitting,
+            self.request,
+            self.settled,
+            self.now,
+            log,
+            max_value_bytes=settings.max_value_bytes,
+        )
         self._timer = Timer(lambda at: self.put(e.TimePassed(at)))
         self._actor = Actor(
             scheduler,
@@ -116,6 +128,7 @@ class Controller(Loop):
             self._log_bounds,
             self._sweeper,
             self._harvester.sightings,
+            self._unfolder,
             grace_seconds=settings.termination_grace_seconds,
             lost=lambda key, problem: self.put(e.AttemptLost(key, problem, self.now())),
             not_started=self._not_started,
@@ -145,6 +158,7 @@ class Controller(Loop):
             tasks.start_soon(self._timer.run)
             tasks.start_soon(self._log_bounds.run)
             await tasks.start(self._loop)
+            tasks.start_soon(self._unfolder.run)
             tasks.start_soon(self._sweeper.run)
             task_status.started()
 

@@ -18,6 +18,7 @@ from torcd.accounts import Account, Accounts
 from torcd.controller.loop import Loop
 from torcd.controller.parsing import given_values
 from torcd.controller.presence import absent_files
+from torcd.controller.unfolding import unfolded_values
 from torcd.model import (
     Addition,
     DataKey,
@@ -96,6 +97,7 @@ class Withdrawer:
                 running,
                 self._loop.settings.max_value_bytes,
                 user,
+                await unfolded_values(self._loop.store, node),
             )
         )
         if left is None:
@@ -119,6 +121,7 @@ def _left(
     running: frozenset[str],
     max_value_bytes: int,
     user: Account | None,
+    unfolded: dict[str, Value],
 ) -> _Left | None:
     """Blocks. None: nothing is removed."""
     left = adding.without_earlier(
@@ -129,6 +132,7 @@ def _left(
         kept=running,
         directory=known.workflow.directory,
         known=known,
+        values=unfolded,
     )
     if left is None:
         return None

@@ -82,6 +82,8 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
             node.retries += max(saved.attempt_id - 1, 0) + waits_for_retry
         job_node.frozen_microseconds = saved.frozen_microseconds
         job_node.state = _state(saved)
+        if job.for_each is not None:
+            node.folds.append(job_node)
 
     absent = loaded.absent_files if loaded.wait_for_inputs else frozenset[FileKey]()
     made = node.gates
@@ -96,7 +98,7 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     for job_node in node.jobs.values():
         job_node.held = job_node.is_to_be_held
         job_node.waits = sum(1 for gate in job_node.awaits if gate.missing) + job_node.held
-        is_free = not job_node.waits and not job_node.rests(loaded.at)
+        is_free = not (job_node.waits or job_node.rests(loaded.at) or job_node.job.for_each)
         if job_node.state is BLOCKED and is_free and not node.is_over:
             job_node.state = READY
             job_node.queue.heap.append((job_node.rank, job_node.position, job_node))

@@ -291,6 +291,14 @@ class WatchFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path: str
 
 
+class MakeElements(msgspec.Struct, frozen=True):
+    """Say `ElementsMade`: the workflow with jobs for the elements of this value, as it is now; or
+    `ElementsRefused`."""
+
+    workflow_key: WorkflowKey
+    data_key: DataKey
+
+
 Record = (
     CreateWorkflow
     | EditWorkflow
@@ -317,6 +325,7 @@ Action = (
     | ThawAttempt
     | WatchFile
     | WakeAt
+    | MakeElements
 )
 Command = Record | Action | Happening
 """A `Happening` is to be kept with the records and told when they are on disk."""

@@ -25,6 +25,7 @@ RERUN_FIELDS = frozenset(
         "output_files",
         "input_user_data",
         "output_user_data",
+        "for_each",
     }
 )
 """A job that has completed is out of date when one of these has changed. The others make nothing
@@ -130,6 +131,8 @@ def _of_jobs(old: Workflow, new: Workflow) -> Iterator[Change]:
         for name, one, other in zip(_READS, old_sets.of(was), new_sets.of(job), strict=True):
             if one != other:
                 yield name
+        if _folded(was) != _folded(job):
+            yield "for_each"
         for name in ("output_files", "output_user_data"):
             if set(getattr(was, name)) != set(getattr(job, name)):
                 yield name
@@ -139,6 +142,13 @@ def _of_jobs(old: Workflow, new: Workflow) -> Iterator[Change]:
 
 def _adder(job: Job) -> JobKey | None:
     return None if job.added is None else job.added.by
+
+
+def _folded(job: Job) -> object:
+    """Its value, or what its element is."""
+    if job.for_each is not None:
+        return job.for_each.data
+    return None if job.element is None else (job.element.of, job.element.sha256)
 
 
 _PLAIN = (

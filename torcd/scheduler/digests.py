@@ -11,8 +11,9 @@ for all that wait for it: the cost follows the declarations, not the pairs. Ther
 over what no job makes (*given*) and one over what jobs make (*made*): only the first can be
 compared while jobs that come before may yet run.
 
-The digest of a job's definition is over its command as it is run, and over the names and paths of
-what it makes. What it reads is in the other digests, by name. Its environment, its directory, its
+The digest of a job's definition is over its command as it is run, over the names and paths of
+what it makes, and over the element that it was made for: of the value that this is in it sees
+nothing else. What it reads is in the other digests, by name. Its environment, its directory, its
 priority, its flags and what it asks for are in none.
 """
 
@@ -130,7 +131,10 @@ def definition(node: "WorkflowNode", job: "JobNode") -> bytes:
     data: list[str] = []
     if declared.output_user_data:
         data = sorted(node.data[k].data.name for k in declared.output_user_data)
-    return blake2b(_encode((declared.command, files, data)), digest_size=SIZE).digest()
+    of_what: tuple[object, ...] = (declared.command, files, data)
+    if declared.element is not None:
+        of_what += (declared.element.sha256,)
+    return blake2b(_encode(of_what), digest_size=SIZE).digest()
 
 
 NOTHING = bytes(SIZE)

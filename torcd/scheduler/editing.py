@@ -92,36 +92,20 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
         # Of what is there, nothing is another; a regex that finds nothing yet may be.
         return _only_the_spec(memory, node, event) if event.spec else []
     before, states_before = node.workflow, node.file_states
-    keys = _keys(event.workflow)
-    if any(key < memory.next_key for key in keys - _keys(before)):
-        raise ValueError(f"keys of what is new begin at {memory.next_key}")
-    memory.next_key = max(memory.next_key, max(keys) + 1)
-    node.become(found.node)
-    for job in node.jobs.values():
-        if isinstance(job.state, Pending | Running):
-            memory.attempts[job.state.attempt_key] = (node, job)
-    active = None if node.actions is None else node.actions.active
-    if active is not None and isinstance(active.state, Pending | Running):
-        memory.action_attempts[active.state.attempt_key] = (node, active)
-    if not node.asking:
-        memory.line.leave(node)
+    become(memory, node, found.node)
     absent = absent_of(event)
     if found.plan is not None and found.plan.runs:
         restarting.begin_run(memory, node, found.plan, absent, event.at)
     turn = Turn(memory, node, event.at)
-    turn.outbox.add(_record(before, event, found.difference, memory.next_key))
+    turn.outbox.add(record(before, event, found.difference, memory.next_key))
     if found.difference:
         turn.outbox.tell_edited(said(found.difference), adder)
     for key in states_before:
         if key in node.files and key not in node.file_states:
             turn.outbox.add(SaveFile(workflow_key=node.key, file_key=key, state=None))
-    for data_key in given(event, found.difference):
-        data = node.data[data_key]
-        turn.outbox.save_given_value(data, event.values[data_key])
-        if data.revision > 1:
-            turn.outbox.tell_value(data_key, data.revision, None)
+    save_given(turn, event, found.difference)
     if found.plan is None:
-        _go_on(turn, found, absent)
+        go_on(turn, found.difference, absent)
     elif found.plan.runs:
         restarting.run_again(turn, found.plan, event.files, absent)
     else:
@@ -144,6 +128,32 @@ def withdraw(
         turn.outbox.tell_edited(f"nothing was removed: {refusal.message}", adder)
         turn.close()
         return turn.outbox.commands
+
+
+def become(memory: Memory, node: WorkflowNode, anew: WorkflowNode) -> None:
+    """A workflow is the one that was built anew from now on."""
+    keys = _keys(anew.workflow)
+    if any(key < memory.next_key for key in keys - _keys(node.workflow)):
+        raise ValueError(f"keys of what is new begin at {memory.next_key}")
+    memory.next_key = max(memory.next_key, max(keys) + 1)
+    node.become(anew)
+    for job in node.jobs.values():
+        if isinstance(job.state, Pending | Running):
+            memory.attempts[job.state.attempt_key] = (node, job)
+    active = None if node.actions is None else node.actions.active
+    if active is not None and isinstance(active.state, Pending | Running):
+        memory.action_attempts[active.state.attempt_key] = (node, active)
+    if not node.asking:
+        memory.line.leave(node)
+
+
+def save_given(turn: Turn, event: EditRequested, changes: Difference) -> None:
+    """The values that the spec gives now."""
+    for data_key in given(event, changes):
+        data = turn.node.data[data_key]
+        turn.outbox.save_given_value(data, event.values[data_key])
+        if data.revision > 1:
+            turn.outbox.tell_value(data_key, data.revision, None)
 
 
 def check(
@@ -220,10 +230,10 @@ def _of_one_that_goes_on(
             yield key, Verdict("up_to_date", "nothing that makes it run again has changed")
 
 
-def _go_on(turn: Turn, found: Edit, absent: frozenset[FileKey]) -> None:
+def go_on(turn: Turn, changes: Difference, absent: frozenset[FileKey]) -> None:
     """In the same run."""
     node = turn.node
-    for key in found.difference.of("job", "changed"):
+    for key in changes.of("job", "changed"):
         job = node.jobs[JobKey(key)]
         if isinstance(job.state, Blocked | Ready):
             turn.outbox.save_job(job)
@@ -241,7 +251,7 @@ def _judge_again(turn: Turn) -> None:
     turn.outbox.save_workflow()
 
 
-def _record(
+def record(
     before: Workflow, event: EditRequested, changes: Difference, next_key: int
 ) -> EditWorkflow:
     after = event.workflow

@@ -307,6 +307,37 @@ class EditRequested(msgspec.Struct, frozen=True, kw_only=True):
     """That of the job which asks for it, or has just ended; None: a person does."""
 
 
+class ElementsMade(msgspec.Struct, frozen=True, kw_only=True):
+    """A workflow has jobs for the elements of a value: an answer to `MakeElements`."""
+
+    data_key: DataKey
+    sha256: str
+    """Of that value."""
+    base: Workflow
+    """What was expanded again; if it is another one now, all of it is void."""
+    edit: EditRequested
+    """What it comes to: its spec is what it was."""
+
+    @property
+    def workflow_key(self) -> WorkflowKey:
+        return self.edit.workflow_key
+
+    @property
+    def at(self) -> Timestamp:
+        return self.edit.at
+
+
+class ElementsRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """There can be no jobs for the elements of a value, for that reason."""
+
+    workflow_key: WorkflowKey
+    data_key: DataKey
+    sha256: str | None
+    base: Workflow
+    message: str
+    at: Timestamp
+
+
 class TimePassed(msgspec.Struct, frozen=True):
     """The moment asked for with `WakeAt` has come."""
 
@@ -340,6 +371,8 @@ Event = (
     | RestartRequested
     | RetryRequested
     | EditRequested
+    | ElementsMade
+    | ElementsRefused
     | TimePassed
     | DrainRequested
 )

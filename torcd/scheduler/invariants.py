@@ -92,6 +92,11 @@ def _workflow(node: WorkflowNode, is_draining: bool) -> Iterator[str]:
     has_room = choosing.room(node) > 0 or in_flight < node.max_parallel_jobs
     if starts and counts[JobStatus.READY] and has_room:
         yield "a job is ready, there is room, and it waits"
+    for job in node.folds:
+        for_each = job.job.for_each
+        is_due = isinstance(job.state, Blocked) and not job.waits and not node.is_over
+        if is_due and for_each is not None and for_each.data not in node.being_made:
+            yield f'"{job.job.name}" has its value, and nobody makes jobs for its elements'
     chosen: set[JobKey] = set()
     for queue in (node.ready, *node.asking):
         yield from _heap(queue)
@@ -193,13 +198,16 @@ def _limits(
 
 def _job(job: JobNode) -> Iterator[str]:
     state = job.state
+    is_fold = job.job.for_each is not None
     closed = sum(1 for gate in job.awaits if gate.missing) + job.held
     if job.held != job.is_to_be_held:
         yield f"is held: {job.held}, and is to be: {job.is_to_be_held}"
     if job.waits != closed:
         yield f"waits for {job.waits} gates, and {closed} are closed"
-    if isinstance(state, Blocked) and not closed and job.recovery is None:
+    if isinstance(state, Blocked) and not closed and job.recovery is None and not is_fold:
         yield "blocked by nothing"
+    if is_fold and not isinstance(state, Blocked | Ended | Disabled):
+        yield "stands for its elements, and is to run"
     if job.recovery is not None and isinstance(state, Ended | Disabled):
         yield f"{state.status.value}, and to recover"
     if job.has_script_to_run and isinstance(state, Blocked) and not closed:

@@ -7,11 +7,11 @@ anything has changed.
 
 Behind it: `arriving` (workflows come), `reporting` (attempts go), `requesting` (people and jobs
 ask), `restarting` (a new run, of what `planning` finds out of date), `retrying` (once more in
-the same run) and `editing` (another spec) check an event and say what it means; `turn` has the
-rules by which that spreads through a workflow; `choosing` says who is next, by the account that
-`sharing` keeps, and `line` in which workflow; `limits` stops what has run for long enough,
-`recovering` has failure handlers do their work, and `freezing` has what runs stand still; `outbox`
-puts what was decided into commands.
+the same run), `editing` (another spec) and `unfolding` (jobs for the elements of a value) check an
+event and say what it means; `turn` has the rules by which that spreads through a workflow;
+`choosing` says who is next, by the account that `sharing` keeps, and `line` in which workflow;
+`limits` stops what has run for long enough, `recovering` has failure handlers do their work, and
+`freezing` has what runs stand still; `outbox` puts what was decided into commands.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +27,7 @@ from torcd.scheduler import (
     requesting,
     restarting,
     retrying,
+    unfolding,
 )
 from torcd.scheduler import events as e
 from torcd.scheduler.actions import ActionNode
@@ -107,6 +108,10 @@ class Scheduler:
                 return retrying.retry(memory, event)
             case e.EditRequested():
                 return editing.edit(memory, event)
+            case e.ElementsMade():
+                return unfolding.made(memory, event)
+            case e.ElementsRefused():
+                return unfolding.refused(memory, event)
             case e.DrainRequested():
                 return requesting.drain(memory, event)
             case e.SubmitRequested():

@@ -28,7 +28,15 @@ from typing import Literal
 import msgspec
 
 from torcd import graph
-from torcd.model import ENDED_BADLY, DataKey, FileKey, FileState, JobKey, JobStatus
+from torcd.model import (
+    ENDED_BADLY,
+    DataKey,
+    FileKey,
+    FileState,
+    ForEach,
+    JobKey,
+    JobStatus,
+)
 from torcd.scheduler import wording
 from torcd.scheduler.digests import Digests, definition, packed
 from torcd.scheduler.events import Selection
@@ -166,6 +174,8 @@ class _Planner:
             return Verdict("will_run", "it is new")
         if state.status is not JobStatus.COMPLETED:
             return Verdict("will_run", _bad_end(state))
+        if job.job.for_each is not None:
+            return self._verdict_of_fold(job.job.for_each, cause)
         if trace is None:
             return Verdict(
                 "will_run",
@@ -193,6 +203,17 @@ class _Planner:
             what = self._changed(job, trace.attempt_key, given=False)
             return Verdict("will_run", what or "what it reads, and other jobs make, has changed")
         return Verdict("up_to_date", "nothing that it needs has changed")
+
+    def _verdict_of_fold(self, for_each: ForEach, cause: JobNode | None) -> Verdict:
+        """It runs nothing, but there may have to be other jobs after it."""
+        data = self._node.data[for_each.data]
+        sha256 = self._first_values.get(for_each.data) or data.sha256
+        if sha256 != for_each.sha256:
+            name = data.data.name
+            return Verdict("will_run", f'user_data "{name}" has another value, so other elements')
+        if cause is not None:
+            return Verdict("may_run", f'"{cause.job.name}", which comes before it, may run again')
+        return Verdict("up_to_date", "there are jobs for the elements")
 
     def _gone(self, job: JobNode) -> str | None:
         """What it made and is not there any more."""

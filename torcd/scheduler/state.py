@@ -15,7 +15,8 @@ A job that was added by another one is held, blocked, as long as it is not known
 will add it again: from the moment at which the adder is to run again, or has begun to, until it has
 said so, or has ended (`JobNode.is_to_be_held`).
 
-From Ended a job comes back to Blocked when its workflow is restarted or the job is retried.
+From Ended a job comes back to Blocked when its workflow is restarted or the job is retried. One
+that says `for_each` never becomes ready: from Blocked it ends when there are jobs for its elements.
 
 Jobs do not know whom they wait for, only how many gates; gates know their consumers. One event
 touches only the jobs behind the gates it moves, so its cost does not grow with the workflow.
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from torcd.model import (
+    ENDED_BADLY,
     WORKFLOW_OVER,
     AttemptKey,
     DataKey,
@@ -274,6 +276,11 @@ class JobNode:
         return self.recovery is not None and not self.has_script_to_run and at < self.recovery.until
 
     @property
+    def is_hidden(self) -> bool:
+        """There are jobs for its elements, and nothing is wrong with it."""
+        return self.job.is_unfolded and self.state.status not in ENDED_BADLY
+
+    @property
     def is_stopping(self) -> bool:
         state = self.state
         return isinstance(state, Active) and state.stop is not None
@@ -334,6 +341,7 @@ class WorkflowNode:
         "actions",
         "archived",
         "asking",
+        "being_made",
         "counts",
         "data",
         "digests",
@@ -341,8 +349,10 @@ class WorkflowNode:
         "file_gates",
         "file_states",
         "files",
+        "folds",
         "frozen_since",
         "gates",
+        "held_back",
         "held_up_since",
         "in_flight",
         "jobs",
@@ -387,6 +397,12 @@ class WorkflowNode:
         self.digests = Digests(self)
         self.actions: Actions | None = None
         """None when there are none."""
+        self.folds: list[JobNode] = []
+        """The jobs that say `for_each`."""
+        self.being_made: set[DataKey] = set()
+        """Values of whose elements jobs are to be made: somebody was asked to."""
+        self.held_back: set[DataKey] = set()
+        """Those for which that would change what runs, so that it is to be tried again."""
         self.counts = dict.fromkeys(JobStatus, 0)
         self.in_flight = 0
         """Jobs that are pending or running."""
@@ -410,6 +426,16 @@ class WorkflowNode:
         for name in self.__slots__:
             setattr(self, name, getattr(other, name))
         self.digests = Digests(self)
+
+    @property
+    def shown_counts(self) -> dict[JobStatus, int]:
+        """Without the jobs that nobody sees, since there are jobs for their elements."""
+        if not self.folds:
+            return self.counts
+        counts = dict(self.counts)
+        for job in self.folds:
+            counts[job.state.status] -= job.is_hidden
+        return counts
 
     @property
     def key(self) -> WorkflowKey:

@@ -27,6 +27,7 @@ from torcd.scheduler.commands import (
     NO_ATTEMPT,
     ClearValue,
     Command,
+    MakeElements,
     RemoveAttempt,
     RevokeAttempt,
     SaveFile,
@@ -56,6 +57,8 @@ class Turn(Spreading):
         """Start what may start now, and see whether the workflow is over. Where jobs ask for a
         share of the machine, other workflows may be before it (`scheduler/line.py`)."""
         node = self.node
+        if node.folds:
+            self._unfold()
         if node.asking:
             self.memory.line.touched[node.key] = node
         elif (node.ready.heap or node.leaders) and self.may_start:
@@ -70,6 +73,33 @@ class Turn(Spreading):
             self._settle()
         self.close()
         return self.outbox.commands
+
+    def _unfold(self) -> None:
+        """What says `for_each` and has its value has ended if there are jobs for its elements, and
+        otherwise somebody has to make them."""
+        node = self.node
+        to_see = True
+        while to_see:
+            to_see = False
+            for job in node.folds:
+                for_each = job.job.for_each
+                if for_each is None or not isinstance(job.state, Blocked) or job.waits:
+                    continue
+                if node.data[for_each.data].sha256 == for_each.sha256 is not None:
+                    ended = Ended(JobStatus.COMPLETED, None, None, None, None, self.at)
+                    self._conclude(job, ended)
+                    self._spread()
+                    to_see = True
+                elif for_each.data not in node.being_made:
+                    node.being_made.add(for_each.data)
+                    self.outbox.add(MakeElements(node.key, for_each.data))
+
+    def fail(self, jobs: Iterable[JobNode], message: str) -> None:
+        """They have not started, and cannot."""
+        for job in jobs:
+            ended = Ended(JobStatus.FAILED, Reason.START_FAILED, message, None, None, self.at)
+            self._conclude(job, ended)
+        self._spread()
 
     def close(self) -> None:
         """The next turn numbers its happenings from here."""
@@ -97,7 +127,7 @@ class Turn(Spreading):
         recovery: Recovery | None = None,
     ) -> None:
         """The attempt is over, and the job with it: spread it; but for one that is to recover."""
-        self.memory.release(attempt_key)
+        self._release(attempt_key)
         self.outbox.save_attempt(attempt_key, ended, cpu_seconds, peak_memory_bytes)
         if recovery is not None:
             self._recover(job, recovery)
@@ -106,6 +136,12 @@ class Turn(Spreading):
             self._leave_trace(job, attempt_key, ended, inputs_changed=inputs_changed)
         self._conclude(job, ended)
         self._spread()
+
+    def _release(self, attempt_key: AttemptKey) -> None:
+        self.memory.release(attempt_key)
+        if self.node.held_back:
+            self.node.being_made -= self.node.held_back
+            self.node.held_back = set()
 
     def _recover(self, job: JobNode, recovery: Recovery) -> None:
         job.recovery = recovery
@@ -156,7 +192,7 @@ class Turn(Spreading):
         started_at = state.started_at if isinstance(state, Running) else None
         exited = event if isinstance(event, AttemptExited) else None
         return_code = None if exited is None else exited.return_code
-        self.memory.release(event.attempt_key)
+        self._release(event.attempt_key)
         self.outbox.save_attempt(
             event.attempt_key,
             Ended(status, reason, message, return_code, started_at or event.at, event.at),
@@ -175,7 +211,7 @@ class Turn(Spreading):
 
     def take_back(self, job: JobNode, attempt_key: AttemptKey, stop: Stop | None) -> None:
         """The attempt did not start, and it is as if it had never been."""
-        self.memory.release(attempt_key)
+        self._release(attempt_key)
         self.outbox.add(RemoveAttempt(attempt_key))
         if not job.has_script_to_run:
             self.node.retries -= job.attempt_id > 1 and job.recovery is None

@@ -98,9 +98,9 @@ def find_jobs(node: WorkflowNode, wanted: Iterable[str]) -> list[JobKey]:
     found: dict[JobKey, None] = {}
     comparisons = 0
     for text in wanted:
-        key = _job_of(node, text)
+        key = job_of(node, text)
         if key is not None:
-            found[key] = None
+            found.update(dict.fromkeys(_with_elements(node, key)))
             continue
         comparisons += len(node.job_keys)
         if comparisons > MAX_COMPARISONS:
@@ -112,7 +112,20 @@ def find_jobs(node: WorkflowNode, wanted: Iterable[str]) -> list[JobKey]:
     return list(found)
 
 
-def _job_of(node: WorkflowNode, text: str) -> JobKey | None:
+def _with_elements(node: WorkflowNode, key: JobKey) -> list[JobKey]:
+    """What the name of a job stands for: if it says `for_each`, those of its elements."""
+    job = node.jobs[key]
+    if not job.job.is_unfolded:
+        return [key]
+    found = [] if job.is_hidden else [key]
+    for other in node.jobs.values():
+        if other.job.element is not None and other.job.element.of == key:
+            found.append(other.job.key)
+    return found
+
+
+def job_of(node: WorkflowNode, text: str) -> JobKey | None:
+    """The job of a name, else of a key."""
     by_name = node.job_keys.get(text)
     if by_name is not None:
         return by_name
@@ -126,7 +139,11 @@ def _matching(node: WorkflowNode, pattern: str) -> list[JobKey]:
     if is_pattern and len(pattern) <= MAX_PATTERN_CHARACTERS:
         # Not fnmatch itself, which keeps tens of thousands of patterns for later.
         fits = re.compile(fnmatch.translate(pattern)).match
-        matching = [key for name, key in node.job_keys.items() if fits(name)]
+        matching = [
+            key
+            for name, key in node.job_keys.items()
+            if fits(name) and not node.jobs[key].is_hidden
+        ]
         if matching:
             return matching
     raise errors.UnknownJob(

@@ -99,8 +99,8 @@ def expand(
 ) -> model.Workflow:
     """The workflow of a spec, with keys from `first_key` on: itself, jobs, files, user_data; or,
     as an edit of a workflow that is known, with that one's keys and new ones for what is new.
-    `values`, by name: those whose elements there are jobs for; None: those that the spec gives, and
-    no job makes.
+    There are jobs for the elements of `values`, by name, and of those that the spec gives besides
+    and no job makes.
 
     `directory` is absolute: where relative paths are taken from. Raises InvalidSpec with all
     problems.
@@ -127,11 +127,14 @@ def expand_with(
     by: tuple[model.JobKey, tuple[int, int]] | None = None,
     call: adding.Unrolling | None = None,
     most: int = model.MAX_DYNAMIC_JOBS,
+    values: Mapping[str, Value] | None = None,
 ) -> model.Workflow:
     """The workflow of a spec and of what its jobs have added (`adding`). `call` is what an attempt
     `by` run and number, of a job, adds now, and `most` how many may be added; what is wrong is told
-    at its place in that. Raises InvalidSpec with all problems."""
-    found = adding.expansion(spec, additions, directory=directory, known=known, by=by)
+    at its place in that. `values` are as of `expand`. Raises InvalidSpec with all problems."""
+    found = adding.expansion(
+        spec, additions, directory=directory, known=known, by=by, values=values
+    )
     if by is not None and call is not None:
         findings = [*call.findings, *adding.too_many(additions, *by, most=most)]
         told = {finding.path for finding in findings}

@@ -26,6 +26,7 @@ from torcd.spec.rekeying import Adder, Known
 from torcd.spec.schema import FileSpec, JobSpec, UserDataSpec, WorkflowSpec
 from torcd.spec.templates import Budget
 from torcd.spec.unrolling import Item, Unrolled
+from torcd.value import Value
 
 SECTIONS: tuple[Section, ...] = (
     "jobs",
@@ -209,8 +210,10 @@ def expansion(
     directory: str,
     known: Known,
     by: By | None = None,
+    values: Mapping[str, Value] | None = None,
 ) -> _expansion.Expansion:
-    """The workflow of both, with the keys that it has. What is wrong is told at its place in a
+    """The workflow of both, with the keys that it has, and with jobs for the elements of `values`,
+    by name. What is wrong is told at its place in a
     call of an attempt, or as what it is: something that was added before, or of the spec."""
     whole = together(spec, additions)
     names = {job.key: job.name for job in known.workflow.jobs}
@@ -224,6 +227,7 @@ def expansion(
         directory=directory,
         default_name=known.workflow.name,
         known=msgspec.structs.replace(known, adders=adders),
+        values=values,
     )
     findings = [
         _placed(finding, whole, names, by)
@@ -314,6 +318,7 @@ def without_earlier(
     kept: frozenset[str],
     directory: str,
     known: Known,
+    values: Mapping[str, Value],
 ) -> Left | None:
     """Without what earlier attempts of the adder have added, but for the jobs that are `kept` and
     for what anything else names. None: nothing is removed."""
@@ -323,7 +328,7 @@ def without_earlier(
     to_drop = earlier - {("jobs", name) for name in kept}
     while to_drop:
         left = [o for o in additions if o.adder != adder or o.full_name not in to_drop]
-        expanded = expansion(spec, left, directory=directory, known=known)
+        expanded = expansion(spec, left, directory=directory, known=known, values=values)
         if not expanded.findings:
             return Left(left, expanded)
         named = {(f.namespace or "", f.name or "") for f in expanded.findings}

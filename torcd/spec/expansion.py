@@ -58,14 +58,16 @@ def expansion(
     """Expand, and tell everything that is wrong with the spec. As an edit of a workflow that is
     known, it has that one's keys.
 
-    `values`, by name: those whose elements there are jobs for. None: those that the spec gives, and
-    no job makes."""
-    found = _expansion(spec, directory, default_name, first_key, max_jobs, known, values or {})
-    if values is None and not any(one.severity == "error" for one in found.findings):
-        given = _given(found.workflow)
-        if given:
-            return _expansion(spec, directory, default_name, first_key, max_jobs, known, given)
-    return found
+    There are jobs for the elements of `values`, by name, and of those that the spec gives besides
+    and no job makes."""
+    values = values or {}
+    found = _expansion(spec, directory, default_name, first_key, max_jobs, known, values)
+    if any(one.severity == "error" for one in found.findings):
+        return found
+    given = {**_given(found.workflow), **values}
+    if len(given) == len(values):
+        return found
+    return _expansion(spec, directory, default_name, first_key, max_jobs, known, given)
 
 
 def _given(workflow: model.Workflow) -> dict[str, value.Value]:
@@ -117,7 +119,7 @@ def _expansion(
     said = [*unrolled.findings, *findings, *in_circles]
     if not any(finding.severity == "error" for finding in said):
         if is_folded:
-            workflow = folding.with_gates(workflow, spec, default_name)
+            workflow = folding.with_gates(workflow)
         if known is not None:
             workflow = rekeyed(workflow, known, expander.keys)
     return Expansion(workflow, said, expander.matches)

@@ -7,11 +7,9 @@ missed when the workflow is submitted. What else they wait for they wait for the
 import msgspec
 
 from torcd import model
-from torcd.spec.elements import is_in
-from torcd.spec.schema import WorkflowSpec
 
 
-def with_gates(workflow: model.Workflow, spec: WorkflowSpec, default_name: str) -> model.Workflow:
+def with_gates(workflow: model.Workflow) -> model.Workflow:
     """A workflow that has been expanded, and of which it is known that it has no cycles."""
     made = {key for job in workflow.jobs for key in job.output_files}
     stored = {key for job in workflow.jobs for key in job.output_user_data}
@@ -19,10 +17,7 @@ def with_gates(workflow: model.Workflow, spec: WorkflowSpec, default_name: str) 
         job if job.for_each is None else _gate(job, job.for_each, made, stored)
         for job in workflow.jobs
     ]
-    source = model.Source(
-        spec=msgspec.Raw(msgspec.json.encode(_without_values(spec))), default_name=default_name
-    )
-    return msgspec.structs.replace(workflow, jobs=tuple(jobs), source=source)
+    return msgspec.structs.replace(workflow, jobs=tuple(jobs))
 
 
 def _gate(
@@ -38,15 +33,4 @@ def _gate(
         depends_on=(),
         input_files=tuple(key for key in job.input_files if key not in made),
         input_user_data=tuple(dict.fromkeys(reads)),
-    )
-
-
-def _without_values(spec: WorkflowSpec) -> WorkflowSpec:
-    """They are kept elsewhere, and may be large; but for those that elements fill in."""
-    return msgspec.structs.replace(
-        spec,
-        user_data=tuple(
-            item if is_in(item.name) else msgspec.structs.replace(item, data=msgspec.UNSET)
-            for item in spec.user_data or ()
-        ),
     )

@@ -81,7 +81,8 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `stage`: jobs of one stage could run at the same time, after those of the stages before.
     `input_files` and `input_user_data` are those that it names; what its regexes have found is in
-    the groups of `waits_for`. `env` is its own, which goes before the workflow's.
+    the groups of `waits_for`. `env` is its own, which goes before the workflow's. `for_each`: there
+    is one job for each element of that user_data, which has no value yet, or an empty one.
     """
 
     stage: int
@@ -101,6 +102,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input_user_data: list[str]
     output_user_data: list[str]
     waits_for: list[Awaited]
+    for_each: str | None = None
 
 
 class PlannedAction(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,8 +24,9 @@ from torcd.spec.regexes import Found, Match
 def plan(workflow: model.Workflow, matches: Sequence[Match]) -> Plan:
     """The plan of a workflow; `matches` are what its regexes have found."""
     planner = _Planner(workflow, matches)
-    stages = _stages(workflow)
-    ordered = sorted(range(len(workflow.jobs)), key=lambda place: stages[workflow.jobs[place].key])
+    stages = _stages(_without_gates(workflow))
+    places = [place for place, job in enumerate(workflow.jobs) if job.key in stages]
+    ordered = sorted(places, key=lambda place: stages[workflow.jobs[place].key])
     return Plan(
         name=workflow.name,
         description=workflow.description,
@@ -56,6 +57,22 @@ def plan(workflow: model.Workflow, matches: Sequence[Match]) -> Plan:
             for handler in workflow.failure_handlers
         ],
     )
+
+
+def _without_gates(workflow: model.Workflow) -> model.Workflow:
+    """What says `for_each` and has elements is not seen."""
+    if not any(job.is_unfolded for job in workflow.jobs):
+        return workflow
+    jobs = [
+        job
+        if job.element is None
+        else msgspec.structs.replace(
+            job, depends_on=tuple(key for key in job.depends_on if key != job.element.of)
+        )
+        for job in workflow.jobs
+        if not job.is_unfolded
+    ]
+    return msgspec.structs.replace(workflow, jobs=tuple(jobs))
 
 
 def _stages(workflow: model.Workflow) -> dict[model.JobKey, int]:
@@ -119,7 +136,11 @@ class _Planner:
     def job(self, place: int, stage: int) -> PlannedJob:
         job = self._workflow.jobs[place]
         matches = self._matches.get(place, {})
-        depends_on = _named(job.depends_on, matches.get("depends_on_regexes"))
+        depends_on = [
+            key
+            for key in _named(job.depends_on, matches.get("depends_on_regexes"))
+            if job.element is None or key != job.element.of
+        ]
         input_files = _named(job.input_files, matches.get("input_file_regexes"))
         input_user_data = _named(job.input_user_data, matches.get("input_user_data_regexes"))
         return PlannedJob(
@@ -135,6 +156,7 @@ class _Planner:
             resources=self._complete(job.resources),
             failure_handler=job.failure_handler,
             scheduler=job.scheduler,
+            for_each=None if job.for_each is None else self.user_data[job.for_each.data].name,
             input_files=[self._reference(key) for key in input_files],
             output_files=[self._reference(key) for key in job.output_files],
             input_user_data=[self.user_data[key].name for key in input_user_data],

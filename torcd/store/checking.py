@@ -20,6 +20,7 @@ from torcd.model import WORKFLOW_OVER, Capacity, Happening, Timestamp, Workflow,
 from torcd.scheduler import Scheduler
 from torcd.scheduler.invariants import violations
 from torcd.store import loading, reading, schema
+from torcd.store.counting import counts_of
 from torcd.store.failure import store_error
 from torcd.store.mark import Mark, identity, read_mark
 from torcd.store.recognition import schema_version
@@ -340,13 +341,7 @@ def _workflows(connection: sqlite3.Connection) -> _Found:
     for key, text in connection.execute(
         "SELECT key, job_counts FROM workflow WHERE job_counts NOT NULL AND deleted_at IS NULL"
     ):
-        counted = connection.execute(
-            "SELECT coalesce(s.status, 'blocked'), count(*) FROM job j"
-            " LEFT JOIN job_state s ON s.job_key = j.key"
-            " WHERE j.workflow_key = ? AND j.removed_at IS NULL GROUP BY 1",
-            (key,),
-        )
-        there_are = dict(counted.fetchall())
+        there_are = counts_of(connection, key)
         if msgspec.json.decode(text) != there_are:
             message = f"its jobs were counted as {text}, and there are {there_are}"
             yield Problem("workflows", f"workflow {key}", message)

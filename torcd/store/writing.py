@@ -27,6 +27,7 @@ from torcd.scheduler.commands import (
 )
 from torcd.scheduler.state import Recovery
 from torcd.store.batch import Batch
+from torcd.store.counting import counts_of
 from torcd.store.defining import create, edit
 from torcd.store.rows import Counters
 
@@ -347,14 +348,7 @@ def _count_jobs_of_those_over(connection: sqlite3.Connection, batch: Batch) -> N
         row = connection.execute("SELECT status FROM workflow WHERE key = ?", (key,)).fetchone()
         if row is None or WorkflowStatus(row[0]) not in WORKFLOW_OVER:
             continue
-        counts = dict(
-            connection.execute(
-                "SELECT coalesce(s.status, 'blocked') AS status, count(*)"
-                " FROM job j LEFT JOIN job_state s ON s.job_key = j.key"
-                " WHERE j.workflow_key = ? AND j.removed_at IS NULL GROUP BY 1",
-                (key,),
-            ).fetchall()
-        )
+        counts = counts_of(connection, key)
         connection.execute(
             "UPDATE workflow SET job_counts = ? WHERE key = ?", (_encode(counts).decode(), key)
         )

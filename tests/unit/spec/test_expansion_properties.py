@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from torcd import model, spec
 from torcd.spec import FileSpec, JobSpec, UserDataSpec, WorkflowSpec
+from torcd.spec.making import REGEXES
 from torcd.spec.parameters import Reader
 from torcd.spec.schema import Entry
 from torcd.spec.templates import Budget
-from torcd.spec.unrolling import REGEXES, Unrolled
+from torcd.spec.unrolling import Unrolled
 
 
 def expand(*jobs: JobSpec, directory: str = "/d", **fields: Any) -> model.Workflow:

@@ -38,6 +38,13 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     """It ended badly, as `reason` says, and is tried again then."""
     added_by: str | None = None
     """The job that has added it; null: the spec has it."""
+    for_each: str | None = None
+    """The user_data for each element of which there is to be a job in its place."""
+    element_of: str | None = None
+    """The job that said `for_each`, in place of which it is there: for the element of this index,
+    from 0, or also of this key in an object."""
+    element_index: int | None = None
+    element_key: str | None = None
 
 
 class ListJobs(Request["JobsReply"], frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from anyio import to_thread
 from torcd import errors, spec
 from torcd.controller.parsing import given_values
 from torcd.controller.presence import absent_files
+from torcd.controller.unfolding import unfolded_values
 from torcd.model import (
     Addition,
     AttemptKey,
@@ -78,7 +79,8 @@ async def add_jobs(context: Context, parameters: m.AddJobs, call: Call) -> m.Add
                 "added",
                 status=by.node.status.value,
             )
-        new = await to_thread.run_sync(_expander(context, parameters, by, kept))
+        unfolded = await unfolded_values(controller.store, by.node)
+        new = await to_thread.run_sync(_expander(context, parameters, by, kept, unfolded))
         user = context.accounts.acts_as(by.node.workflow.owner)
         event = EditRequested(
             workflow_key=by.node.key,
@@ -121,7 +123,11 @@ def _caller(context: Context, parameters: m.AddJobs, call: Call) -> _Call:
 
 
 def _expander(
-    context: Context, parameters: m.AddJobs, by: _Call, kept: KeptSpec
+    context: Context,
+    parameters: m.AddJobs,
+    by: _Call,
+    kept: KeptSpec,
+    unfolded: dict[str, Value],
 ) -> Callable[[], _New]:
     """The long part: off the loop, so that others are served meanwhile."""
     before = by.node.workflow
@@ -141,6 +147,7 @@ def _expander(
             by=(adder, attempt),
             call=unrolled,
             most=before.max_dynamic_jobs,
+            values=unfolded,
         )
         return _New(
             workflow,

@@ -1,6 +1,7 @@
 """Another spec for a workflow there is."""
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from anyio import to_thread
@@ -9,6 +10,7 @@ from torcd import errors, spec
 from torcd.controller.looking import States
 from torcd.controller.parsing import given_values
 from torcd.controller.presence import absent_files
+from torcd.controller.unfolding import unfolded_values
 from torcd.model import (
     DataKey,
     FileState,
@@ -31,6 +33,7 @@ from torcd.server.handlers.submit import require_directory
 from torcd.server.telling import progress_of, telling
 from torcd.spec import adding
 from torcd.value import Value
+from torcd.value import parse as parse_value
 
 Seen = dict[str, FileState | None]
 """What is in files, by path; None: there is none."""
@@ -53,7 +56,11 @@ async def apply(context: Context, parameters: m.Apply, call: Call) -> m.Applied:
             async with controller.submitting:
                 await controller.settled()
                 kept = await controller.store.spec(key)
-                new = await to_thread.run_sync(_expander(context, parameters, node, kept))
+                given = await controller.store.given_values(key)
+                unfolded = await unfolded_values(controller.store, node)
+                new = await to_thread.run_sync(
+                    _expander(context, parameters, node, kept, given, unfolded)
+                )
                 if seen is not None or not node.is_over:
                     return await _carry_out(context, parameters, node, new, seen)
             # Files may be large, and others want to submit.
@@ -80,7 +87,12 @@ class _New(msgspec.Struct, frozen=True):
 
 
 def _expander(
-    context: Context, parameters: m.Apply, node: WorkflowNode, kept: KeptSpec | None
+    context: Context,
+    parameters: m.Apply,
+    node: WorkflowNode,
+    kept: KeptSpec | None,
+    given: dict[DataKey, str],
+    unfolded: dict[str, Value],
 ) -> Callable[[], _New]:
     """The long part: off the loop, so that others are served meanwhile."""
     known = spec.Known(workflow=node.workflow, next_key=context.controller.scheduler.next_key)
@@ -91,7 +103,13 @@ def _expander(
         additions = () if kept is None else kept.additions
         if additions:
             additions = adding.that_stay(decoded, additions, known.workflow)
-        workflow = spec.expand_with(decoded, additions, directory=parameters.directory, known=known)
+        expanded = partial(
+            spec.expand_with, decoded, additions, directory=parameters.directory, known=known
+        )
+        workflow = expanded()
+        as_it_is = _as_it_is(workflow, given, unfolded)
+        if as_it_is:
+            workflow = expanded(values=as_it_is)
         return _New(
             workflow,
             given_values(workflow, most),
@@ -99,6 +117,22 @@ def _expander(
         )
 
     return expand
+
+
+def _as_it_is(
+    workflow: Workflow, given: dict[DataKey, str], unfolded: dict[str, Value]
+) -> dict[str, Value]:
+    """Of the values that there are jobs for the elements of: those to which the spec gives no other
+    one. What has become of them since is for a restart to see."""
+    found = {}
+    for data in workflow.user_data:
+        value = unfolded.get(data.name)
+        if value is None:
+            continue
+        new = None if data.data is None else parse_value(bytes(data.data), name=data.name).sha256
+        if new is None or new == given.get(data.key):
+            found[data.name] = value
+    return found
 
 
 async def _look(context: Context, node: WorkflowNode, workflow: Workflow, call: Call) -> Seen:
@@ -166,6 +200,7 @@ def _answer(
     applied: bool,
 ) -> m.Applied:
     node = edit.node
+    gates = {key for key, job in node.jobs.items() if job.job.is_unfolded}
     return m.Applied(
         workflow_key=str(node.key),
         applied=applied,
@@ -174,6 +209,7 @@ def _answer(
         changes=[
             m.Change(kind=one.kind, name=one.name, change=one.how, fields=list(one.fields))
             for one in edit.difference.changes
+            if one.kind != "job" or one.key not in gates
         ],
         items=[
             m.EditedJob(
@@ -184,6 +220,7 @@ def _answer(
                 reason=verdict.reason,
             )
             for key, verdict in edit.verdicts.items()
+            if not node.jobs[key].job.is_unfolded
         ],
         warnings=warnings,
     )

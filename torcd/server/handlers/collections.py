@@ -46,7 +46,7 @@ async def join(context: Context, parameters: m.Join, call: Call) -> m.JoinReply 
         jobs = [
             job
             for job_key, job in node.jobs.items()
-            if parameters.key is None or str(job_key) == parameters.key
+            if not job.is_hidden and (parameters.key is None or str(job_key) == parameters.key)
         ]
         joined = await make(context, node, jobs)
         return joined if isinstance(joined, Listing) else m.JoinReply(joined)
@@ -94,7 +94,9 @@ async def _blocks(context: Context, node: WorkflowNode, jobs: list[JobNode]) -> 
     joined: list[m.Joined] = []
     for job in jobs:
         source = _job(job)
-        consumers = dict.fromkeys(c for gate in job.feeds for c in gate.all_consumers)
+        consumers = dict.fromkeys(
+            c for gate in job.feeds for c in gate.all_consumers if not c.is_hidden
+        )
         if len(joined) + len(consumers) > MAX_PAIRS:
             raise errors.InvalidParameter(
                 f"there are more than {MAX_PAIRS} pairs: give the key of one job", parameter="key"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from torcd import waiting
-from torcd.model import ENDED_BADLY, DataKey, FileKey, JobStatus, WorkflowStatus
+from torcd.model import ENDED_BADLY, DataKey, FileKey, ForEach, JobStatus, WorkflowStatus
 from torcd.protocol import manager as m
 from torcd.protocol.times import rfc3339
 from torcd.scheduler import Scheduler
@@ -20,7 +20,7 @@ from torcd.scheduler.state import (
 )
 from torcd.server import asking
 from torcd.server.calls import Call
-from torcd.server.context import Context, find_jobs
+from torcd.server.context import Context, find_jobs, job_of
 from torcd.server.handlers.jobs import Describer
 
 MAX_NAMED = 5
@@ -31,7 +31,10 @@ async def explain(context: Context, parameters: m.Explain, call: Call) -> m.Expl
     key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
         await context.controller.settled()
-        job = node.jobs[find_jobs(node, [parameters.job])[0]]
+        named = job_of(node, parameters.job)
+        if named is None:
+            named = find_jobs(node, [parameters.job])[0]
+        job = node.jobs[named]
 
         def is_own(other: WorkflowNode) -> bool:
             return context.is_own(call.peer, other.workflow.owner)
@@ -78,6 +81,8 @@ def _explain(
         case Blocked() if job.recovery is not None and not job.waits:
             at = rfc3339(job.recovery.until)
             return f"it is tried again at {at}, because {_failure(job)}", None
+        case Blocked() if job.job.for_each is not None:
+            return _explain_gate(node, job, job.job.for_each)
         case Blocked():
             gates = _gates(job)
             closed = sum(1 for gate in gates if gate.missing) + job.held
@@ -99,6 +104,8 @@ def _explain(
             return "it is running", None
         case Disabled():
             return "somebody disabled it", f"torcctl enable {job.job.name}"
+        case Ended(status=JobStatus.COMPLETED) if job.job.for_each is not None:
+            return _explain_gate(node, job, job.job.for_each)
         case Ended(status=JobStatus.COMPLETED) if job.run_id != node.run_id:
             return (
                 f"it completed in run {job.run_id}, and in run {node.run_id} it is up to date",
@@ -109,6 +116,30 @@ def _explain(
         case Ended():
             remedy = f"torcctl logs {job.job.name}" if state.started_at is not None else None
             return _ended(state), remedy
+
+
+def _explain_gate(node: WorkflowNode, job: JobNode, for_each: ForEach) -> tuple[str, str | None]:
+    """Of one that says `for_each`."""
+    value = f'"{node.data[for_each.data].data.name}"'
+    if isinstance(job.state, Ended) and for_each.count:
+        jobs = "1 job" if for_each.count == 1 else f"{for_each.count} jobs"
+        return f"it is {jobs}, one for each element of {value}", None
+    if isinstance(job.state, Ended):
+        return f"it completed: there is one job for each element of {value}, which has none", None
+    if job.waits:
+        gates = [gate for gate in _gates(job) if gate.missing and gate.subject == for_each.data]
+        still = "has no value yet" if gates else "is there, but not all that they need"
+        if for_each.sha256 is not None and gates:
+            still = "may become another one"
+        summary = f"it becomes one job for each element of {value}, which {still}"
+        return summary, _unblock(node, job)
+    if for_each.data in node.held_back:
+        return (
+            f"its jobs, one for each element of {value}, are made anew when what runs of them, or "
+            "after them, has ended",
+            None,
+        )
+    return f"its jobs, one for each element of {value}, are being made", None
 
 
 def _failure(job: JobNode) -> str:

@@ -1,8 +1,10 @@
 """Jobs as they stand."""
 
+from collections.abc import Iterator
+
 from anyio.lowlevel import checkpoint
 
-from torcd.model import JobKey, Timestamp
+from torcd.model import Job, JobKey, Timestamp, Workflow
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339
 from torcd.scheduler.state import (
@@ -33,7 +35,8 @@ async def list_jobs(context: Context, parameters: m.ListJobs, call: Call) -> m.J
         wanted = [
             job
             for job_key, job in node.jobs.items()
-            if (keys is None or job_key in keys)
+            if not job.is_hidden
+            and (keys is None or job_key in keys)
             and (statuses is None or job.state.status in statuses)
         ]
         items = []
@@ -80,7 +83,7 @@ class Describer:
             started_at=maybe_rfc3339(started_at),
             ended_at=maybe_rfc3339(ended_at),
             command=job.command if isinstance(job.command, str) else list(job.command),
-            depends_on=[jobs[key].job.name for key in whole.depends_on(job)],
+            depends_on=[jobs[key].job.name for key in _named(job, whole)],
             input_files=[self._files[key] for key in whole.input_files(job)],
             output_files=[self._files[key] for key in job.output_files],
             input_user_data=[data[key].data.name for key in whole.input_user_data(job)],
@@ -91,7 +94,18 @@ class Describer:
             cwd=job.cwd or self._node.workflow.directory,
             stdio=job.stdio,
             added_by=None if node.adder is None else node.adder.job.name,
+            for_each=None if job.for_each is None else data[job.for_each.data].data.name,
+            element_of=None if job.element is None else jobs[job.element.of].job.name,
+            element_index=None if job.element is None else job.element.index,
+            element_key=None if job.element is None else job.element.key,
         )
+
+
+def _named(job: Job, workflow: Workflow) -> Iterator[JobKey]:
+    """The jobs that it says it depends on; without the gate before all elements."""
+    for key in workflow.depends_on(job):
+        if job.element is None or job.element.of != key:
+            yield key
 
 
 def _retry_at(node: JobNode) -> Timestamp | None:
@@ -103,5 +117,5 @@ def _retry_at(node: JobNode) -> Timestamp | None:
 
 def changed(node: WorkflowNode, keys: set[JobKey]) -> m.Changed:
     """What a request changed, in the order of the spec."""
-    names = [job.job.name for key, job in node.jobs.items() if key in keys]
+    names = [j.job.name for key, j in node.jobs.items() if key in keys and not j.is_hidden]
     return m.Changed(workflow_key=str(node.key), jobs=names)

@@ -57,7 +57,7 @@ def _selection(node: WorkflowNode, parameters: m.Restart) -> Selection:
     chosen = [
         job
         for job_key, job in node.jobs.items()
-        if (named is None or job_key in named)
+        if (not job.is_hidden if named is None else job_key in named)
         and (statuses is None or job.state.status in statuses)
         and (codes is None or _return_code(job) in codes)
     ]
@@ -111,7 +111,9 @@ def _answer(
         workflow_key=str(node.key),
         restarted=restarted,
         run_id=run_id,
-        outlooks=_counted(verdict.outlook for verdict in plan.verdicts.values()),
+        outlooks=_counted(
+            one.outlook for key, one in plan.verdicts.items() if not node.jobs[key].job.is_unfolded
+        ),
         items=[
             m.JobOutlook(
                 key=str(key),
@@ -121,6 +123,7 @@ def _answer(
                 reason=verdict.reason,
             )
             for key, verdict in plan.verdicts.items()
+            if not node.jobs[key].job.is_unfolded
         ],
     )
 

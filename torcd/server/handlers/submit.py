@@ -63,7 +63,7 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
     return m.Submitted(
         key=str(workflow.key),
         name=workflow.name,
-        jobs=len(workflow.jobs),
+        jobs=sum(not job.is_unfolded for job in workflow.jobs),
         warnings=asking.warnings(workflow, context.controller.scheduler.capacity),
     )
 

@@ -81,7 +81,7 @@ def _info(context: Context, row: WorkflowRow) -> m.WorkflowInfo:
     archived = row.archived
     frozen_since = row.frozen_since
     if node is not None:
-        counts, archived = node.counts, node.archived
+        counts, archived = node.shown_counts, node.archived
         status, stopping, ended_at = node.status, node.stopping, node.ended_at
         frozen_since = node.frozen_since
     return m.WorkflowInfo(
