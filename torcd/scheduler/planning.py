@@ -198,6 +198,9 @@ class _Planner:
                 return Verdict("will_run", f"{missing}, which it reads, is not there")
             is_sure = self._verdicts[cause.job.key].outlook == "will_run"
             how = "will run again" if is_sure else "may run again"
+            if cause.job.for_each is not None:
+                name = self._node.data[cause.job.for_each.data].data.name
+                return Verdict("may_run", f'user_data "{name}" may have other elements')
             return Verdict("may_run", f'"{cause.job.name}", which comes before it, {how}')
         if trace.made != packed(now.made):
             what = self._changed(job, trace.attempt_key, given=False)
