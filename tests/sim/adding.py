@@ -46,7 +46,9 @@ class Part(msgspec.Struct, frozen=True):
 
 def a_script_is_written(world: "Again", pick: Pick) -> None:
     """What a job of the spec adds from now on; perhaps nothing."""
-    own = [job for job in world.workflow.jobs if job.added is None]
+    own = [job for job in world.workflow.jobs if job.added is None and is_plain(job)]
+    if not own:
+        return
     job = own[pick(len(own))]
     world.parts[job.key] = tuple(
         Part(
@@ -62,6 +64,10 @@ def a_script_is_written(world: "Again", pick: Pick) -> None:
     )
     if not pick(4):
         world.failing ^= {job.key}
+
+
+def is_plain(job: Job) -> bool:
+    return job.for_each is None and job.element is None
 
 
 def an_adder_is_run_again(world: "Again", pick: Pick) -> None:
@@ -84,6 +90,7 @@ def a_collector_is_named(world: "Again", pick: Pick) -> None:
         for job in world.workflow.jobs
         for adder in world.workflow.depends_on(job)
         if job.added is None and world.job(adder).added is None
+        if is_plain(job) and is_plain(world.job(adder))
     ]
     if pairs:
         collector, adder = pairs[pick(len(pairs))]

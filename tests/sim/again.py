@@ -22,6 +22,7 @@ from torcd.model import (
     File,
     FileKey,
     FileState,
+    ForEach,
     Job,
     JobKey,
     JobStatus,
@@ -32,11 +33,11 @@ from torcd.model import (
 )
 from torcd.scheduler import Scheduler, planning
 from torcd.scheduler import events as e
-from torcd.scheduler.commands import AddAttempt, Command, StartAttempt, WakeAt
+from torcd.scheduler.commands import AddAttempt, Command, MakeElements, StartAttempt, WakeAt
 from torcd.scheduler.invariants import violations
 from torcd.scheduler.state import Ended, JobNode, Pending, Running, WorkflowNode
 
-from . import adding, editing, watching
+from . import adding, editing, unfolding, watching
 from .store import Store
 from .workflows import Pick
 
@@ -92,6 +93,12 @@ class Again:
         """They were added again in this run, as other jobs than those that had ended in it."""
         self.is_forced: set[JobKey] = set()
         """They are to run in this run, whatever they read."""
+        self.orders: list[unfolding.Order] = []
+        """To make jobs for elements."""
+        self.unfolded: set[str] = set()
+        """What has come of them."""
+        self.folded: set[DataKey] = set()
+        """Values that are lists."""
         self.workflow = self._workflow()
         self.reads_nothing = {job.key for job in self.workflow.jobs if not pick(4)}
         """What they make does not depend on what they read."""
@@ -177,7 +184,25 @@ class Again:
             failure_handlers=(FailureHandler(name="h", rules=(rule,)),),
             max_retries=None if pick(3) else pick(3),
         )
+        if pick(4):
+            workflow = unfolding.with_folds(workflow, pick)
+        self.folded = {for_each.data for _, for_each in unfolding.folds(workflow)}
+        given = tuple(
+            msgspec.structs.replace(one, data=msgspec.Raw(self.written(one.key, "0").encode()))
+            if one.data is not None
+            else one
+            for one in workflow.user_data
+        )
+        workflow = msgspec.structs.replace(workflow, user_data=given)
         return grouped(workflow, lambda members: sum(members) % 3 > 0)
+
+    def written(self, key: DataKey, text: str) -> str:
+        """A value, as JSON."""
+        return unfolding.some_list(text) if key in self.folded else f'"{text}"'
+
+    @staticmethod
+    def parsed(text: str) -> value.Value:
+        return parsed(text)
 
     @property
     def node(self) -> WorkflowNode:
@@ -199,7 +224,8 @@ class Again:
         return JobStatus.BLOCKED if found is None else found.state.status
 
     def definition(self, job: Job) -> object:
-        return job.command, set(job.output_files), set(job.output_user_data)
+        element = None if job.element is None else job.element.sha256
+        return job.command, set(job.output_files), set(job.output_user_data), element
 
     def states(self) -> dict[FileKey, FileState | None]:
         return {file.key: self.state(file.key) for file in self.workflow.files}
@@ -272,6 +298,8 @@ class Again:
 
     def is_stale(self, job: Job, *, but_for_made: bool = False) -> bool:
         """Of a job that is not disabled: it has to run, going by itself."""
+        if job.for_each is not None:
+            return self._is_another_list(job, job.for_each)
         memory = self.memories.get(job.key)
         if self.status(job.key) is not JobStatus.COMPLETED or memory is None:
             return True
@@ -282,6 +310,12 @@ class Again:
         if memory.given != self.snapshot(job, given=True, at_restart=True):
             return True
         return not but_for_made and memory.made != self.snapshot(job, given=False)
+
+    def _is_another_list(self, job: Job, for_each: ForEach) -> bool:
+        values = self.values | self.first_values()
+        text = values.get(for_each.data)
+        sha256 = None if text is None else parsed(text).sha256
+        return self.status(job.key) is not JobStatus.COMPLETED or sha256 != for_each.sha256
 
     def outlooks(self) -> dict[JobKey, str]:
         """What a restart of all would run, of a workflow that is over."""
@@ -347,11 +381,15 @@ class Again:
             assert watching.statuses(self.scheduler) == before
             return None
         assert violations(self.scheduler) == []
+        if isinstance(event, e.ElementsMade) and self.node.workflow is event.edit.workflow:
+            editing.becomes(self, event.edit.workflow)
         self.store.commit(commands)
         self.log.append(commands)
         for command in commands:
             if isinstance(command, WakeAt):
                 self.timer = command.at
+            if isinstance(command, MakeElements):
+                self.orders.append(unfolding.begin(self, command))
             if isinstance(command, AddAttempt) and command.is_recovery:
                 self.scripts.add(command.attempt_key)
                 self.under_way[command.attempt_key] = command.job_key, {}
@@ -360,6 +398,7 @@ class Again:
                 adding.check_start(self, self.node.jobs[job.key])
                 self.chosen.append(job.key)
                 self.under_way[command.attempt_key] = job.key, self._seen(job)
+                assert job.for_each is None
                 assert job.key in stale or self._may_start(job), f"{job.name} need not run"
             elif isinstance(command, StartAttempt) and command.after is not None:
                 self.after[command.attempt_key] = command.after
@@ -393,6 +432,9 @@ class Again:
 
     def step(self) -> bool:
         """One attempt goes on. False: none is under way."""
+        if self.orders and not (self.under_way and self.pick(4)):
+            unfolding.answer(self, self.orders.pop(self.pick(len(self.orders))))
+            return True
         if not self.under_way:
             return self._time_passes()
         attempts = [key for key in sorted(self.under_way) if self._may_go_on(key)]
@@ -469,7 +511,7 @@ class Again:
                 self._store(data.key, self._made(job), attempt)
 
     def _store(self, key: DataKey, text: str, attempt: AttemptKey | None) -> None:
-        self.values[key] = f'"{text}"'
+        self.values[key] = self.written(key, text)
         self.tell(
             e.StoreRequested(
                 workflow_key=WorkflowKey(1),
@@ -485,7 +527,8 @@ class Again:
         """What it makes of what it reads."""
         mood = self.moods.get(job.key, 0)
         read = [] if job.key in self.reads_nothing else sorted(map(str, self._read(job)))
-        return hashlib.sha256(repr((job.name, mood, read)).encode()).hexdigest()[:12]
+        element = None if job.element is None else job.element.sha256
+        return hashlib.sha256(repr((job.name, mood, read, element)).encode()).hexdigest()[:12]
 
     def _read(self, job: Job) -> list[tuple[int, str | None]]:
         files = [(int(key), self.disk.get(key)) for key in self.workflow.input_files(job)]
@@ -505,7 +548,7 @@ class Again:
             key for key in job.output_user_data if self.node.data[key].data.available != "on_store"
         ]
         if not fails:
-            self.values |= dict.fromkeys(stored, f'"{made}"')
+            self.values |= {key: self.written(key, made) for key in stored}
         del_under_way = self.under_way.pop(attempt)
         looked_at = [
             *job.output_files,
@@ -520,7 +563,7 @@ class Again:
         outputs = e.Outputs()
         if not fails:
             outputs = e.Outputs(
-                values=tuple((key, parsed(f'"{made}"')) for key in stored),
+                values=tuple((key, parsed(self.written(key, made))) for key in stored),
                 files=tuple((key, self.state(key)) for key in looked_at),
                 inputs_changed=attempt in self.file_changed,
             )
@@ -594,6 +637,7 @@ class Again:
             self._time_passes()
         before = watching.picture(self.scheduler, set())
         self.timer = None
+        self.orders.clear()
         self.scheduler = Scheduler(
             next_key=self.store.next_key,
             next_attempt_key=self.store.next_attempt_key,
@@ -607,6 +651,8 @@ class Again:
         for command in commands:
             if isinstance(command, WakeAt):
                 self.timer = command.at
+            if isinstance(command, MakeElements):
+                self.orders.append(unfolding.begin(self, command))
         after = watching.picture(self.scheduler, set())
         assert before == after
         for attempt in sorted(self.begun & self.under_way.keys()):
@@ -686,6 +732,8 @@ class Again:
             return False
         memory = self.memories.get(job.key)
         is_bad = self.status(job.key) in ENDED_BADLY or job.key in self.became_another
+        if job.for_each is not None:
+            return is_bad
         return is_bad or memory is None or not memory.is_known
 
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.grouping import grouped
 from torcd.errors import UserError
 from torcd.model import (
     AttemptKey,
@@ -22,6 +21,7 @@ from torcd.scheduler.state import Pending, Running
 from torcd.value import Value, parse
 
 from . import adding
+from .unfolding import regrouped, waiting_for_all
 from .workflows import Pick
 
 if TYPE_CHECKING:
@@ -34,17 +34,9 @@ def edits_the_spec(world: "Again", pick: Pick) -> bool:
     plain = ungrouped(world.workflow)
     for _ in range(1 + pick(2)):
         plain = _EDITS[pick(len(_EDITS))](world, plain, pick)
-    plain = adding.collected(world, plain)
+    plain = adding.collected(world, waiting_for_all(plain))
     newest = max([first - 1, *(item.key for item in _items(plain))])
-    regrouped = grouped(plain, lambda members: sum(members) % 3 > 0, first=newest + 1)
-    old = world.workflow
-    if [(g.kind, g.members) for g in regrouped.groups] == [(g.kind, g.members) for g in old.groups]:
-        regrouped = grouped(
-            plain,
-            lambda members: sum(members) % 3 > 0,
-            first=old.groups[0].key if old.groups else newest + 1,
-        )
-    return _apply(world, regrouped)
+    return _apply(world, regrouped(plain, world.workflow, newest + 1))
 
 
 def applies_the_same(world: "Again", pick: Pick) -> bool:
@@ -147,7 +139,17 @@ def _given(workflow: Workflow) -> dict[DataKey, Value]:
 
 def _another_command(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     job = workflow.jobs[pick(len(workflow.jobs))]
-    return _with(workflow, msgspec.structs.replace(job, command=("true", "false")[pick(2)]))
+    fold, command = _fold_of(job), ("true", "false")[pick(2)]
+    for one in (job, *(j for j in workflow.jobs if fold is not None and _fold_of(j) == fold)):
+        workflow = _with(workflow, msgspec.structs.replace(one, command=command))
+    return workflow
+
+
+def _fold_of(job: Job) -> JobKey | None:
+    """The job that says `for_each` of it and of itself."""
+    if job.element is not None:
+        return job.element.of
+    return None if job.for_each is None else job.key
 
 
 def _another_priority(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
@@ -158,10 +160,11 @@ def _another_priority(world: "Again", workflow: Workflow, pick: Pick) -> Workflo
 def _a_job_less(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     if len(workflow.jobs) == 1:
         return workflow
-    chosen = workflow.jobs[pick(len(workflow.jobs))].key
-    # What it has added goes with it.
-    gone = {job.key for job in workflow.jobs if job.added is not None and job.added.by == chosen}
-    gone.add(chosen)
+    chosen = workflow.jobs[pick(len(workflow.jobs))]
+    fold = _fold_of(chosen)
+    gone = {chosen.key, *(j.key for j in workflow.jobs if fold is not None and _fold_of(j) == fold)}
+    # What they have added goes with them.
+    gone |= {job.key for job in workflow.jobs if job.added is not None and job.added.by in gone}
     if len(gone) == len(workflow.jobs):
         return workflow
     jobs = tuple(
@@ -194,14 +197,18 @@ def _a_job_more(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
 
 def _an_input_less(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     job = workflow.jobs[pick(len(workflow.jobs))]
+    if _fold_of(job) is not None:
+        return workflow
     field = ("depends_on", "input_files", "input_user_data")[pick(3)]
     return _with(workflow, msgspec.structs.replace(job, **{field: getattr(job, field)[1:]}))
 
 
 def _a_file_less(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
-    if not workflow.files:
+    of_elements = {f for job in workflow.jobs if job.element for f in job.output_files}
+    files_of_others = [file.key for file in workflow.files if file.key not in of_elements]
+    if not files_of_others:
         return workflow
-    gone = workflow.files[pick(len(workflow.files))].key
+    gone = files_of_others[pick(len(files_of_others))]
     jobs = tuple(
         msgspec.structs.replace(
             job,
@@ -215,9 +222,10 @@ def _a_file_less(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
 
 
 def _a_value_less(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
-    if not workflow.user_data:
+    plain_data = [data.key for data in workflow.user_data if data.key not in world.folded]
+    if not plain_data:
         return workflow
-    gone = workflow.user_data[pick(len(workflow.user_data))].key
+    gone = plain_data[pick(len(plain_data))]
     jobs = tuple(
         msgspec.structs.replace(
             job,
@@ -235,7 +243,8 @@ def _another_value(world: "Again", workflow: Workflow, pick: Pick) -> Workflow:
     if not given:
         return workflow
     chosen = given[pick(len(given))]
-    other = msgspec.structs.replace(chosen, data=msgspec.Raw((b"0", b"1")[pick(2)]))
+    text = world.written(chosen.key, ("0", "1")[pick(2)])
+    other = msgspec.structs.replace(chosen, data=msgspec.Raw(text.encode()))
     data = tuple(other if one.key == chosen.key else one for one in workflow.user_data)
     return msgspec.structs.replace(workflow, user_data=data)
 
