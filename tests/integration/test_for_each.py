@@ -427,3 +427,52 @@ def test_wrong_specs_are_refused(daemon: Daemon) -> None:
         pytest.raises(errors.InvalidSpec, match=r'unknown user_data "citys" \(did you mean'),
     ):
         client.submit(spec, directory="/")
+
+
+def test_elements_add_jobs_which_go_with_them(daemon: Daemon, tmp_path: Path) -> None:
+    added = '{"jobs": [{"name": "more_{index}", "command": "echo more_{index} >> ran"}]}'
+    command = (
+        f"echo fit_{{index}} >> ran; touch part.{{index}}; echo '{added}' | torcctl add-jobs -"
+    )
+    key = run(daemon, tmp_path, ["a", "b"], cities(command=command))
+    assert sorted(ran(tmp_path)) == ["end", "fit_0", "fit_1", "list", "more_0", "more_1"]
+    assert daemon.jobs(key)["more_1"].added_by == "fit_1"
+    assert not applied(daemon, key, cities(command=command)).changes
+    write(tmp_path, ["a"])
+    restart(daemon, key)
+    assert ran(tmp_path) == ["list", "end"]
+    assert sorted(daemon.jobs(key)) == ["end", "fit_0", "list", "more_0"]
+    write(tmp_path, ["a", "c"])
+    restart(daemon, key)
+    assert sorted(ran(tmp_path)) == ["end", "fit_1", "list", "more_1"]
+    daemon.stop()
+    check_db(daemon)
+
+
+def test_a_job_that_is_added_may_say_for_each(daemon: Daemon, tmp_path: Path) -> None:
+    write(tmp_path, ["a", "b"])
+    added = {
+        "jobs": [
+            {"name": "also", "for_each": "cities", "command": "echo also_{item} >> ran"},
+            {"name": "last", "command": "echo last >> ran", "depends_on": ["also"]},
+        ]
+    }
+    (tmp_path / "added.json").write_text(json.dumps(added))
+    spec = cities()
+    spec["jobs"].append(
+        {
+            "name": "adder",
+            "command": "torcctl add-jobs added.json",
+            "depends_on": ["end"],
+        }
+    )
+    key = daemon.submit(spec)
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED
+    order = ran(tmp_path)
+    assert (sorted(order[4:6]), order[6]) == (["also_a", "also_b"], "last")
+    assert not restart(daemon, key).restarted
+    write(tmp_path, ["b", "a"])
+    restart(daemon, key)
+    assert sorted(ran(tmp_path)) == [
+        "also_a", "also_b", "end", "fit_0", "fit_1", "last", "list",
+    ]  # fmt: skip

@@ -141,8 +141,7 @@ class Store:
                 if before is not None and before.status in ENDED and not is_restarted:
                     is_put_back = before.status is not JobStatus.COMPLETED
                     is_over = self.workflow_rows[record.workflow_key].status in WORKFLOW_OVER
-                    stays = before.status is JobStatus.DISABLED  # and is another job now
-                    if not ((is_over or stays) and record.status is JobStatus.DISABLED):
+                    if not (is_over and record.status is JobStatus.DISABLED):
                         assert is_put_back, before.status
                         assert record.status is JobStatus.BLOCKED, record.status
                 assert record.workflow_key in self.workflows

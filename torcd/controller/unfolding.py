@@ -23,9 +23,11 @@ from torcd.model import (
     FileKey,
     FileState,
     KeptSpec,
+    SpecChange,
     Timestamp,
     Workflow,
     WorkflowKey,
+    spec_change,
 )
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
@@ -134,6 +136,7 @@ class Unfolder:
                     values=made.values,
                     files=made.files,
                     at=self._now(),
+                    spec=made.spec,
                 )
                 event = e.ElementsMade(data_key=data_key, sha256=sha256, base=base, edit=edit)
             await self._request(event)
@@ -143,6 +146,7 @@ class _Made(msgspec.Struct, frozen=True):
     workflow: Workflow
     values: dict[DataKey, Value]
     files: dict[FileKey, FileState | None]
+    spec: SpecChange
 
 
 async def unfolded_values(store: Store, node: WorkflowNode) -> dict[str, Value]:
@@ -169,15 +173,19 @@ def _expanded(
     max_value_bytes: int,
 ) -> _Made:
     """Blocks."""
-    workflow = spec.expand_with(
-        spec.decode(kept.text),
-        kept.additions,
-        directory=known.workflow.directory,
-        known=known,
-        values=values,
-    )
+    written, additions = spec.decode(kept.text), kept.additions
+    while True:
+        workflow = spec.expand_with(
+            written, additions, directory=known.workflow.directory, known=known, values=values
+        )
+        there = {job.key for job in workflow.jobs}
+        left = tuple(one for one in additions if one.adder in there)
+        if len(left) == len(additions):
+            break
+        additions = left  # who has added the others was made for an element that is gone
     given = given_values(workflow, max_value_bytes)
-    return _Made(workflow, given, absent_files(workflow, user))
+    change = spec_change(kept, None, additions)
+    return _Made(workflow, given, absent_files(workflow, user), change)
 
 
 def _in_short(error: errors.UserError, name: str) -> str:

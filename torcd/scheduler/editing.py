@@ -48,7 +48,6 @@ from torcd.scheduler.rebuilding import absent_of, built_anew, given
 from torcd.scheduler.retrying import require_able_to_go_on
 from torcd.scheduler.state import (
     Blocked,
-    Disabled,
     Ended,
     JobNode,
     Pending,
@@ -109,9 +108,7 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
         go_on(turn, found.difference, absent)
     elif found.plan.runs:
         restarting.run_again(turn, found.plan, event.files, absent)
-        _save_disabled(turn, found.difference)
     else:
-        _save_disabled(turn, found.difference)
         turn.looked_at(event.files.items())
         _judge_again(turn)
         turn.close()
@@ -238,18 +235,10 @@ def go_on(turn: Turn, changes: Difference, absent: frozenset[FileKey]) -> None:
     node = turn.node
     for key in changes.of("job", "changed"):
         job = node.jobs[JobKey(key)]
-        if isinstance(job.state, Blocked | Ready | Disabled):
+        if isinstance(job.state, Blocked | Ready):
             turn.outbox.save_job(job)
     turn.take_up(absent)
     watch_files(turn)
-
-
-def _save_disabled(turn: Turn, changes: Difference) -> None:
-    """Those that may not be skipped any more, when they are enabled."""
-    for key in changes.of("job", "changed"):
-        job = turn.node.jobs[JobKey(key)]
-        if isinstance(job.state, Disabled):
-            turn.outbox.save_job(job)
 
 
 def _judge_again(turn: Turn) -> None:

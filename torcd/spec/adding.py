@@ -272,6 +272,9 @@ def that_stay(
     own = named_by(spec)
     names = {job.key: job.name for job in workflow.jobs}
     there = {name for section, name in own if section == "jobs"}
+    there |= {
+        job.name for job in workflow.jobs if job.element and names.get(job.element.of) in there
+    }
     gone = {key for key, name in names.items() if name not in there}
     adders = {one.name: one.adder for one in additions if one.section == "jobs"}
 
