@@ -321,7 +321,7 @@ def without_earlier(
     kept: frozenset[str],
     directory: str,
     known: Known,
-    values: Mapping[str, Value],
+    values: Mapping[str, Value] | None = None,
 ) -> Left | None:
     """Without what earlier attempts of the adder have added, but for the jobs that are `kept` and
     for what anything else names. None: nothing is removed."""

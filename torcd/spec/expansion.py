@@ -17,9 +17,7 @@ import msgspec
 from torcd import model, value
 from torcd.errors import InvalidValue, TooLarge
 from torcd.spec import commands, cycles, folding
-from torcd.spec.elements import Element
 from torcd.spec.names import Namespace, check_name
-from torcd.spec.parameters import Reader
 from torcd.spec.placeholders import Placeholder
 from torcd.spec.policy_expansion import Policies
 from torcd.spec.problems import Finding, Path, Severity, quoted
@@ -27,15 +25,13 @@ from torcd.spec.regexes import Match, Regexes
 from torcd.spec.rekeying import Known, keys_of, names_of, rekeyed
 from torcd.spec.schema import Entry, FileSpec, JobSpec, Reference, UserDataSpec, WorkflowSpec
 from torcd.spec.schemas import Schemas
-from torcd.spec.templates import Budget
-from torcd.spec.unfolding import Copied, Fold, Section, Standing, Unfolded
-from torcd.spec.unrolling import Item, Unrolled, said_once
+from torcd.spec.sections import Sections
+from torcd.spec.unfolding import Copied, Fold
+from torcd.spec.unrolling import Item, said_once
 
 Made = TypeVar("Made")
 
 MAX_JOBS = 1_000_000
-MAX_FILES = 1_000_000
-MAX_USER_DATA = 1_000_000
 
 
 class Expansion(msgspec.Struct, frozen=True):
@@ -92,88 +88,26 @@ def _expansion(
     known: Known | None,
     values: Mapping[str, value.Value],
 ) -> Expansion:
-    unrolled = _Unrolled(spec)
-    too_many = [
-        Finding((section,), f"the workflow has {count} {section}, and may have {most}")
-        for section, count, most in (
-            ("jobs", unrolled.jobs.count, max_jobs),
-            ("files", unrolled.files.count, MAX_FILES),
-            ("user_data", unrolled.user_data.count, MAX_USER_DATA),
-        )
-        if count > most
-    ]
-    if too_many:
-        empty = model.Workflow(key=model.WorkflowKey(first_key), name=default_name, jobs=())
-        return Expansion(empty, [*unrolled.findings, *too_many])
+    unrolled = Sections(spec)
+    wrong = unrolled.too_many(max_jobs)
     is_folded = any(job.for_each is not None for job in spec.jobs or ())
-    if is_folded:
-        wrong = unrolled.unfold(spec, values, max_jobs)
-        if any(finding.severity == "error" for finding in wrong):
-            empty = model.Workflow(key=model.WorkflowKey(first_key), name=default_name, jobs=())
-            return Expansion(empty, [*unrolled.findings, *said_once(wrong)])
+    if is_folded and not wrong:
+        wrong = said_once(unrolled.unfold(spec, values, max_jobs)) or unrolled.too_many(max_jobs)
+    if any(finding.severity == "error" for finding in wrong):
+        empty = model.Workflow(key=model.WorkflowKey(first_key), name=default_name, jobs=())
+        return Expansion(empty, [*unrolled.findings, *wrong])
     with Schemas() as schemas:
         expander = _Expander(spec, unrolled, directory, default_name, first_key, schemas, known)
         workflow = expander.workflow()
     findings = [f for f in expander.findings if not unrolled.explains(f)]
     in_circles = cycles.findings(workflow, unrolled.jobs.origins, expander.matches)
-    said = [*unrolled.findings, *findings, *in_circles]
+    said = [*unrolled.findings, *wrong, *findings, *in_circles]
     if not any(finding.severity == "error" for finding in said):
         if is_folded:
             workflow = folding.with_gates(workflow)
         if known is not None:
             workflow = rekeyed(workflow, known, expander.keys)
     return Expansion(workflow, said, expander.matches)
-
-
-class _Unrolled:
-    """The sections of a spec, with one item for each combination of parameters, and then for each
-    element."""
-
-    def __init__(self, spec: WorkflowSpec) -> None:
-        reader = Reader(spec.parameters)
-        budget = Budget()
-        self._jobs = Unrolled("jobs", spec.jobs or (), reader, budget)
-        self._files = Unrolled("files", spec.files or (), reader, budget)
-        self._user_data = Unrolled("user_data", spec.user_data or (), reader, budget)
-        self.jobs: Copied[JobSpec] = self._jobs
-        self.files: Copied[FileSpec] = self._files
-        self.user_data: Copied[UserDataSpec] = self._user_data
-        self.folds: Mapping[int, Fold] = {}
-        self.elements: Mapping[int, tuple[int, Element]] = {}
-        self.standing: Mapping[model.Kind, Standing] = {}
-        self.findings = [
-            *reader.findings,
-            *self._jobs.findings,
-            *self._files.findings,
-            *self._user_data.findings,
-        ]
-
-    def unfold(
-        self, spec: WorkflowSpec, values: Mapping[str, value.Value], max_jobs: int
-    ) -> list[Finding]:
-        most: dict[Section, int] = {
-            "jobs": max_jobs,
-            "files": MAX_FILES,
-            "user_data": MAX_USER_DATA,
-        }
-        unfolded = Unfolded(spec, self._jobs, self._files, self._user_data, values, most)
-        self.jobs, self.files = unfolded.jobs, unfolded.files
-        self.user_data = unfolded.user_data
-        self.folds, self.elements = unfolded.folds, unfolded.elements
-        self.standing = unfolded.standing
-        return unfolded.findings
-
-    def explains(self, finding: Finding) -> bool:
-        """Whether a name is unknown perhaps only since wrong parameters made none."""
-        match finding.namespace:
-            case "jobs":
-                return self._jobs.may_miss(finding.name)
-            case "files":
-                return self._files.may_miss(finding.name)
-            case "user_data":
-                return self._user_data.may_miss(finding.name)
-            case _:
-                return False
 
 
 class _Inputs(msgspec.Struct):
@@ -190,7 +124,7 @@ class _Expander:
     def __init__(
         self,
         spec: WorkflowSpec,
-        unrolled: _Unrolled,
+        unrolled: Sections,
         directory: str,
         default_name: str,
         first_key: int,
@@ -333,16 +267,18 @@ class _Expander:
         if fold is None:
             return self._plain_job(n, origin, job)
         for_each = self._for_each(fold, origin)
-        if not fold.count:
-            # It stands for its elements, with all that they say.
-            plain = self._plain_job(n, origin, job)
-            return msgspec.structs.replace(plain, for_each=for_each)
-        return model.Job(
-            key=model.JobKey(self._jobs.first_key + n),
-            name=self._jobs.names[n],
-            command=job.command,
-            for_each=for_each,
-        )
+        if fold.count:
+            return model.Job(
+                key=model.JobKey(self._jobs.first_key + n),
+                name=self._jobs.names[n],
+                command=job.command,
+                input_user_data=(for_each.data,),
+                for_each=for_each,
+            )
+        # It stands for its elements, with all that they say.
+        plain = self._plain_job(n, origin, job)
+        reads = tuple(dict.fromkeys((for_each.data, *plain.input_user_data)))
+        return msgspec.structs.replace(plain, input_user_data=reads, for_each=for_each)
 
     def _for_each(self, fold: Fold, origin: int) -> model.ForEach:
         path = ("jobs", origin, "for_each")

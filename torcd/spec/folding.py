@@ -26,11 +26,11 @@ def _gate(
     made: set[model.FileKey],
     stored: set[model.DataKey],
 ) -> model.Job:
-    reads = [for_each.data, *(key for key in job.input_user_data if key not in stored)]
+    reads = [k for k in job.input_user_data if k == for_each.data or k not in stored]
     return msgspec.structs.replace(
         job,
         awaits=(),
         depends_on=(),
         input_files=tuple(key for key in job.input_files if key not in made),
-        input_user_data=tuple(dict.fromkeys(reads)),
+        input_user_data=tuple(reads),
     )

@@ -185,6 +185,7 @@ def test_a_job_has_what_it_will_be_run_with() -> None:
         },
         "failure_handler": "h",
         "scheduler": None,
+        "for_each": None,
         "input_files": [{"name": "f", "path": "/d/f"}],
         "output_files": [{"name": "g", "path": "/g"}],
         "input_user_data": [],
