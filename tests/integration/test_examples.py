@@ -257,6 +257,11 @@ def test_a_workflow_is_the_same_in_every_format(user: User, examples: Path, suff
     assert read(f"greeting.{suffix}").replace(b", ", b",") == read("greeting.json5")
 
 
+def test_a_value_makes_jobs_and_their_values_are_added_up(user: User, examples: Path) -> None:
+    user.torcctl("run", "for_each.yaml", cwd=examples / "features")
+    assert user.torcctl("logs", "total") == "9\n"
+
+
 def test_parameters_make_jobs_and_references_gather_them(user: User, examples: Path) -> None:
     directory = examples / "features"
     user.torcctl("run", "parameters.yaml", cwd=directory)
