@@ -131,10 +131,9 @@ def definition(node: "WorkflowNode", job: "JobNode") -> bytes:
     data: list[str] = []
     if declared.output_user_data:
         data = sorted(node.data[k].data.name for k in declared.output_user_data)
-    of_what: tuple[object, ...] = (declared.command, files, data)
     if declared.element is not None:
-        of_what += (declared.element.sha256,)
-    return blake2b(_encode(of_what), digest_size=SIZE).digest()
+        data.append(f"\0{declared.element.sha256}")  # which no name is
+    return blake2b(_encode((declared.command, files, data)), digest_size=SIZE).digest()
 
 
 NOTHING = bytes(SIZE)

@@ -250,10 +250,9 @@ class Spreading:
         return Ended(stop.status, stop.reason, stop.message, None, None, self.at)
 
     def _make_ready(self, job: JobNode) -> None:
-        if job.recovery is not None and job.rests(self.at):
+        # One that says for_each has its turn when this one ends.
+        if job.job.for_each is not None or (job.recovery is not None and job.rests(self.at)):
             return
-        if job.job.for_each is not None:
-            return  # its turn comes when this one ends
         if job.may_skip and job.trace is not None and self._is_as_it_was(job, job.trace):
             self._skip(job, job.trace)
             return

@@ -127,7 +127,9 @@ class Turn(Spreading):
         recovery: Recovery | None = None,
     ) -> None:
         """The attempt is over, and the job with it: spread it; but for one that is to recover."""
-        self._release(attempt_key)
+        self.memory.release(attempt_key)
+        if self.node.held_back:
+            self._try_again()
         self.outbox.save_attempt(attempt_key, ended, cpu_seconds, peak_memory_bytes)
         if recovery is not None:
             self._recover(job, recovery)
@@ -137,11 +139,10 @@ class Turn(Spreading):
         self._conclude(job, ended)
         self._spread()
 
-    def _release(self, attempt_key: AttemptKey) -> None:
-        self.memory.release(attempt_key)
-        if self.node.held_back:
-            self.node.being_made -= self.node.held_back
-            self.node.held_back = set()
+    def _try_again(self) -> None:
+        """To make jobs for elements; perhaps nothing is in the way any more."""
+        self.node.being_made -= self.node.held_back
+        self.node.held_back = set()
 
     def _recover(self, job: JobNode, recovery: Recovery) -> None:
         job.recovery = recovery
@@ -192,7 +193,9 @@ class Turn(Spreading):
         started_at = state.started_at if isinstance(state, Running) else None
         exited = event if isinstance(event, AttemptExited) else None
         return_code = None if exited is None else exited.return_code
-        self._release(event.attempt_key)
+        self.memory.release(event.attempt_key)
+        if self.node.held_back:
+            self._try_again()
         self.outbox.save_attempt(
             event.attempt_key,
             Ended(status, reason, message, return_code, started_at or event.at, event.at),
@@ -211,7 +214,9 @@ class Turn(Spreading):
 
     def take_back(self, job: JobNode, attempt_key: AttemptKey, stop: Stop | None) -> None:
         """The attempt did not start, and it is as if it had never been."""
-        self._release(attempt_key)
+        self.memory.release(attempt_key)
+        if self.node.held_back:
+            self._try_again()
         self.outbox.add(RemoveAttempt(attempt_key))
         if not job.has_script_to_run:
             self.node.retries -= job.attempt_id > 1 and job.recovery is None
