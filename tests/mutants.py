@@ -43,7 +43,45 @@ EDITING = ("tests/unit/scheduler/test_editing.py", *SIM)
 
 ADDING = ("tests/unit/scheduler/test_adding.py", "tests/sim/test_again.py")
 
+UNFOLDING = ("tests/unit/scheduler/test_unfolding.py", *SIM)
+
 SCHEDULER = [
+    Mutant(
+        name="a job is spared that was made for another element",
+        file="torcd/scheduler/digests.py",
+        old="    if declared.element is not None:\n",
+        new="    if False:\n",
+        suites=UNFOLDING,
+    ),
+    Mutant(
+        name="jobs for elements that change what runs are never made",
+        file="torcd/scheduler/turn.py",
+        old="        self.node.being_made -= self.node.held_back\n",
+        new="",
+        suites=UNFOLDING,
+    ),
+    Mutant(
+        name="a job runs before it is known whether it is for the same element",
+        file="torcd/spec/expansion.py",
+        old="            inputs.depends_on[element.of] = None\n",
+        new="            pass\n",
+        suites=("tests/unit/spec/test_for_each.py",),
+    ),
+    Mutant(
+        name="jobs for elements are asked for at the end of every turn",
+        file="torcd/scheduler/turn.py",
+        old="                elif for_each.data not in node.being_made:\n",
+        new="                else:\n",
+        suites=UNFOLDING,
+    ),
+    Mutant(
+        name="elements are those of the value as it is, and not as they were made",
+        file="torcd/controller/unfolding.py",
+        old="if row.sha256 == sha256]",
+        new="if row.sha256]",
+        suites=("tests/integration/test_for_each.py",),
+        only="person",
+    ),
     Mutant(
         name="what an earlier attempt had added starts before it is added again",
         file="torcd/scheduler/state.py",

@@ -386,10 +386,14 @@ def test_the_failure_of_an_element_is_that_of_any_job(daemon: Daemon, tmp_path: 
     )  # fmt: skip
 
 
-def test_a_daemon_killed_in_between_makes_them_once(daemon: Daemon, tmp_path: Path) -> None:
+@pytest.mark.parametrize("available", ["on_completion", "on_store"])
+def test_a_daemon_killed_in_between_makes_them_once(
+    daemon: Daemon, tmp_path: Path, available: str
+) -> None:
+    """With `on_store` it is killed while it makes them, or when it has just done so."""
     gate = Halt(tmp_path, "gate")
     write(tmp_path, [1, 2, 3])
-    spec = cities()
+    spec = cities(available=available)
     spec["jobs"][0]["command"] += f"; cat < {gate.path}"
     key = daemon.submit(spec)
     gate.wait()
