@@ -45,6 +45,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retention_days: NotNegative = 0.0
     """Workflows that have been over for so many days are deleted, with their results and logs, but
     for those that are archived; 0: never."""
+    keep_runs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How many runs of a workflow are kept, the newest: results, logs and events of those before
+    are removed, but for what the present state of a job comes from. Values are kept, and archived
+    workflows left alone; 0: all."""
     cgroups: str = "auto"
     """Where attempts get cgroups of their own: `auto`, where this daemon was given some to divide;
     `off`; or a directory of a cgroup2 file system."""

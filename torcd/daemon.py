@@ -266,6 +266,7 @@ def _settings(config: Config) -> Settings:
         max_value_bytes=config.max_value_bytes,
         termination_grace_seconds=config.termination_grace_seconds,
         retention_days=config.retention_days,
+        keep_runs=config.keep_runs,
         max_log_bytes=config.max_log_bytes,
         boot_id=read_boot_id(),
     )

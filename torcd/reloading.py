@@ -23,6 +23,7 @@ CHANGEABLE = frozenset(
         "max_parallel_jobs",
         "termination_grace_seconds",
         "retention_days",
+        "keep_runs",
         "environment_denylist",
         "log_level",
     }
@@ -61,6 +62,7 @@ class Configuration:
             controller.adopt(
                 termination_grace_seconds=self._config.termination_grace_seconds,
                 retention_days=self._config.retention_days,
+                keep_runs=self._config.keep_runs,
             )
             self._log.info("configuration read", **msgspec.to_builtins(reloaded))
             return reloaded

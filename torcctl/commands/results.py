@@ -47,3 +47,10 @@ def command(
         reply.items,
         empty="no such attempts" if run_id or jobs else "nothing has run yet",
     )
+    removed = reply.removed_runs
+    if removed is not None and (all_runs or (run_id is not None and run_id <= removed)):
+        which = f"runs 1 to {removed} are" if removed > 1 else "run 1 is"
+        invocation.say(
+            f"{which} removed (keep_runs in torcd.toml): of them there are only the newest results "
+            "of jobs that have not run since"
+        )

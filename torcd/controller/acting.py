@@ -10,6 +10,7 @@ from torcd.controller.launching import INPUTS, Launcher
 from torcd.controller.layout import Layout
 from torcd.controller.log_bounds import LogBounds
 from torcd.controller.preparing import Preparer
+from torcd.controller.pruning import Pruner
 from torcd.controller.shelf import Shelf
 from torcd.controller.sightings import Sightings
 from torcd.controller.sweeping import Sweeper
@@ -42,6 +43,7 @@ class Actor:
         timer: Timer,
         log_bounds: LogBounds,
         sweeper: Sweeper,
+        pruner: Pruner,
         sightings: Sightings,
         unfolder: Unfolder,
         *,
@@ -61,6 +63,7 @@ class Actor:
         self._timer = timer
         self._log_bounds = log_bounds
         self._sweeper = sweeper
+        self._pruner = pruner
         self._sightings = sightings
         self._unfolder = unfolder
         self.grace_seconds = grace_seconds
@@ -108,6 +111,8 @@ class Actor:
             self._executor.acknowledge(over)
             self._harvester.clear(over)
         for record in records:
+            if isinstance(record, c.SaveWorkflow):
+                self._pruner.run_changed(record.workflow_key, record.run_id)
             if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
                 self._watcher.forget(record.workflow_key)
                 self._sightings.forget(record.workflow_key)

@@ -24,6 +24,7 @@ from torcd.controller.layout import Layout
 from torcd.controller.log_bounds import LogBounds
 from torcd.controller.loop import Loop
 from torcd.controller.preparing import Preparer
+from torcd.controller.pruning import Pruner
 from torcd.controller.settings import Settings
 from torcd.controller.shelf import Shelf
 from torcd.controller.sweeping import Sweeper
@@ -101,6 +102,7 @@ class Controller(Loop):
             log,
             retention_days=settings.retention_days,
         )
+        self._pruner = Pruner(store, layout, log, keep_runs=settings.keep_runs)
         self._log_bounds = LogBounds(settings.max_log_bytes, log)
         self._unfolder = Unfolder(
             scheduler,
@@ -127,6 +129,7 @@ class Controller(Loop):
             self._timer,
             self._log_bounds,
             self._sweeper,
+            self._pruner,
             self._harvester.sightings,
             self._unfolder,
             grace_seconds=settings.termination_grace_seconds,
@@ -134,10 +137,13 @@ class Controller(Loop):
             not_started=self._not_started,
         )
 
-    def adopt(self, *, termination_grace_seconds: float, retention_days: float) -> None:
+    def adopt(
+        self, *, termination_grace_seconds: float, retention_days: float, keep_runs: int
+    ) -> None:
         """From now on, in place of what the settings say."""
         self._actor.grace_seconds = termination_grace_seconds
         self._sweeper.set_retention(retention_days)
+        self._pruner.set_keep_runs(keep_runs)
 
     # Its life
 
@@ -160,6 +166,7 @@ class Controller(Loop):
             await tasks.start(self._loop)
             tasks.start_soon(self._unfolder.run)
             tasks.start_soon(self._sweeper.run)
+            tasks.start_soon(self._pruner.run)
             task_status.started()
 
     def _refuse_what_was_never_ordered(self) -> None:

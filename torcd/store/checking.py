@@ -23,6 +23,7 @@ from torcd.store import loading, reading, schema
 from torcd.store.counting import counts_of
 from torcd.store.failure import store_error
 from torcd.store.mark import Mark, identity, read_mark
+from torcd.store.pruning import REFERRED_TO
 from torcd.store.recognition import schema_version
 from torcd.store.rows import Counters
 
@@ -34,6 +35,8 @@ _ENDED = "'completed', 'failed', 'canceled', 'terminated'"
 
 # Their rows go some at a time, and what is left of them need not agree.
 _DELETED = "SELECT key FROM workflow WHERE deleted_at IS NOT NULL"
+
+_PRESENT_JOBS = f"SELECT key FROM job WHERE removed_at IS NULL AND workflow_key NOT IN ({_DELETED})"
 
 _COUNTED = {
     "workflows": "workflow",
@@ -254,6 +257,7 @@ def _values(connection: sqlite3.Connection) -> _Found:
     for key, attempt in connection.execute(
         "SELECT data_key, attempt_key FROM revision"
         " WHERE attempt_key IS NOT NULL AND attempt_key NOT IN (SELECT key FROM attempt)"
+        " AND attempt_key NOT IN (SELECT attempt_key FROM storer)"
     ):
         message = f"attempt {attempt} stored a revision, and is not there"
         yield Problem("revisions", f"user_data {key}", message)
@@ -302,12 +306,15 @@ def _attempts(connection: sqlite3.Connection) -> _Found:
     ):
         yield Problem("attempts", f"attempt {key}", problem)
     for job, run, count, newest, active in connection.execute(
-        "SELECT job_key, run_id, count(DISTINCT attempt_id), max(attempt_id),"
-        " sum(ended_at IS NULL) FROM attempt"
-        f" WHERE job_key IS NOT NULL AND NOT is_recovery AND workflow_key NOT IN ({_DELETED})"
-        " GROUP BY job_key, run_id"
+        "SELECT job_key, a.run_id, count(DISTINCT attempt_id), max(attempt_id),"
+        " sum(a.ended_at IS NULL) FROM attempt"
+        " a JOIN workflow w ON w.key = a.workflow_key"
+        " WHERE job_key IS NOT NULL AND NOT is_recovery AND deleted_at IS NULL"
+        # Of removed runs, some are gone and some not yet; what is referred to is all there.
+        f" AND (a.run_id > w.removed_runs OR {REFERRED_TO})"
+        " GROUP BY job_key, a.run_id"
         " HAVING count(*) != max(attempt_id) OR count(DISTINCT attempt_id) != max(attempt_id)"
-        " OR sum(ended_at IS NULL) > 1"
+        " OR sum(a.ended_at IS NULL) > 1"
     ):
         message = f"run {run} has {count} attempts up to number {newest}, {active} at work"
         yield Problem("attempts", f"job {job}", message)
@@ -321,9 +328,17 @@ def _jobs(connection: sqlite3.Connection) -> _Found:
         " ON a.job_key = s.job_key AND a.run_id = s.run_id AND a.attempt_id = s.attempt_id"
         " AND NOT a.is_recovery"
         f" WHERE s.status IN ({_ENDED}) AND s.attempt_id > 0 AND a.ended_at IS NULL"
-        f" AND s.job_key NOT IN (SELECT key FROM job WHERE workflow_key IN ({_DELETED}))"
+        # What an edit has taken out keeps no attempts of removed runs.
+        f" AND s.job_key IN ({_PRESENT_JOBS})"
     ):
         message = f"is {status}, and its attempt {attempt} {problem}"
+        yield Problem("jobs", f"job {key}", message)
+    for key, attempt in connection.execute(
+        "SELECT job_key, trace_attempt FROM job_state WHERE trace_attempt IS NOT NULL"
+        " AND trace_attempt NOT IN (SELECT key FROM attempt WHERE ended_at IS NOT NULL)"
+        f" AND job_key IN ({_PRESENT_JOBS})"
+    ):
+        message = f"attempt {attempt} was its last to complete, and is not there, or not over"
         yield Problem("jobs", f"job {key}", message)
 
 
@@ -333,6 +348,11 @@ def _workflows(connection: sqlite3.Connection) -> _Found:
         f" WHERE (status IN ({_OVER})) != (ended_at IS NOT NULL)"
     ):
         yield Problem("workflows", f"workflow {key}", f"is {status}, and ended at {ended}")
+    for key, removed, run in connection.execute(
+        "SELECT key, removed_runs, run_id FROM workflow WHERE removed_runs >= run_id"
+    ):
+        message = f"its first {removed} runs are removed, and it is at run {run}"
+        yield Problem("workflows", f"workflow {key}", message)
     for (key,) in connection.execute(
         "SELECT key FROM workflow WHERE deleted_at IS NULL"
         " AND key NOT IN (SELECT workflow_key FROM workflow_environment)"

@@ -18,6 +18,7 @@ from torcd.model import (
     WorkflowKey,
     WorkflowStatus,
 )
+from torcd.store.pruning import REFERRED_TO
 from torcd.store.rows import AttemptRow, CommandRow, Counters, RevisionRow, WorkflowRow
 
 _decode_counts = msgspec.json.Decoder(dict[JobStatus, int]).decode
@@ -163,14 +164,22 @@ def attempts(
     if run_id is not None and not _can_be_there(run_id):
         return []
     rows = connection.execute(
-        "SELECT key, job_key, run_id, attempt_id, status, reason, message, return_code,"
-        " started_at, ended_at, cpu_seconds, peak_memory_bytes FROM attempt"
-        f" WHERE workflow_key = ?{'' if run_id is None else ' AND run_id = ?'}"
-        " AND job_key IS NOT NULL AND NOT is_recovery ORDER BY job_key, run_id, attempt_id",
+        "SELECT a.key, job_key, a.run_id, attempt_id, a.status, reason, message, return_code,"
+        " a.started_at, a.ended_at, cpu_seconds, peak_memory_bytes"
+        " FROM attempt a JOIN workflow w ON w.key = a.workflow_key"
+        f" WHERE a.workflow_key = ?{'' if run_id is None else ' AND a.run_id = ?'}"
+        " AND job_key IS NOT NULL AND NOT is_recovery"
+        f" AND (a.run_id > w.removed_runs OR {REFERRED_TO})"
+        " ORDER BY job_key, a.run_id, attempt_id",
         (key,) if run_id is None else (key, run_id),
     )
     wanted = [row for row in rows if job_keys is None or row[1] in job_keys]
     return msgspec.convert(wanted, list[AttemptRow])
+
+
+def removed_runs(connection: sqlite3.Connection, key: WorkflowKey) -> int:
+    row = connection.execute("SELECT removed_runs FROM workflow WHERE key = ?", (key,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def action_commands(
@@ -199,8 +208,10 @@ _REVISION = (
     " SELECT r.data_key, r.revision,"
     " CASE WHEN length(r.value) <= :most THEN r.value ELSE x'' END, length(r.value),"
     " lower(hex(r.sha256)), r.stored_at, r.run_id,"
-    " r.attempt_key, a.attempt_id, a.job_key, j.name, r.key FROM {source}"
-    " LEFT JOIN attempt a ON a.key = r.attempt_key LEFT JOIN job j ON j.key = a.job_key"
+    " r.attempt_key, coalesce(a.attempt_id, s.attempt_id), j.key, j.name, r.key FROM {source}"
+    " LEFT JOIN attempt a ON a.key = r.attempt_key"
+    " LEFT JOIN storer s ON s.attempt_key = r.attempt_key"
+    " LEFT JOIN job j ON j.key = coalesce(a.job_key, s.job_key)"
 )
 
 _NEWEST = (

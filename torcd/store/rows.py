@@ -56,6 +56,28 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """Their names."""
 
 
+class Removable(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs that a workflow is not to keep."""
+
+    workflow_key: WorkflowKey
+    runs: int
+    """The first so many."""
+
+
+class OldAttempt(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One in such a run. Fields in the order in which they are selected."""
+
+    key: AttemptKey
+    run_id: int
+    job_key: JobKey | None
+    action: int | None
+    """Of one of the two; of an action, `attempt_id` is the position of the command."""
+    attempt_id: int
+    is_recovery: bool
+    is_referred_to: bool
+    """By the present state of its job: it stays."""
+
+
 class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
     key: WorkflowKey
     name: str

@@ -28,7 +28,7 @@ from torcd.model import (
     WorkflowKey,
 )
 from torcd.scheduler.commands import CreateWorkflow, EditWorkflow, Record, SaveValue
-from torcd.store import large_commits, loading, reading, sweeping, writing
+from torcd.store import large_commits, loading, pruning, reading, sweeping, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
@@ -39,6 +39,8 @@ from torcd.store.rows import (
     CommandRow,
     Counters,
     LoadedWorkflow,
+    OldAttempt,
+    Removable,
     Removed,
     RevisionRow,
     WorkflowRow,
@@ -225,16 +227,48 @@ class Store:
 
     async def sweep(self, key: WorkflowKey) -> bool:
         """Remove some rows of a deleted workflow; True: nothing is left of it."""
+        return await self._remove(lambda connection: sweeping.sweep(connection, key))
+
+    async def removable(self, keep: int, key: WorkflowKey | None = None) -> list[Removable]:
+        """What workflows, or that one, have beyond the newest `keep` runs, and what was found to be
+        too much before, of which something may be left. Not of those that are archived."""
+        return await self._read(lambda connection: pruning.removable(connection, keep, key))
+
+    async def note_storers(
+        self, old: Removable, place: pruning.Place = pruning.START
+    ) -> pruning.Place | None:
+        """Note who stored the revisions of these runs, some at a time: go on from where it returns;
+        None: all are noted."""
+        return await self._remove(lambda connection: pruning.note_storers(connection, old, place))
+
+    async def mark_removed(self, old: Removable) -> bool:
+        """From now on nobody is told of these runs; returns whether that is new."""
+        return await self._remove(lambda connection: pruning.mark_removed(connection, old))
+
+    async def old_attempts(self, old: Removable, after: OldAttempt | None) -> list[OldAttempt]:
+        """Some of those in these runs, after that one; [] when there are no more."""
+        place = (0, AttemptKey(0)) if after is None else (after.run_id, after.key)
+        return await self._read(lambda connection: pruning.old_attempts(connection, old, place))
+
+    async def remove_attempts(self, keys: Collection[AttemptKey]) -> None:
+        """Of removed runs, and not referred to."""
+        await self._remove(lambda connection: pruning.remove_attempts(connection, keys))
+
+    async def remove_events(self, old: Removable) -> bool:
+        """Some of those in these runs; True: there are none any more."""
+        return await self._remove(lambda connection: pruning.remove_events(connection, old))
+
+    async def _remove(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        def work(connection: sqlite3.Connection) -> T:
+            self._reserve.keep(sweeping.ROWS_IN_A_STEP * RECORD_BYTES)
+            done = step(connection)
+            self._reserve.written()
+            return done
+
         try:
-            return await self._writer.call(lambda connection: self._sweep(connection, key))
+            return await self._writer.call(work)
         except (sqlite3.Error, OSError) as error:
             raise store_error(self._path, "write to", error) from error
-
-    def _sweep(self, connection: sqlite3.Connection, key: WorkflowKey) -> bool:
-        self._reserve.keep(sweeping.ROWS_IN_A_STEP * RECORD_BYTES)
-        is_gone = sweeping.sweep(connection, key)
-        self._reserve.written()
-        return is_gone
 
     async def ended_before(self, at: Timestamp) -> list[WorkflowKey]:
         """Workflows that ended before then and are not archived, oldest first."""
@@ -266,10 +300,15 @@ class Store:
         run_id: int | None = None,
         job_keys: Collection[JobKey] | None = None,
     ) -> list[AttemptRow]:
-        """By job, run and number, those that are not over too. None: of all runs, of all jobs."""
+        """By job, run and number, those that are not over too. None: of all runs, of all jobs. Of
+        removed runs, only what the present state of jobs refers to."""
         return await self._read(
             lambda connection: reading.attempts(connection, key, run_id, job_keys)
         )
+
+    async def removed_runs(self, key: WorkflowKey) -> int:
+        """How many of the first runs are kept no more."""
+        return await self._read(lambda connection: reading.removed_runs(connection, key))
 
     async def action_commands(
         self, key: WorkflowKey, *, run_id: int | None = None

@@ -17,6 +17,7 @@ _PLAIN = (
     ("event", "workflow_key = ?"),
     ("attempt", "workflow_key = ?"),
     ("addition", "workflow_key = ?"),
+    ("storer", "workflow_key = ?"),
     ("job_state", "job_key IN (SELECT key FROM job WHERE workflow_key = ?)"),
     ("job", "workflow_key = ?"),
     ("file_state", "file_key IN (SELECT key FROM file WHERE workflow_key = ?)"),

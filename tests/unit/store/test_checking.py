@@ -114,6 +114,9 @@ BROKEN = {
     "UPDATE workflow SET ended_at = NULL": "workflows",
     "UPDATE workflow SET job_counts = '{\"completed\":77}' WHERE job_counts NOT NULL": "workflows",
     "DELETE FROM workflow_environment": "workflows",
+    "UPDATE workflow SET removed_runs = 9": "workflows",
+    "UPDATE job_state SET trace_attempt = 777777, trace_definition = zeroblob(16),"
+    " trace_made_at = 1 WHERE status = 'completed'": "jobs",
     "UPDATE job SET definition = '{}'": "loading",
     "UPDATE job SET definition = replace(definition, '\"depends_on\":[', '\"depends_on\":[9999,')"
     " WHERE definition LIKE '%depends_on\":[%'": "references",

@@ -22,8 +22,9 @@ from tests.store_world import (
 )
 from torcd.model import AttemptKey, JobStatus, WorkflowKey, WorkflowStatus
 from torcd.scheduler.commands import RemoveAttempt
-from torcd.store import Store
+from torcd.store import Store, pruning, reading
 from torcd.store.connection import ThreadedConnection
+from torcd.store.rows import Removable
 
 W = WorkflowKey(1)
 _CREATION = create()
@@ -83,10 +84,25 @@ async def reads(store: Store) -> None:
     await store.happenings(1, workflow_key=W)
 
 
+async def removals(store: Store) -> None:
+    old = Removable(workflow_key=W, runs=1)
+    await store.note_storers(old)
+    await store.mark_removed(old)
+    await store.remove_attempts([AttemptKey(1)])
+    await store.remove_events(old)
+    await store._writer.call(lambda c: pruning.removable(c, 1, W))
+    await store._writer.call(lambda c: pruning.old_attempts(c, old, (0, AttemptKey(0))))
+    await store._writer.call(lambda c: reading.attempts(c, W, 1, None))
+
+
 @pytest.mark.parametrize(
     ("work", "which"),
-    [(commits, lambda store: store._writer), (reads, lambda store: store._reader)],
-    ids=["commits", "reads"],
+    [
+        (commits, lambda store: store._writer),
+        (reads, lambda store: store._reader),
+        (removals, lambda store: store._writer),
+    ],
+    ids=["commits", "reads", "removals"],
 )
 def test_no_table_that_grows_is_gone_through(
     work: Callable[[Store], Awaitable[None]],

@@ -106,8 +106,12 @@ class ListResults(Request["ResultsReply"], frozen=True, kw_only=True, forbid_unk
     jobs: list[str] | None = None
 
 
-class ResultsReply(msgspec.Struct, frozen=True):
+class ResultsReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The first `removed_runs` runs are kept no more: of those there is only what the present state
+    of jobs comes from."""
+
     items: list[Result]
+    removed_runs: int | None = None
 
 
 class FileInfo(msgspec.Struct, frozen=True, kw_only=True):

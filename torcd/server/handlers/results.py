@@ -13,7 +13,9 @@ from torcd.store.rows import AttemptRow
 async def list_results(context: Context, parameters: m.ListResults, call: Call) -> m.ResultsReply:
     key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with context.controller.workflow(key) as node:
-        return m.ResultsReply(await results_of(context, node, parameters))
+        items = await results_of(context, node, parameters)
+        removed_runs = await context.controller.store.removed_runs(key)
+        return m.ResultsReply(items, removed_runs or None)
 
 
 async def results_of(
