@@ -6,6 +6,7 @@ all that there is. Jobs here are functions of what they read (or of nothing), so
 is real: whatever makes the same again is seen to.
 """
 
+import contextlib
 import hashlib
 
 import msgspec
@@ -31,7 +32,7 @@ from torcd.model import (
     Workflow,
     WorkflowKey,
 )
-from torcd.scheduler import Scheduler, planning
+from torcd.scheduler import Scheduler, planning, restarting
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import AddAttempt, Command, MakeElements, StartAttempt, WakeAt
 from torcd.scheduler.invariants import violations
@@ -678,11 +679,15 @@ class Again:
         will_run = {key for key, outlook in outlooks.items() if outlook == "will_run"}
         forced_before, values_before = self.is_forced, dict(self.values)
         self._is_to_begin(will_run, to_clear)
-        commands = self.tell(
-            e.RestartRequested(
-                workflow_key=WorkflowKey(1), selection=selection, files=files, at=self.tick()
-            )
+        event = e.RestartRequested(
+            workflow_key=WorkflowKey(1), selection=selection, files=files, at=self.tick()
         )
+        if event.at % 2:
+            # Prepared before, or decided in one go: it comes to the same.
+            with contextlib.suppress(UserError):
+                prepared = restarting.prepare(self.node, event, self.scheduler.capacity)
+                event = msgspec.structs.replace(event, prepared=prepared)
+        commands = self.tell(event)
         if not commands:
             self.is_forced, self.values = forced_before, values_before
             assert commands is None or not will_run

@@ -108,6 +108,8 @@ def applied(world: "Again", event: e.EditRequested) -> bool:
         assert outlooks == world.outlooks()
         if edit.plan.runs:
             world.begins_again(edit.plan)
+    if event.at % 2:  # checked before, or in one go: it comes to the same
+        event = msgspec.structs.replace(event, prepared=edit)
     commands = world.tell(event)
     assert commands is not None
     if event.attempt_key is None:

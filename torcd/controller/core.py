@@ -1,9 +1,9 @@
 """The controller: the parts around the loop, and what others ask of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -49,6 +49,7 @@ from torcd.value import Value
 
 MAX_SHOWN_TOKENS = 1_024
 """As many as there may be connections; all are forgotten when there are more."""
+T = TypeVar("T")
 
 
 class Controller(Loop):
@@ -68,6 +69,8 @@ class Controller(Loop):
         self.submitting = anyio.Lock()
         """Held from reading the next key until a workflow has it."""
         self.gatherer = Gatherer()
+        self._foresight = anyio.CapacityLimiter(1)
+        """It is all Python: two at a time would be no faster."""
         self.parsing = anyio.CapacityLimiter(1)
         """For large values: each takes several times its size while it is read."""
         self._shown_tokens: dict[str, AttemptKey] = {}
@@ -235,6 +238,21 @@ class Controller(Loop):
     def revived(self, node: WorkflowNode) -> AbstractAsyncContextManager[None]:
         """For asking that a workflow which is over goes on. Raises UnknownWorkflow."""
         return self._shelf.revived(node)
+
+    async def ahead(self, node: WorkflowNode, look: Callable[[], T]) -> T:
+        """What `look` returns or raises, which looks at a workflow that is over, and changes
+        nothing: in a thread, for it may take seconds; once more, and here, if something has
+        happened to the workflow meanwhile, so that it may have seen half of it."""
+        turns = node.turns
+        try:
+            found = await to_thread.run_sync(look, limiter=self._foresight)
+        except Exception:
+            if node.turns == turns:
+                raise
+        else:
+            if node.turns == turns:
+                return found
+        return look()
 
     def run_begins(self, key: WorkflowKey, inputs: Mapping[FileKey, Glance | None]) -> None:
         """So the files that no job makes look before a workflow is submitted."""

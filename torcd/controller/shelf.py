@@ -19,6 +19,7 @@ from torcd.controller.presence import absent_inputs
 from torcd.executors.base import Executor
 from torcd.model import WORKFLOW_OVER, AttemptKey, Workflow, WorkflowKey
 from torcd.scheduler import Scheduler
+from torcd.scheduler.building import build
 from torcd.scheduler.events import WorkflowLoaded
 from torcd.scheduler.state import WorkflowNode
 from torcd.store import NO_BOOT, Store
@@ -111,6 +112,9 @@ class Shelf:
             user = self._accounts.acts_as(event.workflow.owner)
             absent = await to_thread.run_sync(absent_inputs, event.workflow, user)
             event = msgspec.structs.replace(event, absent_files=absent)
+        # A large one takes a second or two, in which others are served.
+        built = await to_thread.run_sync(build, event, self._scheduler.capacity)
+        event = msgspec.structs.replace(event, built=built)
         if event.status not in WORKFLOW_OVER:
             self.environments[key] = loaded.environment
             self.share_environment(event.workflow)

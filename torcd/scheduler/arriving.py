@@ -70,7 +70,7 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
 def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
     if event.workflow.key in memory.workflows:
         return []
-    node = build(event, memory.ledger.capacity)
+    node = event.built or build(event, memory.ledger.capacity)
     former = memory.former.pop(node.key, None)
     if former is not None:
         former.become(node)

@@ -51,9 +51,9 @@ NO_INPUTS = Inputs(0, 0, 0)
 
 class Digests:
     """Of one workflow. `files` and `values` (their SHA-256) are what is to be taken in place of
-    what it knows of them; then it is to be used at once, and thrown away."""
+    what it knows of them; given `files`, it is to be used at once, and thrown away."""
 
-    __slots__ = ("_files", "_groups", "_node", "_values")
+    __slots__ = ("_files", "_gates", "_groups", "_node", "_values")
 
     def __init__(
         self,
@@ -66,6 +66,8 @@ class Digests:
         self._values: Mapping[DataKey, str] = values or {}
         self._groups: dict[int, Inputs] = {}
         """Of groups, by key, as long as nothing in them changes."""
+        self._gates: dict[int, Inputs] | None = {} if files is not None else None
+        """Of all others, by subject, where nothing changes."""
 
     def inputs(self, job: "JobNode") -> Inputs:
         """Of all that it waits for."""
@@ -94,6 +96,14 @@ class Digests:
                 found = _added([self._inputs(member) for member in gate.members])
                 self._groups[gate.subject] = found
             return found
+        if self._gates is None:
+            return self._one_input(gate)
+        found = self._gates.get(gate.subject)
+        if found is None:
+            found = self._gates[gate.subject] = self._one_input(gate)
+        return found
+
+    def _one_input(self, gate: "GateNode") -> Inputs:
         node = self._node
         newest = gate.made_at
         if gate.kind == "user_data":
@@ -151,8 +161,12 @@ def _number(kind: str, name: str, identity: str) -> int:
 
 
 def _added(parts: list[Inputs]) -> Inputs:
-    return Inputs(
-        sum(part.given for part in parts) % _MODULUS,
-        sum(part.made for part in parts) % _MODULUS,
-        max((part.newest for part in parts), default=0),
-    )
+    if len(parts) == 1:
+        return parts[0]
+    given = made = newest = 0
+    for part in parts:
+        given += part.given
+        made += part.made
+        if part.newest > newest:
+            newest = part.newest
+    return Inputs(given % _MODULUS, made % _MODULUS, newest)

@@ -77,25 +77,29 @@ class Edit(msgspec.Struct, frozen=True):
     """The workflow, built anew; without a difference, as it is."""
     plan: planning.Plan | None
     """What is to run, of one that is over."""
+    begun: WorkflowNode | None
+    """It at the beginning of a new run, if one begins."""
+    turns: int
+    """How many the workflow had had: what was checked holds until the next one."""
 
     @property
     def runs(self) -> bool:
         """Whether a new run begins."""
-        return self.plan is not None and bool(self.plan.runs)
+        return self.begun is not None
 
 
 def edit(memory: Memory, event: EditRequested) -> list[Command]:
     node = memory.workflow(event.workflow_key)
-    found = check(node, event, memory.ledger.capacity, memory.next_attempt_key)
+    found = event.prepared
+    if found is None or found.turns != node.turns:
+        found = check(node, event, memory.ledger.capacity, memory.next_attempt_key)
     adder = None if event.attempt_key is None else adder_of(memory, event.attempt_key)
     if found.node is node:
         # Of what is there, nothing is another; a regex that finds nothing yet may be.
         return _only_the_spec(memory, node, event) if event.spec else []
     before, states_before = node.workflow, node.file_states
-    become(memory, node, found.node)
+    become(memory, node, found.begun or found.node)
     absent = absent_of(event)
-    if found.plan is not None and found.plan.runs:
-        restarting.begin_run(memory, node, found.plan, absent, event.at)
     turn = Turn(memory, node, event.at)
     turn.outbox.add(record(before, event, found.difference, memory.next_key))
     if found.difference:
@@ -106,7 +110,7 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
     save_given(turn, event, found.difference)
     if found.plan is None:
         go_on(turn, found.difference, absent)
-    elif found.plan.runs:
+    elif found.runs:
         restarting.run_again(turn, found.plan, event.files, absent)
     else:
         turn.looked_at(event.files.items())
@@ -161,6 +165,7 @@ def check(
 ) -> Edit:
     """What would be done. Changes nothing. Raises WrongState where something that runs would be
     changed, and MissingInputs."""
+    turns = node.turns
     require_able_to_go_on(node)
     changes = difference(
         node.workflow,
@@ -169,7 +174,7 @@ def check(
         {key: value.sha256 for key, value in event.values.items()},
     )
     if not changes and (node.is_over or not is_said_again(node, event)):
-        return Edit(changes, {}, node, None)
+        return Edit(changes, {}, node, None, None, turns)
     if not node.is_over:
         refuse_changes_under_what_runs(node, event, changes)
         refuse_changes_of_what_began(node, event)
@@ -180,10 +185,13 @@ def check(
         if not anew.wait_for_inputs:
             refuse_missing_inputs(anew, [anew.jobs[key] for key in plan.runs], absent)
         verdicts = {key: Verdict(one.outlook, one.reason) for key, one in plan.verdicts.items()}
-        return Edit(changes, verdicts, anew, plan)
+        begun = None
+        if plan.runs:
+            begun = restarting.at_the_beginning(anew, plan, absent, event.at, capacity)
+        return Edit(changes, verdicts, anew, plan, begun, turns)
     if not anew.wait_for_inputs:
         refuse_missing_inputs(anew, with_new_needs(node, anew, changes), absent)
-    return Edit(changes, dict(_of_one_that_goes_on(anew, changes)), anew, None)
+    return Edit(changes, dict(_of_one_that_goes_on(anew, changes)), anew, None, None, turns)
 
 
 def said(changes: Difference) -> str:

@@ -5,6 +5,8 @@ The others are facts about the world. They may come late, twice, and out of orde
 longer applies changes nothing.
 """
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from torcd.model import (
@@ -22,8 +24,12 @@ from torcd.model import (
     WorkflowKey,
     WorkflowStatus,
 )
-from torcd.scheduler.state import Recovery
+from torcd.scheduler.state import Recovery, WorkflowNode
 from torcd.value import Value
+
+if TYPE_CHECKING:
+    from torcd.scheduler.editing import Edit
+    from torcd.scheduler.restarting import Prepared
 
 
 class SubmitRequested(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +135,8 @@ class WorkflowLoaded(msgspec.Struct, frozen=True, kw_only=True):
     frozen_since: Timestamp | None = None
     """Since when what runs of it stands still; None: it does not."""
     at: Timestamp
+    built: WorkflowNode | None = None
+    """It as `torcd.scheduler.building` builds it, by whoever has time for that."""
 
 
 class LoadingEnded(msgspec.Struct, frozen=True):
@@ -275,6 +283,8 @@ class RestartRequested(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[FileKey, FileState | None]
     """Its files as they are now; None: it is not there."""
     at: Timestamp
+    prepared: "Prepared | None" = None
+    """What came of preparing this before."""
 
 
 class RetryRequested(msgspec.Struct, frozen=True, kw_only=True):
@@ -305,6 +315,8 @@ class EditRequested(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be kept of it."""
     attempt_key: AttemptKey | None = None
     """That of the job which asks for it, or has just ended; None: a person does."""
+    prepared: "Edit | None" = None
+    """What came of checking this before."""
 
 
 class ElementsMade(msgspec.Struct, frozen=True, kw_only=True):

@@ -150,23 +150,29 @@ class _Planner:
 
     def _move(self, job: JobNode) -> None:
         for gate in job.feeds:
-            for one in (gate, *gate.groups):
-                self._moving.setdefault(one.subject, job)
+            self._moving.setdefault(gate.subject, job)
+            for group in gate.groups:
+                self._moving.setdefault(group.subject, job)
 
     def _moving_before(self, job: JobNode) -> JobNode | None:
-        found = (self._moving.get(gate.subject) for gate in job.awaits)
-        cause = next((cause for cause in found if cause is not None), None)
-        if cause is None and job.adder is not None:
+        for gate in job.awaits:
+            cause = self._moving.get(gate.subject)
+            if cause is not None:
+                return cause
+        if job.adder is not None:
             # Whether it is added again, and as what, is seen then.
             adder = self._verdicts[job.adder.job.key]
             return None if adder.outlook == "up_to_date" else job.adder
-        return cause
+        return None
 
     def _stuck_before(self, job: JobNode) -> JobNode | None:
-        if not job.job.cancel_on_blocking_job_failure:
+        if not self._stuck or not job.job.cancel_on_blocking_job_failure:
             return None
-        found = (self._stuck.get(gate.subject) for gate in job.awaits)
-        return next((culprit for culprit in found if culprit is not None), None)
+        for gate in job.awaits:
+            culprit = self._stuck.get(gate.subject)
+            if culprit is not None:
+                return culprit
+        return None
 
     def _verdict(self, job: JobNode, cause: JobNode | None) -> Verdict:
         state, trace = job.state, job.trace

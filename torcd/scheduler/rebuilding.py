@@ -8,7 +8,7 @@ from torcd.model import AttemptKey, Capacity, DataKey, FileKey
 from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.building import AS_SUBMITTED, as_loaded, build
 from torcd.scheduler.comparing import Difference
-from torcd.scheduler.events import EditRequested, LoadedCommand, LoadedValue
+from torcd.scheduler.events import EditRequested, LoadedCommand, LoadedValue, RestartRequested
 from torcd.scheduler.state import Ended, Pending, Running, WorkflowNode
 
 
@@ -108,5 +108,6 @@ def given(event: EditRequested, changes: Difference) -> list[DataKey]:
     return [key for key in event.values if key in new or key in changed]
 
 
-def absent_of(event: EditRequested) -> frozenset[FileKey]:
+def absent_of(event: EditRequested | RestartRequested) -> frozenset[FileKey]:
+    """Files that were looked for, and are not there."""
     return frozenset(key for key, state in event.files.items() if state is None)

@@ -365,6 +365,7 @@ class WorkflowNode:
         "started_at",
         "status",
         "stopping",
+        "turns",
         "wait_for_inputs",
         "workflow",
     )
@@ -380,6 +381,8 @@ class WorkflowNode:
         """It is out of sight, and refuses to run. Only one that is over is."""
         self.frozen_since: Timestamp | None = None
         """Since when what runs of it stands still; None: it does not. It is paused then."""
+        self.turns = 0
+        """How often something has happened to it, or was about to."""
         self.run_id = 1
         self.retries = 0
         """In this run, of all jobs: attempts after a first one, made or to be made."""
@@ -423,8 +426,10 @@ class WorkflowNode:
 
     def become(self, other: "WorkflowNode") -> None:
         """Be what the other is, so that who holds this one has it as it is now."""
+        turns = self.turns
         for name in self.__slots__:
             setattr(self, name, getattr(other, name))
+        self.turns = turns + 1
         self.digests = Digests(self)
 
     @property

@@ -392,7 +392,8 @@ def refused(error: type[UserError], match: str | None = None) -> Any:
 
 
 def snapshot(scheduler: Scheduler) -> dict[str, Any]:
-    """All that the scheduler remembers, however deep, as something that can be compared."""
+    """All that the scheduler remembers, however deep, as something that can be compared; but for
+    how often it has looked."""
     found: dict[str, Any] = {}
     to_visit: list[Any] = [scheduler._memory]
 
@@ -412,7 +413,8 @@ def snapshot(scheduler: Scheduler) -> dict[str, Any]:
         node = to_visit.pop()
         name = f"{type(node).__name__} {_identity(node)}"
         if name not in found:
-            found[name] = {slot: plain(getattr(node, slot)) for slot in type(node).__slots__}
+            slots = [slot for slot in type(node).__slots__ if slot != "turns"]
+            found[name] = {slot: plain(getattr(node, slot)) for slot in slots}
     return found
 
 

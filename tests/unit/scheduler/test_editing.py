@@ -585,3 +585,29 @@ def test_a_spec_in_which_nothing_is_another_is_kept_and_files_are_watched_for_as
     assert (edited.jobs, edited.removed_jobs) == ((), ())
     assert watched.path == play.node.files[play.keys["in"]].path
     assert play.tell(replace(event, spec=SpecChange())) == []
+
+
+def test_an_edit_that_was_checked_before_is_checked_again_only_if_something_has_happened_since():
+    play = Edits(a=job(stores="d"), b=job(fetches="d"))
+    play.exits("a", values={"d": "1"})
+    play.exits("b")
+    event = play.event(a=job(stores="d"), b=job(fetches="d"), c=job())
+    event = replace(event, prepared=play.scheduler.outlook(event))
+    play.stores("d", "2")
+    play.tell(event)
+    statuses = {one.job.name: one.state.status.value for one in play.node.jobs.values()}
+    assert statuses == {"a": "completed", "b": "pending", "c": "pending"}
+
+
+def test_an_edit_that_was_checked_before_comes_to_the_same():
+    made = []
+    for is_checked in (False, True):
+        play = Edits(a=job(), b=job(after="a"))
+        play.exits("a")
+        play.exits("b")
+        event = play.event(a=job(), b=job(after="a"), c=job(after="b"), commands={"a": "false"})
+        if is_checked:
+            event = replace(event, prepared=play.scheduler.outlook(event))
+        made.append(play.tell(event))
+        assert play.node.run_id == 2
+    assert made[0] == made[1]

@@ -1,13 +1,15 @@
 """A new run of what is out of date."""
 
+import msgspec
 import pytest
 
 from torcd.errors import MissingInputs, WrongState
 from torcd.model import Happening, JobStatus
 from torcd.scheduler import events as e
+from torcd.scheduler import restarting
 from torcd.scheduler.commands import ClearValue, SaveFile, SaveInitialAgain, SaveJob, SaveWorkflow
 
-from .play import Play, refused
+from .play import Play, refused, snapshot
 from .specs import job
 
 UP = ("up_to_date", "nothing that it needs has changed")
@@ -74,6 +76,45 @@ def test_what_makes_something_else_makes_the_next_one_run():
     play.exits("b", values={"d": "7"})
     assert play.workflow_status == "completed"  # an equal value: c is not run
     assert play.job("c").run_id == 1
+
+
+def prepared(play: Play, names: str | None = None, **files: str | None) -> e.RestartRequested:
+    """A restart that was thought through before it is asked for."""
+    event = play._restart_event(names, False, files)
+    found = restarting.prepare(play.node, event, play.scheduler.capacity)
+    return msgspec.structs.replace(event, prepared=found)
+
+
+def test_one_that_was_prepared_comes_to_the_same():
+    at_once, before = chain(), chain()
+    picture = snapshot(before.scheduler)
+    event = prepared(before, "b", **{"in": "2"})
+    assert snapshot(before.scheduler) == picture
+    assert before.tell(event) == at_once.restart("b", files={"in": "2"})
+    assert before.statuses == {"a": "completed", "b": "pending", "c": "blocked"}
+    before.exits("b", values={"d": "7"})
+    assert before.workflow_status == "completed"
+
+
+def test_what_was_prepared_is_void_when_something_has_happened_since():
+    play = chain()
+    nothing = prepared(play)
+    everything = prepared(play, **{"in": "2"})
+    play.stores("d", "8")
+    assert len(play.tell(nothing)) > 0
+    assert play.statuses == {"a": "completed", "b": "completed", "c": "pending"}
+    with refused(WrongState, match="cannot be restarted"):
+        play.tell(everything)
+
+
+def test_what_was_prepared_is_not_carried_out_twice():
+    play = chain()
+    event = prepared(play, **{"in": "2"})
+    play.tell(event)
+    play.exits("a", files={"f": "made of 1"})
+    assert play.workflow_status == "completed"
+    assert play.tell(event) == []
+    assert play.node.run_id == 2
 
 
 def test_of_what_several_read_together_each_saw_what_there_was_then():

@@ -14,8 +14,6 @@ from torcd.controller.unfolding import unfolded_values
 from torcd.model import (
     DataKey,
     FileState,
-    JobKey,
-    JobStatus,
     KeptSpec,
     SpecChange,
     Workflow,
@@ -178,34 +176,33 @@ async def _carry_out(
         spec=new.spec,
     )
     await controller.settled()
-    edit = controller.scheduler.outlook(event)
-    statuses = {job_key: job.state.status for job_key, job in node.jobs.items()}
-    is_applied = bool(edit.difference) and not parameters.dry_run
     warnings = asking.warnings(workflow, controller.scheduler.capacity)
-    run_id = node.run_id + 1 if edit.runs else node.run_id
-    if is_applied:
-        async with controller.revived(node):
-            await controller.request(event)
-    elif event.spec and not parameters.dry_run:
+
+    def look() -> tuple[Edit, m.Applied]:
+        edit = controller.scheduler.outlook(event)
+        return edit, _told(node, edit, warnings)
+
+    # What happens to one that is not over does not wait.
+    edit, told = await controller.ahead(node, look) if node.is_over else look()
+    if parameters.dry_run or not (edit.difference or event.spec):
+        return told
+    if not edit.difference:  # what is to be kept of the spec is another text
         await controller.request(event)
-    return _answer(edit, statuses, warnings, run_id=run_id, applied=is_applied)
+        return told
+    async with controller.revived(node):
+        await controller.request(msgspec.structs.replace(event, prepared=edit))
+    return msgspec.structs.replace(told, applied=True)
 
 
-def _answer(
-    edit: Edit,
-    statuses: dict[JobKey, JobStatus],
-    warnings: list[str],
-    *,
-    run_id: int,
-    applied: bool,
-) -> m.Applied:
-    node = edit.node
-    gates = {key for key, job in node.jobs.items() if job.job.is_unfolded}
+def _told(node: WorkflowNode, edit: Edit, warnings: list[str]) -> m.Applied:
+    """Of an edit that has not been carried out."""
+    before, after = node.jobs, edit.node.jobs
+    gates = {key for key, job in after.items() if job.job.is_unfolded}
     return m.Applied(
         workflow_key=str(node.key),
-        applied=applied,
+        applied=False,
         restarted=edit.runs,
-        run_id=run_id,
+        run_id=node.run_id + 1 if edit.runs else node.run_id,
         changes=[
             m.Change(kind=one.kind, name=one.name, change=one.how, fields=list(one.fields))
             for one in edit.difference.changes
@@ -214,13 +211,13 @@ def _answer(
         items=[
             m.EditedJob(
                 key=str(key),
-                name=node.jobs[key].job.name,
-                status=statuses.get(key),
+                name=after[key].job.name,
+                status=before[key].state.status if key in before else None,
                 outlook=verdict.outlook,
                 reason=verdict.reason,
             )
             for key, verdict in edit.verdicts.items()
-            if not node.jobs[key].job.is_unfolded
+            if key not in gates
         ],
         warnings=warnings,
     )

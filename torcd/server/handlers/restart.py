@@ -7,7 +7,7 @@ import msgspec
 from torcd import errors
 from torcd.controller.gathering import Progress
 from torcd.controller.looking import States
-from torcd.model import JobKey, JobStatus
+from torcd.model import JobStatus
 from torcd.protocol import manager as m
 from torcd.scheduler import restarting
 from torcd.scheduler.events import RestartRequested, Selection
@@ -34,14 +34,20 @@ async def restart(context: Context, parameters: m.Restart, call: Call) -> m.Rest
             files=files,
             at=controller.now(),
         )
-        plan = restarting.check(node, event)
-        statuses = {job_key: job.state.status for job_key, job in node.jobs.items()}
-        if parameters.dry_run or not plan.runs:
-            next_run = node.run_id + 1 if plan.runs else node.run_id
-            return _answer(node, plan, statuses, run_id=next_run, restarted=False)
+        if parameters.dry_run:
+            return await controller.ahead(node, lambda: _told(node, restarting.check(node, event)))
+        capacity = controller.scheduler.capacity
+
+        def prepare() -> tuple[restarting.Prepared, m.Restarted]:
+            prepared = restarting.prepare(node, event, capacity)
+            return prepared, _told(node, prepared.plan)
+
+        prepared, told = await controller.ahead(node, prepare)
+        if prepared.begun is None:
+            return told
         async with controller.revived(node):
-            await controller.request(event)
-        return _answer(node, plan, statuses, run_id=node.run_id, restarted=True)
+            await controller.request(msgspec.structs.replace(event, prepared=prepared))
+        return msgspec.structs.replace(told, run_id=node.run_id, restarted=True)
 
 
 def _selection(node: WorkflowNode, parameters: m.Restart) -> Selection:
@@ -99,18 +105,12 @@ def _progress(node: WorkflowNode, progress: Progress) -> m.Restarted:
     )
 
 
-def _answer(
-    node: WorkflowNode,
-    plan: Plan,
-    statuses: dict[JobKey, JobStatus],
-    *,
-    run_id: int,
-    restarted: bool,
-) -> m.Restarted:
+def _told(node: WorkflowNode, plan: Plan) -> m.Restarted:
+    """Of a plan that has not been carried out."""
     return m.Restarted(
         workflow_key=str(node.key),
-        restarted=restarted,
-        run_id=run_id,
+        restarted=False,
+        run_id=node.run_id + 1 if plan.runs else node.run_id,
         outlooks=_counted(
             one.outlook for key, one in plan.verdicts.items() if not node.jobs[key].job.is_unfolded
         ),
@@ -118,7 +118,7 @@ def _answer(
             m.JobOutlook(
                 key=str(key),
                 name=node.jobs[key].job.name,
-                status=statuses[key],
+                status=node.jobs[key].state.status,
                 outlook=verdict.outlook,
                 reason=verdict.reason,
             )
