@@ -588,6 +588,7 @@ class Again:
                 self.snapshot(job, given=True), made, is_known, number, self.definition(job)
             )
             self.is_forced.discard(job.key)
+            self._has_written(job)
         assert del_under_way[0] == job.key
         fallen = self._followers(attempt) if fails else []
         told_before = fallen if self.pick(2) else []
@@ -618,6 +619,13 @@ class Again:
         if not fails:
             assert self.status(job.key) is JobStatus.COMPLETED
         self.disturbed.discard(attempt)
+
+    def _has_written(self, job: Job) -> None:
+        """It was put back when others that read its files had been chosen: they may have read them
+        while they were written, though what is in them now is what was."""
+        for attempt, (key, _) in self.under_way.items():
+            if not set(job.output_files).isdisjoint(self.workflow.input_files(self.job(key))):
+                self.disturbed.add(attempt)
 
     def _waits_again(self, job: Job) -> bool:
         """Something that it waits for was put back after it had been chosen."""
