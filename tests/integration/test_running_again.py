@@ -263,3 +263,26 @@ def test_a_run_of_some_jobs_leaves_the_others_alone(done: tuple[Daemon, Path, st
     assert ran(directory) == ["left"]
     assert daemon.jobs(key)["end"].status is JobStatus.COMPLETED
     assert outlooks(restart(daemon, key, dry_run=True))["root"] == "will_run"
+
+
+def test_a_retried_job_has_read_what_somebody_wrote_into_a_file_that_a_job_made(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    key = daemon.submit(
+        {
+            "jobs": [
+                {"name": "makes", "command": "echo made > f.txt", "output_files": ["f"]},
+                {"name": "fails", "command": "test -e mended && cat f.txt", "input_files": ["f"]},
+                {"name": "reads", "command": "cat f.txt", "input_files": ["f"]},
+            ],
+            "files": [{"name": "f", "path": "f.txt"}],
+        }
+    )
+    assert over(daemon, key).status is WorkflowStatus.FAILED
+    (tmp_path / "f.txt").write_text("edited\n")
+    (tmp_path / "mended").touch()
+    assert daemon.torcctl("-k", key, "retry", "fails").returncode == 0
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED
+    assert daemon.torcctl("-k", key, "logs", "fails").stdout == "edited\n"
+    reply = restart(daemon, key, dry_run=True)
+    assert outlooks(reply) == {"makes": "up_to_date", "fails": "up_to_date", "reads": "will_run"}

@@ -64,8 +64,6 @@ class Again:
         self.pick = pick
         self.now = 1_000_000
         self.disk: dict[FileKey, str] = {}
-        self.known: dict[FileKey, str | None] = {}
-        """What was in files when somebody looked last."""
         self.values: dict[DataKey, str] = {}
         self.failing: set[JobKey] = set()
         self.failing_scripts: set[JobKey] = set()
@@ -574,18 +572,12 @@ class Again:
             self.is_forced.add(job.key)  # perhaps it is tried again
         else:
             number = self.memories[job.key].number + 1 if job.key in self.memories else 1
-            self.known |= {key: self.disk.get(key) for key in looked_at}
-            edited = {key: self.disk.get(key) for key in self.known}
-            # A file that was edited by hand, and then read by a job that was retried or enabled:
-            # nobody has looked at it, and the next restart has the job run again.
-            self.disk |= {key: text for key, text in self.known.items() if text is not None}
-            made = self.snapshot(job, given=False)
-            for key, text in edited.items():
-                self.disk.pop(key, None)
-                if text is not None:
-                    self.disk[key] = text
             self.memories[job.key] = Memory(
-                self.snapshot(job, given=True), made, is_known, number, self.definition(job)
+                self.snapshot(job, given=True),
+                self.snapshot(job, given=False),
+                is_known,
+                number,
+                self.definition(job),
             )
             self.is_forced.discard(job.key)
             self._has_written(job)
@@ -701,7 +693,6 @@ class Again:
             assert commands is None or not will_run
             assert self.node.run_id == run_id
             return False
-        self._all_is_known()
         assert self.node.run_id == run_id + 1
         assert will_run
         return True
@@ -710,10 +701,6 @@ class Again:
         """An edit begins a new run."""
         will_run = {key for key, one in plan.verdicts.items() if one.outlook == "will_run"}
         self._is_to_begin(will_run, set(plan.to_clear))
-        self._all_is_known()
-
-    def _all_is_known(self) -> None:
-        self.known = {file.key: self.disk.get(file.key) for file in self.workflow.files}
 
     def _is_to_begin(self, will_run: set[JobKey], to_clear: set[DataKey]) -> None:
         self.is_forced = will_run

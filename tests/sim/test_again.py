@@ -17,8 +17,9 @@ from .workflows import Pick
 
 MAX_STEPS = 200
 
-TELLING = (593,)
-"""Of a maker that is retried, and makes the same file again, while who reads it is about to run."""
+TELLING = (593, 1405)
+"""Rare ones: a maker is retried, and makes the same file again, while who reads it is about to run;
+a file that a job made is edited by hand before who reads it is retried."""
 
 
 def edits_a_file(world: Again, pick: Pick) -> None:
@@ -75,7 +76,12 @@ def disables_or_enables(world: Again, pick: Pick) -> None:
     kind = e.EnableRequested if world.status(key) is JobStatus.DISABLED else e.DisableRequested
     world.is_forced.add(key)  # when it is enabled
     absent = frozenset(f.key for f in world.workflow.files if f.key not in world.disk)
-    world.tell(kind(workflow_key=WorkflowKey(1), jobs=(key,), absent_files=absent, at=world.tick()))
+    looked = {"files": world.states()} if kind is e.EnableRequested and world.is_over else {}
+    world.tell(
+        kind(
+            workflow_key=WorkflowKey(1), jobs=(key,), absent_files=absent, at=world.tick(), **looked
+        )
+    )
 
 
 def retries(world: Again, pick: Pick) -> None:
@@ -86,7 +92,11 @@ def retries(world: Again, pick: Pick) -> None:
         forced = set(bad) - world.is_forced
         world.is_forced |= forced
         event = e.RetryRequested(
-            workflow_key=WorkflowKey(1), jobs=jobs, absent_files=absent, at=world.tick()
+            workflow_key=WorkflowKey(1),
+            jobs=jobs,
+            absent_files=absent,
+            files=world.states() if world.is_over else {},
+            at=world.tick(),
         )
         if world.tell(event) is None:
             world.is_forced -= forced

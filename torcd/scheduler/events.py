@@ -247,6 +247,8 @@ class EnableRequested(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[JobKey, ...]
     absent_files: frozenset[FileKey] = frozenset()
     """Of their input files: those that are not there."""
+    files: dict[FileKey, FileState | None] = {}
+    """Of a workflow that is over: its files as they are now."""
     at: Timestamp
 
 
@@ -295,6 +297,8 @@ class RetryRequested(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[JobKey, ...]
     absent_files: frozenset[FileKey]
     """Of the workflow's files: those that are not there."""
+    files: dict[FileKey, FileState | None] = {}
+    """Of a workflow that is over: its files as they are now."""
     at: Timestamp
 
 

@@ -186,7 +186,7 @@ def enable(memory: Memory, event: EnableRequested) -> list[Command]:
     if not node.wait_for_inputs:
         refuse_missing_inputs(node, jobs, event.absent_files)
     turn = Turn(memory, node, event.at)
-    go_on(turn)
+    go_on(turn, event.files)
     turn.enable(jobs, event.absent_files)
     return turn.end()
 

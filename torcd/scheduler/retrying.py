@@ -9,9 +9,18 @@ its end is not done again.
 """
 
 from collections import deque
+from collections.abc import Mapping
 
 from torcd import errors
-from torcd.model import ENDED_BADLY, JobKey, JobStatus, Reason, WorkflowStatus
+from torcd.model import (
+    ENDED_BADLY,
+    FileKey,
+    FileState,
+    JobKey,
+    JobStatus,
+    Reason,
+    WorkflowStatus,
+)
 from torcd.scheduler import wording
 from torcd.scheduler.arriving import refuse_missing_inputs, watch_files
 from torcd.scheduler.commands import Command
@@ -36,7 +45,7 @@ def retry(memory: Memory, event: RetryRequested) -> list[Command]:
     if not node.wait_for_inputs:
         refuse_missing_inputs(node, revived, event.absent_files)
     turn = Turn(memory, node, event.at)
-    go_on(turn)
+    go_on(turn, event.files)
     turn.retry(revived, event.absent_files)
     return turn.end()
 
@@ -61,14 +70,16 @@ def refuse_archived(node: WorkflowNode) -> None:
         )
 
 
-def go_on(turn: Turn) -> None:
-    """A workflow that is over is so no more."""
+def go_on(turn: Turn, files: Mapping[FileKey, FileState | None]) -> None:
+    """A workflow that is over is so no more; and what is in its files is what whoever runs now
+    reads."""
     node = turn.node
     if not node.is_over:
         return
     node.status = WorkflowStatus.RUNNING
     node.ended_at = None
     turn.outbox.save_workflow()
+    turn.looked_at(files.items())
     watch_files(turn)
 
 

@@ -189,12 +189,15 @@ class Play:
             for key, verdict in plan.verdicts.items()
         }
 
-    def retry(self, names: str, *, absent: str = "") -> list[Command]:
+    def retry(
+        self, names: str, *, absent: str = "", files: Mapping[str, str | None] | None = None
+    ) -> list[Command]:
         return self.tell(
             e.RetryRequested(
                 workflow_key=self.workflow.key,
                 jobs=self._keys(names),
                 absent_files=frozenset(self._keys(absent)),
+                files=self._states(files or {}),
                 at=self.now,
             )
         )

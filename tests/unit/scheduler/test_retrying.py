@@ -144,3 +144,41 @@ def test_a_value_stored_before_it_failed_is_there_for_those_who_wait_for_no_more
     assert play.status("b") == "canceled"
     play.retry("a")
     assert play.statuses == {"a": "pending", "b": "ready"}
+
+
+def edited_by_hand() -> Play:
+    """a makes f, b reads it and failed; then somebody edits f."""
+    play = Play(a=job(writes="f"), b=job(reads="f"), c=job(reads="f"))
+    play.exits("a", files={"f": "made"})
+    play.exits("b", 1)
+    play.exits("c")
+    assert play.workflow_status == "failed"
+    return play
+
+
+def test_what_somebody_wrote_into_a_file_that_a_job_made_is_what_the_retried_one_reads():
+    play = edited_by_hand()
+    play.retry("b", files={"f": "edited"})
+    play.exits("b")
+    assert play.statuses == {"a": "completed", "b": "completed", "c": "completed"}
+    outlooks = play.outlooks(files={"f": "edited"})
+    assert {name: outlook for name, (outlook, _) in outlooks.items()} == {
+        "a": "up_to_date",
+        "b": "up_to_date",
+        "c": "will_run",
+    }
+
+
+def test_the_same_when_it_was_disabled_and_is_enabled():
+    play = edited_by_hand()
+    play.disable("b")
+    play.tell(
+        e.EnableRequested(
+            workflow_key=play.workflow.key,
+            jobs=play._keys("b"),
+            files=play._states({"f": "edited"}),
+            at=play.now,
+        )
+    )
+    play.exits("b")
+    assert play.outlooks(files={"f": "edited"})["b"][0] == "up_to_date"

@@ -10,6 +10,7 @@ from torcd.scheduler.events import EnableRequested
 from torcd.scheduler.state import WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
+from torcd.server.going_on import files_before
 from torcd.server.handlers.jobs import changed
 
 
@@ -19,12 +20,14 @@ async def enable(context: Context, parameters: m.Enable, call: Call) -> m.Change
         jobs = find_jobs(node, parameters.jobs)
         user = context.accounts.acts_as(node.workflow.owner)
         absent_files = await to_thread.run_sync(_absent_inputs, node, jobs, user)
+        files = await files_before(context, node)
         async with context.controller.revived(node):
             await context.controller.request(
                 EnableRequested(
                     workflow_key=key,
                     jobs=tuple(jobs),
                     absent_files=absent_files,
+                    files=files,
                     at=context.controller.now(),
                 )
             )

@@ -11,6 +11,7 @@ from torcd.scheduler.events import RetryRequested
 from torcd.scheduler.state import WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
+from torcd.server.going_on import files_before
 from torcd.server.handlers.jobs import changed
 
 
@@ -20,12 +21,14 @@ async def retry(context: Context, parameters: m.Retry, call: Call) -> m.Changed:
         jobs = find_jobs(node, parameters.jobs)
         user = context.accounts.acts_as(node.workflow.owner)
         absent_files = await to_thread.run_sync(_absent, node, user)
+        files = await files_before(context, node)
         async with context.controller.revived(node):
             commands = await context.controller.request(
                 RetryRequested(
                     workflow_key=key,
                     jobs=tuple(jobs),
                     absent_files=absent_files,
+                    files=files,
                     at=context.controller.now(),
                 )
             )
