@@ -78,8 +78,8 @@ def record(daemon: Daemon, target: Path) -> None:
     def part(name: Part) -> story.Asks:
         return partial(_ask, daemon, name, kept)
 
-    full = story.change(part("change"), over, directory)
-    story.look(part("look"), full)
+    told = story.change(part("change"), over, directory)
+    story.look(part("look"), told)
     os.mkfifo(daemon.directory / story.GATE)
     with daemon.client() as client:
         held = client.submit(

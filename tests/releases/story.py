@@ -2,7 +2,7 @@
 some of everything, said with the client's structs."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -70,6 +70,58 @@ WAITING: dict[str, Any] = {
 }
 """Nobody makes the value."""
 
+AGAIN: dict[str, Any] = {
+    "name": "again",
+    "user_data": [
+        {"name": "n", "data": 1},
+        {"name": "twice"},
+        {"name": "seed", "data": [0], "is_ephemeral": True},
+    ],
+    "files": [{"name": "copy", "path": "copy.txt"}],
+    "failure_handlers": [
+        {
+            "name": "mending",
+            "rules": [
+                {
+                    "match_all_exit_codes": True,
+                    "recovery_script": "echo mending",
+                    "max_retries": 1,
+                    "backoff": 0.01,
+                }
+            ],
+        },
+    ],
+    "jobs": [
+        {
+            "name": "double",
+            "command": 'echo "twice=2" >> "$TORC_OUTPUT"; echo 2 > copy.txt',
+            "input_user_data": ["n", "seed"],
+            "output_user_data": ["twice"],
+            "output_files": ["copy"],
+        },
+        {
+            "name": "show",
+            "command": "cat copy.txt",
+            "input_user_data": ["twice"],
+            "input_files": ["copy"],
+        },
+        {"name": "fail", "command": "exit 3", "failure_handler": "mending"},
+        {"name": "after", "command": "true", "depends_on": ["fail"]},
+    ],
+}
+"""What `double` makes is the same whatever it reads, so `show` need not run again."""
+
+
+def edited() -> dict[str, Any]:
+    """Another spec for it: without `after`, and `fail` is another job."""
+    jobs = [dict(job) for job in AGAIN["jobs"] if job["name"] != "after"]
+    jobs[2] |= {"command": "exit 0", "priority": 1}
+    jobs.append({"name": "new", "command": "cat copy.txt", "input_files": ["copy"]})
+    user_data = [*AGAIN["user_data"][:2], {"name": "more", "data": True}]
+    jobs[0] |= {"input_user_data": ["n", "more"]}
+    return AGAIN | {"jobs": jobs, "user_data": user_data}
+
+
 GATE = "gate"
 HELD = {"name": "held", "jobs": [{"name": "j", "command": f"read x < {GATE}"}]}
 """Runs when the database is copied."""
@@ -84,9 +136,17 @@ class Asks(Protocol):
     def __call__(self, request: Request[Reply], *, more: bool = False) -> Reply | None: ...
 
 
-def change(ask: Asks, over: Callable[[str], object], directory: str) -> str:
-    """All that changes something; returns the key of the workflow that has some of everything.
-    `over` returns when a workflow is over."""
+class Told(NamedTuple):
+    """The keys of workflows that are looked at."""
+
+    full: str
+    """It has some of everything."""
+    again: str
+    """It has had several runs."""
+
+
+def change(ask: Asks, over: Callable[[str], object], directory: str) -> Told:
+    """All that changes something. `over` returns when a workflow is over."""
 
     def submit(spec: object) -> str:
         submitted = ask(
@@ -124,12 +184,35 @@ def change(ask: Asks, over: Callable[[str], object], directory: str) -> str:
     ask(m.Cancel(workflow_key=deleted))
     over(deleted)
     ask(m.Delete(workflow_key=deleted))
+    again = submit(AGAIN)
+    over(again)
+    run_again(ask, over, again, directory)
     ask(m.Reload())
-    return full
+    return Told(full, again)
 
 
-def look(ask: Asks, full: str) -> None:
+def run_again(ask: Asks, over: Callable[[str], object], key: str, directory: str) -> None:
+    ask(m.Retry(workflow_key=key, jobs=["fail"]))
+    over(key)
+    ask(m.Retry(workflow_key=key, jobs=["show"]))  # is refused: it completed
+    ask(u.Store(name="n", workflow_key=key, data=msgspec.Raw(b"1.0")))  # is no change
+    ask(u.Store(name="n", workflow_key=key, data=msgspec.Raw(b"2")))
+    ask(m.Restart(workflow_key=key, dry_run=True))
+    ask(m.Restart(workflow_key=key), more=True)
+    over(key)
+    ask(m.Restart(workflow_key=key, jobs=["show"], only=True))
+    over(key)
+    spec = msgspec.Raw(msgspec.json.encode(edited()))
+    ask(m.Apply(workflow_key=key, workflow=spec, directory=directory, dry_run=True))
+    ask(m.Apply(workflow_key=key, workflow=spec, directory=directory))
+    over(key)
+    ask(m.Apply(workflow_key=key, workflow=spec, directory=directory))  # changes nothing
+    ask(m.Restart(workflow_key=key))  # nothing is out of date
+
+
+def look(ask: Asks, told: Told) -> None:
     """All that only looks, and is answered the same as long as nothing is changed."""
+    full, again = told
     ask(m.ListWorkflows())
     ask(m.GetWorkflow(workflow_key=full))
     ask(m.ListJobs(workflow_key=full))
@@ -149,6 +232,14 @@ def look(ask: Asks, full: str) -> None:
     ask(u.List(workflow_key=full))
     ask(u.History(name="later", workflow_key=full))
     ask(u.Watch(name="later", workflow_key=full), more=True)
+    ask(m.GetWorkflow(workflow_key=again))
+    ask(m.ListJobs(workflow_key=again))
+    ask(m.ListResults(workflow_key=again))
+    ask(m.ListResults(workflow_key=again, run_id=1))
+    ask(m.ListResults(workflow_key=again, all_runs=True))
+    ask(m.Explain(workflow_key=again, job="show"))
+    ask(m.ListEvents(workflow_key=again))
+    ask(u.History(name="twice", workflow_key=again))
 
 
 def look_at_the_daemon(ask: Asks) -> None:

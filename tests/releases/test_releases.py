@@ -29,6 +29,11 @@ CHANGELOG = RELEASES.parents[1] / "CHANGELOG.md"
 METHODS = {f"{i.name}.{method.name}": method for i in INTERFACES for method in i.methods}
 ALL = sorted(path.parent.name for path in RELEASES.glob("*/torcd.db"))
 
+RUN_AGAIN = [
+    name for name in ALL if b"Manager.Restart" in (RELEASES / name / "messages.jsonl").read_bytes()
+]
+"""Those that could."""
+
 OF_THE_DISK = {"exists", "size_bytes", "modified_at"}
 """What is told of a file that was there then, and is not now."""
 
@@ -121,6 +126,20 @@ def test_what_was_asked_of_it_is_answered_the_same_now(release: Path, upgraded: 
             assert _lost(_tree(then.parameters), _tree(now.parameters)) == [], call.method
             compared += 1
     assert compared > 10
+
+
+@pytest.mark.parametrize("release", RUN_AGAIN, indirect=True)
+def test_what_its_jobs_saw_is_compared_as_it_was_then(release: Path, upgraded: Daemon) -> None:
+    upgraded.start()
+    with upgraded.client() as client:
+        key = {info.name: info.key for info in client.call(m.ListWorkflows()).items}["again"]
+        reply = client.call(m.Restart(workflow_key=key, dry_run=True))
+        told = {item.name: (item.outlook, item.reason) for item in reply.items}
+        assert told["fail"] == ("up_to_date", "nothing that it needs has changed")
+        assert told["double"][0] == "will_run"  # what it made then is not here
+        assert {"show", "new"} < told.keys()
+        kept = client.call(m.ListResults(workflow_key=key, all_runs=True)).items
+        assert {result.run_id for result in kept} == {1, 2, 3, 4}
 
 
 def _here(text: str, daemon: Daemon) -> str:
