@@ -114,6 +114,7 @@ def test_old_runs_go_and_what_the_present_comes_from_stays(daemon: Daemon) -> No
     assert reply == {"items": [], "removed_runs": 2}
     done = daemon.torcctl("-k", key, "results", "--run", "2")
     assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing of this is left" in done.stderr
     assert "runs 1 to 2 are removed (keep_runs in torcd.toml)" in done.stderr
     done = daemon.torcctl("-k", key, "results", "--run", "1")
     assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [["steady", "1"]]

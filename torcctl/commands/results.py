@@ -41,14 +41,13 @@ def command(
             jobs=list(jobs) or None,
         )
     )
-    invocation.print_list(
-        reply,
-        RESULTS,
-        reply.items,
-        empty="no such attempts" if run_id or jobs else "nothing has run yet",
-    )
     removed = reply.removed_runs
-    if removed is not None and (all_runs or (run_id is not None and run_id <= removed)):
+    is_removed = removed is not None and run_id is not None and run_id <= removed
+    empty = "no such attempts" if run_id or jobs else "nothing has run yet"
+    if is_removed:
+        empty = "nothing of this is left"
+    invocation.print_list(reply, RESULTS, reply.items, empty=empty)
+    if removed is not None and (all_runs or is_removed):
         which = f"runs 1 to {removed} are" if removed > 1 else "run 1 is"
         invocation.say(
             f"{which} removed (keep_runs in torcd.toml): of them there are only the newest results "
