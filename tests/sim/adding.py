@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.grouping import grouped
+from torcd import graph
 from torcd.errors import UserError
 from torcd.model import (
     ENDED,
@@ -107,6 +108,8 @@ def adds(world: "Again", attempt: AttemptKey, node: JobNode) -> None:
     if not parts:
         return
     new = _with_parts(world, node, parts)
+    if graph.find_cycles(new, graph.gates(new)):
+        return  # refused before it comes to the scheduler
     event = editing.edit_of(world, new, attempt_key=attempt)
     nodes = world.node.jobs.items()
     before = {key: one.state for key, one in nodes}

@@ -492,6 +492,9 @@ class Again:
         state = self.node.jobs[job.key].state
         assert isinstance(state, Running)
         fails = job.key in self.failing_scripts or state.stop is not None
+        # What it had read early may have gone bad meanwhile; then it is not tried again.
+        bad = any(self.status(key) in ENDED_BADLY for key in self.before(job))
+        is_canceled = bad and job.cancel_on_blocking_job_failure
         self.tell(
             e.AttemptExited(
                 attempt_key=attempt,
@@ -502,7 +505,7 @@ class Again:
                 at=self.tick(),
             )
         )
-        assert (self.status(job.key) in ENDED_BADLY) == fails
+        assert (self.status(job.key) in ENDED_BADLY) == (fails or is_canceled)
 
     def _store_early(self, attempt: AttemptKey, job: Job) -> None:
         for data in self.workflow.user_data:

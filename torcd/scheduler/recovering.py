@@ -51,6 +51,8 @@ def recovery(node: WorkflowNode, job: JobNode, key: AttemptKey, ended: Ended) ->
     """What is to be done after the bad end of an attempt; None: nothing, it ends so."""
     if ended.reason is None or ended.status not in (JobStatus.FAILED, JobStatus.TERMINATED):
         return None
+    if job.job.cancel_on_blocking_job_failure and any(gate.spoiled for gate in job.awaits):
+        return None  # it could not begin again
     rule = next((rule for rule in _rules(node, job) if _matches(rule, ended)), None)
     if rule is None or job.attempt_id > rule.max_retries or ended.ended_at is None:
         return None

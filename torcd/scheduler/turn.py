@@ -150,8 +150,14 @@ class Turn(Spreading):
         self._go_on_recovering(job)
 
     def _go_on_recovering(self, job: JobNode) -> None:
-        """Run its script, rest, or be ready; whatever it is, it is written down."""
+        """Run its script, rest, or be ready; whatever it is, it is written down. Not if what it
+        needs has gone bad since its attempt began."""
         self._enter(job, BLOCKED)
+        message = self._why_never_ready(job)
+        if message is not None:
+            self._cancel(job, Stop(Reason.DEPENDENCY, message))
+            self._spread()
+            return
         self.outbox.save_job(job)
         if job.rests(self.at):
             assert job.recovery is not None
