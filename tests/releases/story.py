@@ -1,7 +1,9 @@
 """What is done with a daemon of each release, so that its database and its messages can be kept:
 some of everything, said with the client's structs."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -122,6 +124,25 @@ def edited() -> dict[str, Any]:
     return AGAIN | {"jobs": jobs, "user_data": user_data}
 
 
+TOLD, ON = "told", "on"
+GROWING: dict[str, Any] = {
+    "name": "growing",
+    "user_data": [{"name": "parts", "data": ["a", {"b": 1}]}],
+    "jobs": [
+        {"name": "grow", "command": f'echo "$TORC_TOKEN" > {TOLD}; read x < {ON}'},
+        {"name": "part", "for_each": "parts", "command": "echo {index}: {item}"},
+        {"name": "collect", "command": "true", "depends_on_regexes": ["^(grow|part)"]},
+    ],
+}
+"""It has a job for each element of a value, and those that a job adds."""
+
+GROWN = {
+    "jobs": [
+        {"name": "grown_1", "command": "true", "depends_on": ["grow"]},
+        {"name": "grown_2", "command": "true", "depends_on": ["grown_1"]},
+    ]
+}
+
 GATE = "gate"
 HELD = {"name": "held", "jobs": [{"name": "j", "command": f"read x < {GATE}"}]}
 """Runs when the database is copied."""
@@ -143,6 +164,8 @@ class Told(NamedTuple):
     """It has some of everything."""
     again: str
     """It has had several runs."""
+    growing: str
+    """It has got jobs while it ran."""
 
 
 def change(ask: Asks, over: Callable[[str], object], directory: str) -> Told:
@@ -162,6 +185,8 @@ def change(ask: Asks, over: Callable[[str], object], directory: str) -> Told:
         assert submitted is not None
         return submitted.key
 
+    for pipe in (TOLD, ON):
+        os.mkfifo(Path(directory, pipe))
     full = submit(FULL)
     ask(m.FollowWorkflow(workflow_key=full), more=True)
     over(full)
@@ -187,8 +212,21 @@ def change(ask: Asks, over: Callable[[str], object], directory: str) -> Told:
     again = submit(AGAIN)
     over(again)
     run_again(ask, over, again, directory)
+    growing = submit(GROWING)
+    grow(ask, directory)
+    over(growing)
     ask(m.Reload())
-    return Told(full, again)
+    return Told(full, again, growing)
+
+
+def grow(ask: Asks, directory: str) -> None:
+    """A job that runs adds jobs."""
+    token = Path(directory, TOLD).read_text().strip()
+    jobs = msgspec.Raw(msgspec.json.encode(GROWN))
+    ask(m.AddJobs(token=token, workflow=jobs, directory=directory))
+    ask(m.AddJobs(token=token, workflow=jobs, directory=directory))  # adds nothing more
+    ask(m.AddJobs(token="nobody's", workflow=jobs, directory=directory))  # is refused
+    Path(directory, ON).write_text("\n")
 
 
 def run_again(ask: Asks, over: Callable[[str], object], key: str, directory: str) -> None:
@@ -212,7 +250,7 @@ def run_again(ask: Asks, over: Callable[[str], object], key: str, directory: str
 
 def look(ask: Asks, told: Told) -> None:
     """All that only looks, and is answered the same as long as nothing is changed."""
-    full, again = told
+    full, again, growing = told
     ask(m.ListWorkflows())
     ask(m.GetWorkflow(workflow_key=full))
     ask(m.ListJobs(workflow_key=full))
@@ -240,6 +278,9 @@ def look(ask: Asks, told: Told) -> None:
     ask(m.Explain(workflow_key=again, job="show"))
     ask(m.ListEvents(workflow_key=again))
     ask(u.History(name="twice", workflow_key=again))
+    ask(m.ListJobs(workflow_key=growing))
+    ask(m.Explain(workflow_key=growing, job="part"))
+    ask(m.ListEvents(workflow_key=growing))
 
 
 def look_at_the_daemon(ask: Asks) -> None:
