@@ -167,6 +167,27 @@ SCHEDULER = [
         new="            case Pending() | Running()",
     ),
     Mutant(
+        name="what comes after another takes a place before it may start",
+        file="torcd/scheduler/choosing.py",
+        old=" - node.in_flight + node.following",
+        new=" - node.in_flight",
+        suites=("tests/unit/scheduler",),
+    ),
+    Mutant(
+        name="others come after a job that reads a group of files",
+        file="torcd/scheduler/following.py",
+        old="any(_is_read(gate) for gate in job.awaits)",
+        new="job.job.input_files",
+        suites=("tests/unit/scheduler",),
+    ),
+    Mutant(
+        name="a new daemon forgets who came after what it was told to stop",
+        file="torcd/scheduler/arriving.py",
+        old="        turn.recall_followers()\n",
+        new="",
+        suites=("tests/unit/scheduler",),
+    ),
+    Mutant(
         name="a job that came after another has not seen it",
         file="torcd/scheduler/spreading.py",
         old="seen_by or self",
@@ -176,8 +197,8 @@ SCHEDULER = [
     Mutant(
         name="others come after a job that is to make something",
         file="torcd/scheduler/following.py",
-        old="        and _makes_nothing(job)\n",
-        new="",
+        old="not (job.job.output_files or job.job.output_user_data)",
+        new="True",
     ),
     Mutant(
         name="a group is not spoiled with its member",

@@ -165,7 +165,7 @@ class ProvideFile(Wish):
 
 class Drain(Wish):
     def come_true(self, world: World, pick: Pick) -> bool:
-        if world.scheduler is None or pick(8):
+        if world.scheduler is None or pick(6):
             return False
         world.requests.append(e.DrainRequested(world.tick()))
         return True

@@ -79,8 +79,10 @@ def check_orders_are_repeated(world: "World", key: WorkflowKey, commands: list[C
         job = world.store.job_rows[attempt.job_key]
         wanted: list[type[Command]] = [StartAttempt]
         if job is not None and job.stopping:
-            is_dependency = job.reason is Reason.DEPENDENCY
-            wanted.append(RevokeAttempt if is_dependency else StopAttempt)
+            is_to_end = job.reason is not Reason.DEPENDENCY or _comes_after_what_stops(
+                world, attempt_key
+            )
+            wanted.append(StopAttempt if is_to_end else RevokeAttempt)
         elif row.status is WorkflowStatus.PAUSED:
             wanted.append(RevokeAttempt)
         was_frozen = attempt_key in world.store.frozen and row.frozen_since is None
@@ -127,6 +129,20 @@ def check_told(world: "World", before: dict[JobKey, JobStatus], commands: list[C
             assert told.get(key) == status.value, f"job {key} is {status}, which is not told"
 
 
+def _comes_after_what_stops(world: "World", attempt_key: AttemptKey) -> bool:
+    """Then it may have started, and is to end as well."""
+    active = world.store.active_attempts()
+    attempt = active[attempt_key]
+    workflow = world.workflow(attempt.workflow_key)
+    [job] = [job for job in workflow.jobs if job.key == attempt.job_key]
+    before = {key for subject, key in naive.producers(workflow, job) if subject is None}
+    for key, leader in active.items():
+        row = world.store.job_rows[leader.job_key] if leader.job_key in before else None
+        if row is not None and row.stopping and key < attempt_key:
+            return row.reason is not Reason.DEPENDENCY or _comes_after_what_stops(world, key)
+    return False
+
+
 def check_choices(world: "World", commands: list[Command]) -> None:
     assert world.scheduler is not None
     after = {c.attempt_key: c.after for c in commands if isinstance(c, StartAttempt)}
@@ -141,7 +157,10 @@ def check_choices(world: "World", commands: list[Command]) -> None:
         node = world.scheduler.workflows[command.workflow_key]
         mean = math.inf if node.mean_microseconds is None else max(node.mean_microseconds, 1)
         ahead = node.max_parallel_jobs * choosing.LOOKAHEAD_MICROSECONDS // mean
-        assert node.in_flight <= node.max_parallel_jobs + min(ahead, choosing.MAX_LOOKAHEAD)
+        most = node.max_parallel_jobs + min(ahead, choosing.MAX_LOOKAHEAD)
+        assert choosing.taken(node) <= most
+        if after.get(command.attempt_key) is not None:
+            assert node.in_flight <= most
         row = world.view.workflow_rows[command.workflow_key]
         assert row.status is WorkflowStatus.RUNNING
         assert not row.stopping

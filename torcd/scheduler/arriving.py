@@ -78,6 +78,7 @@ def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
     memory.workflows[node.key] = node
     turn = Turn(memory, node, event.at)
     if node.counts[JobStatus.PENDING]:
+        turn.recall_followers()
         for job, saved in zip(node.jobs.values(), event.jobs, strict=True):
             if isinstance(job.state, Pending):
                 turn.repeat(job, job.state, saved.gpus)

@@ -5,6 +5,8 @@ saved yet. Whether a job is ready is not read but worked out again from what has
 there, so it cannot disagree with that.
 """
 
+import msgspec
+
 from torcd import graph
 from torcd.model import (
     ENDED_BADLY,
@@ -102,6 +104,9 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
         if job_node.state is BLOCKED and is_free and not node.is_over:
             job_node.state = READY
             job_node.queue.heap.append((job_node.rank, job_node.position, job_node))
+        elif job_node.waits and isinstance(job_node.state, Pending):
+            job_node.state = msgspec.structs.replace(job_node.state, follows=True)
+            node.following += 1
         node.counts[job_node.state.status] += 1
     node.in_flight = node.counts[JobStatus.PENDING] + node.counts[JobStatus.RUNNING]
     for queue in queues.values():

@@ -52,7 +52,12 @@ is held up then costs about as much as was gained by not doing so before."""
 
 def room(node: WorkflowNode) -> int:
     """How many more jobs that ask for nothing may be handed over now."""
-    return node.max_parallel_jobs + lookahead(node) - node.in_flight
+    return node.max_parallel_jobs + lookahead(node) - node.in_flight + node.following
+
+
+def taken(node: WorkflowNode) -> int:
+    """How many jobs run, or will as soon as there is a place."""
+    return node.in_flight - node.following
 
 
 def take_next(queue: Queue) -> JobNode | None:
@@ -70,7 +75,7 @@ def choose(
     """The queue whose first job is next, and the one that is held up; of a workflow with jobs that
     ask. `claim` is what must be left room for, unless it is the one of this workflow."""
     places = room(node)
-    at_once = node.max_parallel_jobs - node.in_flight
+    at_once = node.max_parallel_jobs - taken(node)
     held_up: Queue | None = None
     for queue in _in_order(node):
         share = queue.share

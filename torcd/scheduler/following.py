@@ -7,20 +7,38 @@ that has been chosen, its *leader*, is chosen as well: its attempt is written do
 is told to start it *after* the leader's, if that ends well. Others may come after it in turn.
 
 What "well" means the executor must be able to see by itself. So a leader declares no outputs, which
-would have to be looked at, and no files that it reads; it has exited with status 0, was not told to
-stop and has left no TORC_OUTPUT. And a job comes after another only if that one's bad end would
-cancel it, and if it has to run whatever its inputs turn out to be. If the leader ends otherwise,
-the executor gives the attempt back, and it has never been: the job is blocked again, until the end
-of the leader is told and spreads as ever.
+would have to be looked at, and has read no files; it has exited with status 0, was not told to stop
+and has left no TORC_OUTPUT. And a job comes after another only if that one's bad end would cancel
+it, and if it has to run whatever its inputs turn out to be. If the leader ends otherwise, the
+executor gives the attempt back, and it has never been: the job is blocked again, until the end of
+the leader is told and spreads as ever.
+
+Nobody who fetches user_data leads or follows: values are written down before the order is given, so
+the order of a leader would come late, and what is stored while a follower waits would come too late
+for it.
+
+A leader may take longer than others did. So what waits for one takes no place: what is ready is
+chosen as if it was not there.
 
 The end of the leader and the start of what follows are told in this order, so nobody sees a job run
-before what it waits for has completed.
+before what it waits for has completed. (After a standstill, and only then, starts are told first.)
+
+Who follows whom is seen by attempts' keys: while a job waits for another one that has an attempt,
+it can only have got a later one by following it. So a new daemon knows it, too.
 """
 
 from collections.abc import Iterator
 
 from torcd.model import AttemptKey
-from torcd.scheduler.state import Active, Blocked, GateNode, JobNode, WorkflowNode
+from torcd.scheduler.state import (
+    Active,
+    Blocked,
+    GateNode,
+    JobNode,
+    Pending,
+    Running,
+    WorkflowNode,
+)
 
 
 def may_lead(node: WorkflowNode, job: JobNode) -> bool:
@@ -30,8 +48,8 @@ def may_lead(node: WorkflowNode, job: JobNode) -> bool:
         and node.actions is None
         and not node.asking
         and not job.has_script_to_run
-        and _makes_nothing(job)
-        and not job.job.input_files
+        and not (job.job.output_files or job.job.output_user_data)
+        and not any(_is_read(gate) for gate in job.awaits)
     )
 
 
@@ -53,15 +71,12 @@ def followers(node: WorkflowNode, room: int) -> Iterator[tuple[AttemptKey, JobNo
                     return
 
 
-def of(leader: JobNode, attempt_key: AttemptKey) -> Iterator[tuple[JobNode, Active]]:
-    """Those that come after this attempt of it, which has not been heard to be over. They were
-    chosen later: nobody else can have been who waits for it. So a new daemon knows them as well."""
-    if not _makes_nothing(leader):
-        return
+def of(leader: JobNode, attempt_key: AttemptKey) -> Iterator[tuple[JobNode, Pending | Running]]:
+    """Those that were chosen to come after this attempt of it, which is not known to be over."""
     for gate in _last_gates(leader):
         for job in gate.consumers:
             state = job.state
-            if isinstance(state, Active) and state.attempt_key > attempt_key:
+            if isinstance(state, Active) and job.waits and state.attempt_key > attempt_key:
                 yield job, state
 
 
@@ -71,14 +86,10 @@ def seen_by(leader: JobNode, attempt_key: AttemptKey) -> int | None:
     return min((state.attempt_key for _, state in of(leader, attempt_key)), default=None)
 
 
-def _makes_nothing(job: JobNode) -> bool:
-    return not (job.job.output_files or job.job.output_user_data)
-
-
 def _last_gates(leader: JobNode) -> Iterator[GateNode]:
-    """Those that its end would open."""
+    """Those that its end would open, as long as it makes nothing."""
     for gate in leader.feeds:
-        if gate.missing == 1:
+        if gate.missing == 1 and gate.kind == "job":
             yield gate
             for group in gate.groups:
                 if group.missing == 1:
@@ -92,4 +103,21 @@ def _may_follow(job: JobNode) -> bool:
         and job.recovery is None
         and not job.may_skip
         and job.job.cancel_on_blocking_job_failure
+        and not any(_kind(gate) == "user_data" for gate in job.awaits)
     )
+
+
+def _is_read(gate: GateNode) -> bool:
+    """Whether who waits for it fetches it, or is looked at for what it read there when it has ended
+    (see `torcd.controller.sightings`)."""
+    if _kind(gate) != "job":
+        return True
+    return any(
+        not one.missing and not one.made and any(maker.job.output_files for maker in one.producers)
+        for one in gate.members or (gate,)
+    )
+
+
+def _kind(gate: GateNode) -> str:
+    """Of a group, that of its members: they are of one kind."""
+    return gate.members[0].kind if gate.members else gate.kind

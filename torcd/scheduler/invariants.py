@@ -66,7 +66,10 @@ def _workflow(node: WorkflowNode, is_draining: bool) -> Iterator[str]:
     in_flight = counts[JobStatus.PENDING] + counts[JobStatus.RUNNING]
     if node.in_flight != in_flight:
         yield f"in_flight is {node.in_flight}, and there are {in_flight}"
-    if in_flight > node.max_parallel_jobs + choosing.MAX_LOOKAHEAD:
+    following = sum(job.state.follows for job in node.jobs.values())
+    if node.following != following:
+        yield f"following is {node.following}, and there are {following}"
+    if in_flight - following > node.max_parallel_jobs + choosing.MAX_LOOKAHEAD:
         yield "too many jobs were handed over"
     unfinished = in_flight + counts[JobStatus.BLOCKED] + counts[JobStatus.READY]
     actions_go_on = yield from actions_of(node, is_draining, jobs_have_ended=not unfinished)
@@ -89,8 +92,9 @@ def _workflow(node: WorkflowNode, is_draining: bool) -> Iterator[str]:
     if node.status is WorkflowStatus.COMPLETED and any(counts[bad] for bad in ENDED_BADLY):
         yield "completed with a job that is not"
     starts = node.starts_jobs and not is_draining and not node.asking
-    has_room = choosing.room(node) > 0 or in_flight < node.max_parallel_jobs
-    if starts and counts[JobStatus.READY] and has_room:
+    if starts and counts[JobStatus.READY] and in_flight - following < node.max_parallel_jobs:
+        yield "a job is ready, a place is free, and it waits"
+    if starts and counts[JobStatus.READY] and choosing.room(node) > 0:
         yield "a job is ready, there is room, and it waits"
     for job in node.folds:
         for_each = job.job.for_each
@@ -212,6 +216,8 @@ def _job(job: JobNode) -> Iterator[str]:
         yield f"{state.status.value}, and to recover"
     if job.has_script_to_run and isinstance(state, Blocked) and not closed:
         yield "its recovery script waits for nothing"
+    if state.follows and not closed:
+        yield "comes after another, and waits for nothing"
     if isinstance(state, Ready) and closed:
         yield "ready, and gates are closed"
     if job.attempt_id < 0 or (isinstance(state, Active) and not job.attempt_id):

@@ -54,6 +54,7 @@ def built_anew(
             # Built, it is pending: of what is loaded, nobody knows whether it runs.
             anew.counts[job.state.status] -= 1
             anew.counts[before.state.status] += 1
+            anew.following += before.state.follows - job.state.follows
             job.state = before.state
     if anew.actions is not None and node.actions is not None:
         for new, old in zip(anew.actions.nodes, node.actions.nodes, strict=False):

@@ -133,6 +133,8 @@ class Spreading:
             missing = Stop(Reason.DEPENDENCY, wording.because_never_made(self.node, gate))
         for consumer in gate.consumers:
             consumer.waits -= 1
+            if not consumer.waits and isinstance(consumer.state, Pending):
+                self._take_place(consumer, consumer.state)
             if missing is not None:
                 self._cancel(consumer, missing)
             elif not consumer.waits and isinstance(consumer.state, Blocked):
@@ -142,6 +144,12 @@ class Spreading:
                 for consumer in group.consumers:
                     self._cancel(consumer, missing)
             self._lower(group)
+
+    def _take_place(self, job: JobNode, state: Pending) -> None:
+        """What it was to come after is over."""
+        if state.follows:
+            self.node.following -= 1
+            job.state = Pending(state.attempt_key, state.stop)
 
     def _raise(self, gate: GateNode) -> None:
         gate.missing += 1
@@ -179,7 +187,7 @@ class Spreading:
             case Blocked() | Ready():
                 self._conclude(job, self._canceled(stop))
             case Pending() if stop.outranks(state.stop):
-                job.state = Pending(state.attempt_key, stop)
+                job.state = Pending(state.attempt_key, stop, state.follows)
                 self._tell_to_stop(job, state.attempt_key, stop)
                 if stop.ends_the_started:
                     self._stop_followers(job, state.attempt_key, stop)
@@ -197,15 +205,23 @@ class Spreading:
     def _stop_followers(self, leader: JobNode, attempt_key: AttemptKey, stop: Stop) -> None:
         """What is stopped may have ended well a moment ago, and what comes after it have started:
         that is canceled all the same."""
-        stopped = [(leader, attempt_key, stop.status)]
-        for job, key, status in stopped:
-            because = wording.because_of_job(job, status)
+        for follower, key, firm in self._stop_firmly(leader, attempt_key, stop):
+            self._tell_to_stop(follower, key, firm)
+
+    def _stop_firmly(
+        self, leader: JobNode, attempt_key: AttemptKey, stop: Stop
+    ) -> list[tuple[JobNode, AttemptKey, Stop]]:
+        """Those that come after one that is to stop are to stop as well, however deep: who, and
+        why. Nobody is told."""
+        stopped = [(leader, attempt_key, stop)]
+        for job, key, its_stop in stopped:
+            because = wording.because_of_job(job, its_stop.status)
             firm = Stop(Reason.DEPENDENCY, because, is_firm=True)
             for follower, state in following.of(job, key):
                 if firm.outranks(state.stop):
                     follower.state = msgspec.structs.replace(state, stop=firm)
-                    self._tell_to_stop(follower, state.attempt_key, firm)
-                    stopped.append((follower, state.attempt_key, firm.status))
+                    stopped.append((follower, state.attempt_key, firm))
+        return stopped[1:]
 
     # From state to state
 
@@ -230,7 +246,7 @@ class Spreading:
         share = job.queue.share
         gpus = () if share is None else self.memory.ledger.take(attempt_key, share)
         self.outbox.add_attempt(job, attempt_key, gpus)
-        self._enter(job, Pending(attempt_key))
+        self._enter(job, Pending(attempt_key, None, after is not None))
         self.outbox.tell_job(job)
         self.outbox.start_attempt(job, attempt_key, gpus, after)
         if following.may_lead(self.node, job):
@@ -316,11 +332,11 @@ class Spreading:
     def _enter(self, job: JobNode, state: State) -> None:
         node = self.node
         counts = node.counts
-        before = job.state
+        before, job.state = job.state, state
         counts[before.status] -= 1
         counts[state.status] += 1
-        job.state = state
         node.in_flight += isinstance(state, Active) - isinstance(before, Active)
+        node.following += state.follows - before.follows
         if node.actions is not None:
             node.actions.note(job)
         if job.added and not isinstance(state, Ended | Disabled):

@@ -56,14 +56,17 @@ if TYPE_CHECKING:
 
 class Blocked(msgspec.Struct, frozen=True, gc=False):
     status: ClassVar = JobStatus.BLOCKED
+    follows: ClassVar = False
 
 
 class Ready(msgspec.Struct, frozen=True, gc=False):
     status: ClassVar = JobStatus.READY
+    follows: ClassVar = False
 
 
 class Disabled(msgspec.Struct, frozen=True, gc=False):
     status: ClassVar = JobStatus.DISABLED
+    follows: ClassVar = False
 
 
 class Stop(msgspec.Struct, frozen=True, gc=False):
@@ -72,8 +75,8 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     reason: Reason
     message: str
     is_firm: bool = False
-    """Because of a dependency, and although it may have started: nobody can tell yet. Only known
-    until the daemon ends."""
+    """Because of a dependency, and although it may have started: nobody can tell yet. It is not
+    written down; a new daemon sees it by what else is to stop."""
 
     @property
     def status(self) -> JobStatus:
@@ -101,10 +104,13 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     status: ClassVar = JobStatus.PENDING
     attempt_key: AttemptKey
     stop: Stop | None = None
+    follows: bool = False
+    """It comes after another, and takes no place before that is over (see `following`)."""
 
 
 class Running(msgspec.Struct, frozen=True, gc=False):
     status: ClassVar = JobStatus.RUNNING
+    follows: ClassVar = False
     attempt_key: AttemptKey
     started_at: Timestamp
     stop: Stop | None = None
@@ -125,6 +131,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
+    follows: ClassVar = False
     status: JobStatus
     reason: Reason | None
     message: str | None
@@ -350,6 +357,7 @@ class WorkflowNode:
         "file_states",
         "files",
         "folds",
+        "following",
         "frozen_since",
         "gates",
         "held_back",
@@ -409,6 +417,8 @@ class WorkflowNode:
         self.counts = dict.fromkeys(JobStatus, 0)
         self.in_flight = 0
         """Jobs that are pending or running."""
+        self.following = 0
+        """Those of them that come after others, and take no place yet."""
         self.leaders: deque[JobNode] = deque(maxlen=MAX_LEADERS)
         """Chosen jobs that others may be chosen to come after (see `following`)."""
         self.ready = Queue(None)

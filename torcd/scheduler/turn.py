@@ -66,6 +66,7 @@ class Turn(Spreading):
             while room > 0 and (job := choosing.take_next(node.ready)) is not None:
                 self.start(job)
                 room -= 1
+            room -= node.following
             if room > 0 and node.leaders and choosing.lookahead(node):
                 for after, job in following.followers(node, room):
                     self.start(job, after)
@@ -244,13 +245,21 @@ class Turn(Spreading):
             if isinstance(job.state, Pending) and job.state.stop is None:
                 self.outbox.add(RevokeAttempt(job.state.attempt_key))
 
+    def recall_followers(self) -> None:
+        """After a restart: what comes after those that were told to stop is to stop, too, even if
+        it has started; that is not written down."""
+        for job in self.node.jobs.values():
+            state = job.state
+            if isinstance(state, Pending) and state.stop and state.stop.ends_the_started:
+                self._stop_firmly(job, state.attempt_key, state.stop)
+
     def repeat(self, job: JobNode, pending: Pending, gpus: tuple[int, ...]) -> None:
         """After a restart: tell the executor again what was wanted of it."""
         self.memory.attempts[pending.attempt_key] = (self.node, job)
         if job.queue.share is not None:
             self.memory.ledger.hold(pending.attempt_key, job.queue.share, gpus)
         # Should nobody have heard of it, it is not to start now. (If it was to come after another,
-        # the executor knows; nobody else remembers which.)
+        # the executor knows.)
         may_start = not job.waits and pending.stop is None and self.may_start
         after = None if may_start else NO_ATTEMPT
         self.outbox.start_attempt(job, pending.attempt_key, gpus, after)

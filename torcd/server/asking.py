@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torcd.amount import memory_text
 from torcd.model import Capacity, Job, Workflow
-from torcd.scheduler import Scheduler
+from torcd.scheduler import Scheduler, choosing
 from torcd.scheduler.sharing import Share
 from torcd.scheduler.state import JobNode, WorkflowNode
 
@@ -42,7 +42,7 @@ def why_it_waits(
     """Of a ready job: what it waits for, if that is its share of the machine. `is_own`: whether a
     workflow may be named to whoever asks."""
     share = job.queue.share
-    if share is None or node.in_flight >= node.max_parallel_jobs:
+    if share is None or choosing.taken(node) >= node.max_parallel_jobs:
         return None
     left = scheduler.left_over
     if not scheduler.has_room_for(share):

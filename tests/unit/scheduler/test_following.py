@@ -68,6 +68,10 @@ def test_what_is_ready_goes_first():
         ("b", {"a": job(after="z", writes="f"), "b": job(after="a")}, {}),
         ("b", {"a": job(after="z", stores="d"), "b": job(after="a")}, {}),
         ("b", {"a": job(after="z", reads="f"), "b": job(after="a")}, {}),
+        ("b", {"a": job(after="z", reads="f g"), "b": job(after="a")}, {"groups": True}),
+        ("b", {"a": job(after="z", fetches="v"), "b": job(after="a")}, {"initial": "v"}),
+        ("b", {"b": job(after="a", fetches="v")}, {"initial": "v"}),
+        ("b", {"b": job(after="a", fetches="v w")}, {"initial": "v w", "groups": True}),
         ("b", {"b": job(after="a", goes_on=True)}, {}),
         ("b", {"y": job(after="z"), "b": job(after="a y")}, {}),
         (
@@ -80,6 +84,10 @@ def test_what_is_ready_goes_first():
         "its leader makes a file",
         "its leader stores",
         "its leader reads a file",
+        "its leader reads a group of files",
+        "its leader fetches",
+        "it fetches",
+        "it fetches a group",
         "it runs also after a failure",
         "it waits for two",
         "jobs ask for shares",
@@ -89,6 +97,27 @@ def test_who_does_not_come_after_another(of: str, jobs: dict[str, Any], more: An
     play = brief(**jobs, **more)
     assert play.status("a") == "pending"
     assert play.status(of) == "blocked"
+
+
+def test_nobody_comes_after_one_that_reads_what_a_disabled_job_would_make():
+    jobs = {"p": job(after="z", writes="f"), "a": job(after="y p"), "b": job(after="a")}
+    play = Play(z=job(), y=job(after="z"), **jobs)
+    play.disable("p")
+    play.starts("z")
+    play._time = play.job("z").state.started_at - 1_000_000 + 1_000
+    play.exits("z")
+    play.starts("y")
+    play.exits("y")
+    assert (play.status("a"), play.status("b")) == ("pending", "blocked")
+
+
+def test_what_is_ready_does_not_wait_behind_what_is_to_come_after_a_long_job():
+    chain = {f"b{i}": job(after=f"b{i - 1}" if i else "a") for i in range(300)}
+    play = brief(parallel=2, absent="f", wait=True, x=job(reads="f"), **chain)
+    assert play.node.following == play.node.in_flight - 1 > 100
+    play.starts("a")
+    play.appears("f")
+    assert play.status("x") == "pending"
 
 
 def test_of_two_the_last_one_is_followed():
@@ -192,3 +221,45 @@ def test_one_that_came_after_another_has_seen_it_and_is_up_to_date():
         play.starts(name)
         play.exits(name)
     assert {outlook for outlook, _ in play.outlooks().values()} == {"up_to_date"}
+
+
+def test_it_has_also_seen_it_if_all_starts_are_told_before_the_ends():
+    play = brief(**CHAIN)
+    for name in "abc":
+        play.starts(name)
+    for name in "abc":
+        play.exits(name)
+    assert {outlook for outlook, _ in play.outlooks().values()} == {"up_to_date"}
+
+
+THREE = {"a": job(), "b": job(after="a"), "c": job(after="b")}
+
+
+def test_for_a_new_daemon_too_one_that_came_after_another_has_seen_it():
+    play = Loaded(THREE, {"a": active(1), "b": active(2), "c": active(3)})
+    for name in "abc":
+        play.starts(name)
+        play.exits(name)
+    assert {outlook for outlook, _ in play.outlooks().values()} == {"up_to_date"}
+
+
+def test_for_a_new_daemon_too_whoever_has_started_when_its_leader_is_canceled_is_killed():
+    play = Loaded(THREE, {"a": active(1), "b": active(2), "c": active(3)})
+    play.cancel("a")
+    assert play.stopped_now == [1, 2, 3]
+
+
+def test_a_new_daemon_kills_what_has_started_though_its_leader_was_canceled():
+    by_dependency = {"b": stopped(2, Reason.DEPENDENCY), "c": stopped(3, Reason.DEPENDENCY)}
+    play = Loaded(THREE, {"a": stopped(1, Reason.CANCELED), **by_dependency})
+    assert play.stopped_now == [1, 2, 3]
+    play.exits("a")
+    play.starts("b")
+    play.exits("b", -9)
+    play.does_not_start("c")
+    assert play.statuses == {"a": "canceled", "b": "canceled", "c": "canceled"}
+
+
+def test_for_a_new_daemon_too_what_comes_after_another_takes_no_place():
+    play = Loaded({**THREE, "x": job()}, {"a": active(1), "b": active(2)}, parallel=2)
+    assert play.status("x") == "pending"  # "b" takes no place

@@ -131,8 +131,7 @@ def test_a_consumer_that_has_started_runs_on_when_its_producer_fails():
     play = early()
     play.starts("b")
     play.exits("a", 1)
-    # "c" comes after "b", which is as short as "a" was.
-    assert play.statuses == {"a": "failed", "b": "running", "c": "pending"}
+    assert play.statuses == {"a": "failed", "b": "running", "c": "blocked"}
     assert not play.stopped_now
     assert not play.revoked_now
     play.exits("b")

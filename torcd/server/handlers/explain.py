@@ -6,7 +6,7 @@ from torcd import waiting
 from torcd.model import ENDED_BADLY, DataKey, FileKey, ForEach, JobStatus, WorkflowStatus
 from torcd.protocol import manager as m
 from torcd.protocol.times import rfc3339
-from torcd.scheduler import Scheduler
+from torcd.scheduler import Scheduler, choosing
 from torcd.scheduler.state import (
     Blocked,
     Disabled,
@@ -94,7 +94,7 @@ def _explain(
             return _explain_ready(scheduler, node, job, is_own)
         case Pending() | Running() if state.stop is not None:
             return f"it is on its way out: {state.stop.message}", None
-        case Pending() if job.waits:
+        case Pending(follows=True):
             return "it was chosen, and starts when what it waits for has ended well", None
         case Pending():
             return "it was chosen and is about to start", None
@@ -169,7 +169,8 @@ def _explain_ready(
         )
     return (
         "everything it needs is there; it waits for its turn: "
-        f"{node.in_flight} jobs are running or about to, and {node.max_parallel_jobs} may at once",
+        f"{choosing.taken(node)} jobs are running or about to, and "
+        f"{node.max_parallel_jobs} may at once",
         "a higher priority, or more jobs at once (-j)",
     )
 
