@@ -7,7 +7,7 @@ import pytest
 from torcd.executors.warden import processes, spawning
 from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.journal import Journal
-from torcd.executors.warden.ledger import Attempt, Order, exited
+from torcd.executors.warden.ledger import ENDING, OVER, Attempt, Order, exited
 from torcd.executors.warden.orphans import Orphans
 
 
@@ -28,7 +28,7 @@ class Ends:
 
 class Scene:
     def __init__(self, directory: Path) -> None:
-        journal = Journal(str(directory), "boot", 7, "")
+        self.journal = journal = Journal(str(directory), "boot", 7, "")
         journal.rewrite([])
         self._ends = Ends()
         self.attempts = Attempts(7, journal, self._ends, Orphans(None), None)  # type: ignore[arg-type]
@@ -111,3 +111,37 @@ def test_reports_gather_while_somebody_is_to_come_after_what_runs(scene: Scene) 
         ['["exited"', "6"],
         ['["started"', "7"],
     ]
+
+
+def test_one_that_is_taken_out_before_its_turn_leaves_the_lane_of_others_alone(scene: Scene) -> None:
+    for key in (1, 2, 3, 4):
+        scene.end(key)
+    orphan = Attempt(5, None, None)  # an earlier warden's, whose lane nobody knows
+    orphan.state = ENDING
+    scene.attempts._known[5] = orphan
+    scene.order(6, 3, after=5)
+    scene.order(7, 3)
+    scene.attempts.settle()
+    scene.end(7)
+    for key in (8, 9):
+        scene.order(key, 3)
+    scene.attempts.settle()
+    scene.attempts.revoke(6)
+    scene.attempts.settle()
+    scene.end(8)
+    scene.attempts.settle()
+    scene.end(9)
+    scene.attempts.settle()
+    assert scene.attempts._known[9].state == OVER
+
+
+def test_a_successor_tells_how_one_ended_before_what_came_after_it(scene: Scene) -> None:
+    for key in (1, 2, 3, 4):
+        scene.end(key)
+    scene.attempts.acknowledge([1, 2, 3, 4])
+    scene.order(5, 3)
+    scene.order(6, 3, after=5)
+    scene.attempts.settle()
+    scene.end(5)
+    scene.attempts.rewrite_journal()
+    assert list(scene.journal.read().entries) == [5, 6]

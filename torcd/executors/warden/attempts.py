@@ -319,11 +319,14 @@ class Attempts:
             say(f"cannot rewrite the journal: {error}")
 
     def facts(self) -> list[str]:
-        """What the journal has to tell of all that were claimed or are over."""
+        """What the journal has to tell of all that were claimed or are over; first of those that
+        have ended, so that they are told before what came after them."""
         claims = [a for a in self._known.values() if a.state == RUNNING]
-        facts = [ledger.claimed(claims)] if claims else []
-        for attempt in self._known.values():
-            facts += [line for line in (attempt.line, attempt.final) if line]
+        ended = [a for a in self._known.values() if a.state != RUNNING]
+        facts = [line for a in ended for line in (a.line, a.final) if line]
+        if claims:
+            facts.append(ledger.claimed(claims))
+            facts += [attempt.line for attempt in claims]
         frozen = [a.key for a in claims if a.frozen]
         if frozen:
             facts.append(ledger.frozen(frozen))

@@ -26,13 +26,13 @@ class Lanes:
         assert lane is not None
         # While it waited for another, its lane may have been empty, and is another now.
         now = attempt.lane = self._all.setdefault(lane.key, lane)
-        now.limit = lane.limit
         now.queue.append(attempt)
         self.look_at(now)
 
     def look_at(self, lane: Lane) -> None:
         """It may have a place for the next, or be empty."""
-        self._free[lane.key] = lane
+        if self._all.get(lane.key) is lane:  # see `put`
+            self._free[lane.key] = lane
 
     def hold(self, attempts: list[Attempt]) -> None:
         """Their users have no room for them: they and what is behind them wait a while, and nobody
