@@ -835,7 +835,7 @@ async def test_what_comes_after_one_that_did_not_end_well_never_starts(
 async def test_what_comes_after_one_that_was_stopped_never_starts(world: World, make: Make) -> None:
     gate = world.gate("gate")
     async with world.running(make(world.directory)):
-        world.start(1, f"trap 'exit 0' TERM; echo > {gate}; sleep 1000 & wait")
+        world.start(1, f"trap 'exit 0' TERM; sleep 1000 & echo > {gate}; wait")
         world.start(2, "true", after=1)
         await gate.hear()
         world.executor.stop(AttemptKey(1), 60)
