@@ -16,8 +16,8 @@ The contract, which every implementation keeps and `tests/contracts` checks:
    killed meanwhile. What has ended may still be told.
 6. An order may come after another attempt: it waits until that one is over, outside its lane, and
    then takes its turn in it, if that one ended well: by itself, with status 0, leaving no file
-   where none is expected. If it did not, or nobody knows it, the order is over as well
-   (`NotStarted`, with no problem).
+   where none is expected. If it did not, or takes long, or nobody knows it, the order is over as
+   well (`NotStarted`, with no problem).
 7. Reports may be late, repeated, and out of order between attempts; but how an attempt ended is
    told before it is told that one that comes after it has started.
 """

@@ -18,7 +18,7 @@ the order of a leader would come late, and what is stored while a follower waits
 for it.
 
 A leader may take longer than others did. So what waits for one takes no place: what is ready is
-chosen as if it was not there.
+chosen as if it was not there. And the executor gives it back when it has waited for long.
 
 The end of the leader and the start of what follows are told in this order, so nobody sees a job run
 before what it waits for has completed. (After a standstill, and only then, starts are told first.)

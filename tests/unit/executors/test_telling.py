@@ -1,11 +1,12 @@
 """When the daemon is told at once, and when reports gather."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from torcd.executors.warden import processes, spawning
-from torcd.executors.warden.attempts import Attempts
+from torcd.executors.warden.attempts import PATIENCE_SECONDS, Attempts
 from torcd.executors.warden.journal import Journal
 from torcd.executors.warden.ledger import ENDING, OVER, Attempt, Order, exited
 from torcd.executors.warden.orphans import Orphans
@@ -113,7 +114,9 @@ def test_reports_gather_while_somebody_is_to_come_after_what_runs(scene: Scene) 
     ]
 
 
-def test_one_that_is_taken_out_before_its_turn_leaves_the_lane_of_others_alone(scene: Scene) -> None:
+def test_one_that_is_taken_out_before_its_turn_leaves_the_lane_of_others_alone(
+    scene: Scene,
+) -> None:
     for key in (1, 2, 3, 4):
         scene.end(key)
     orphan = Attempt(5, None, None)  # an earlier warden's, whose lane nobody knows
@@ -145,3 +148,22 @@ def test_a_successor_tells_how_one_ended_before_what_came_after_it(scene: Scene)
     scene.end(5)
     scene.attempts.rewrite_journal()
     assert list(scene.journal.read().entries) == [5, 6]
+
+
+def test_what_waits_for_another_for_long_is_given_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in (1, 2, 3, 4):
+        scene.end(key)
+    scene.order(5, 3)
+    scene.order(6, 3, after=5)
+    scene.order(7, 3, after=6)
+    scene.attempts.settle()
+    assert scene.attempts.due is not None
+    scene.attempts.take_reports()
+    later = time.monotonic() + PATIENCE_SECONDS
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    scene.attempts.settle()
+    told = [line.split(",")[:2] for line in scene.attempts.take_reports()]
+    assert told == [['["not_started"', " 6"], ['["not_started"', " 7"]]
+    assert scene.attempts.due is None

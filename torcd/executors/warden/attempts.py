@@ -34,6 +34,10 @@ NO_ROOM_TRIES = 240
 FULL_DISK_SECONDS = 1.0
 """How long to wait before another try when the disk is full. Nobody tells when there is room."""
 
+PATIENCE_SECONDS = 5.0
+"""How long an order waits for the attempt that it comes after. Then that is no short one, and what
+is given back can be changed and disabled, like all that has not been chosen."""
+
 
 class Attempts:
     def __init__(
@@ -55,6 +59,9 @@ class Attempts:
         self._marked = processes.markers_possible()
         self._known: dict[int, Attempt] = {}
         self._lanes = Lanes()
+        self._patience: dict[int, float] = {}
+        """By key of those that others come after: how long these wait, in monotonic seconds. In
+        that order."""
         self._leaders: dict[int, Attempt] = {}
         """Our children, by pid."""
         self._elsewhere = False
@@ -91,6 +98,7 @@ class Attempts:
         leader = self._known.get(order.after)
         if leader is not None and leader.state != OVER:
             leader.followers = [*leader.followers, attempt]
+            self._patience.setdefault(leader.key, time.monotonic() + PATIENCE_SECONDS)
         elif leader is None:
             self.revoke(key)
         elif not self._follows(leader, attempt):
@@ -217,6 +225,7 @@ class Attempts:
             self._freezer.due,
             self._lanes.due if self._room_at is None else self._room_at,
             self._reap_at,
+            next(iter(self._patience.values()), None),
         )
         due = [t for t in times if t is not None]
         return min(due) if due else None
@@ -301,10 +310,21 @@ class Attempts:
         self._freezer.settle(self._leaders)
         for attempt in self._cleaner.clean(self._leaders):
             self._over(attempt)
+        self._lose_patience()
         self._fill()
         if self._elsewhere and not self._leaders:
             os.chdir("/")  # keep no directory busy that no job is in
             self._elsewhere = False
+
+    def _lose_patience(self) -> None:
+        """Give back what has waited for another one for long."""
+        while self._patience:
+            key, until = next(iter(self._patience.items()))
+            if until > time.monotonic():
+                return
+            del self._patience[key]
+            for follower in self._known[key].followers:
+                self.revoke(follower.key)
 
     def write_down(self) -> None:
         """Have all that was said so far in the journal. Before that, a successor finds what was
@@ -452,6 +472,8 @@ class Attempts:
                 self._journal.later(one.final)
                 one.usage = None
             one.state = OVER
+            if one.followers:
+                self._patience.pop(one.key, None)
             over += [follower for follower in one.followers if not self._follows(one, follower)]
             if one.lane is not None:
                 one.lane.running -= 1
