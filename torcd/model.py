@@ -185,6 +185,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The name of one of the workflow's."""
     scheduler: str | None = None
     """The name of one of a cluster's; kept, and of no effect on one machine."""
+    has_regexes: bool = False
+    """What is added while it waits may be found by them."""
     added: Added | None = None
     """None: the spec has it."""
     for_each: ForEach | None = None

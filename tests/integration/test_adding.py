@@ -156,6 +156,25 @@ def test_what_a_job_adds_runs_and_a_collector_waits_for_it(
     check_db(daemon)
 
 
+def test_where_jobs_have_been_short_a_collector_is_not_chosen_before_its_adder_has_ended(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    short = [{"name": f"short_{n}", "command": "true"} for n in range(20)]
+    adder = {"name": "adder", "command": "echo $TORC_TOKEN > token; read -r _ < halt || true"}
+    collect = {"name": "collect", "command": "echo collect >> ran"}
+    jobs = [
+        *short,
+        {**adder, "depends_on_regexes": ["^short_"]},
+        {**collect, "depends_on": ["adder"], "depends_on_regexes": ["^part_"]},
+        {"name": "other", "command": "true", "depends_on": ["adder"]},
+    ]
+    running = Adder(daemon, tmp_path, jobs=jobs)
+    assert daemon.jobs(running.key)["other"].status is JobStatus.PENDING
+    running.adds(part(1, depends_on=["adder"]))
+    assert running.ends().status is WorkflowStatus.COMPLETED
+    assert ran(tmp_path) == ["part_1", "collect"]
+
+
 def test_jobs_are_added_by_torcctl_with_parameters_and_values(
     daemon: Daemon, tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ Nobody who fetches user_data leads or follows: values are written down before th
 the order of a leader would come late, and what is stored while a follower waits would come too late
 for it.
 
+Nor does anybody follow who has regexes: a leader may add jobs for which it has to wait.
+
 A leader may take longer than others did. So what waits for one takes no place: what is ready is
 chosen as if it was not there. And the executor gives it back when it has waited for long.
 
@@ -103,6 +105,7 @@ def _may_follow(job: JobNode) -> bool:
         and job.recovery is None
         and not job.may_skip
         and job.job.cancel_on_blocking_job_failure
+        and not job.job.has_regexes
         and not any(_kind(gate) == "user_data" for gate in job.awaits)
     )
 

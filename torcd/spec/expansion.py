@@ -330,7 +330,6 @@ class _Expander:
                 self._add((*at, "cwd"), "the directory is empty")
             self._check_text(job.cwd, (*at, "cwd"))
         command = self._command(job, at, inputs)
-        self._regexes.add(n, origin, job)
         element = self._element(n)
         if element is not None:
             inputs.depends_on[element.of] = None
@@ -352,6 +351,7 @@ class _Expander:
             resources=self._policies.resources(job, at),
             failure_handler=self._policies.failure_handler(job, at),
             scheduler=self._policies.scheduler(job, at),
+            has_regexes=self._regexes.add(n, origin, job),
             added=self._added(self._jobs.names[n]),
             element=element,
         )

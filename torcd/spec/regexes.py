@@ -101,11 +101,15 @@ class Regexes:
         self._found: dict[tuple[model.Kind, tuple[str, ...]], Found] = {}
         self._equal: dict[tuple[model.Kind, tuple[int, ...]], Found] = {}
 
-    def add(self, n: int, origin: int, job: JobSpec) -> None:
+    def add(self, n: int, origin: int, job: JobSpec) -> bool:
+        """Whether it has any."""
+        has_some = False
         for field in FIELDS:
             regexes: tuple[str, ...] | None = getattr(job, field)
             if regexes:
                 self._uses.append(_Use(n, origin, field, regexes))
+                has_some = True
+        return has_some
 
     def add_several(self, n: int, origin: int, field: Inputs, keys: tuple[int, ...]) -> None:
         """A name in one of its lists stands for all of these."""

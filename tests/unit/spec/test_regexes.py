@@ -102,7 +102,9 @@ def test_one_that_finds_nothing_is_a_warning(field: str, kind: str) -> None:
     assert told(job) == [
         ("warning", f"jobs[0].{field}[0]", f'"zzz" is found in no name of a {kind}')
     ]
-    assert expand(job).jobs[0] == model.Job(key=model.JobKey(1), name="job_1", command="a")
+    assert expand(job).jobs[0] == model.Job(
+        key=model.JobKey(1), name="job_1", command="a", has_regexes=True
+    )
 
 
 def test_a_job_that_finds_itself_waits_for_itself() -> None:
