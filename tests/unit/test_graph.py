@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -185,6 +186,7 @@ def test_a_thousand_readers_of_a_file_with_a_thousand_writers_take_two_thousand_
     assert graph.find_cycles(w, [gate]) == []
 
 
+@pytest.mark.large
 def test_a_ring_of_a_hundred_thousand_jobs_is_found_without_recursion() -> None:
     length = 100_000
     w = workflow([{"after": [(n - 1) % length]} for n in range(length)])

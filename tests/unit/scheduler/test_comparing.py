@@ -3,6 +3,7 @@
 import time
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from tests.grouping import grouped
@@ -55,6 +56,7 @@ def test_another_directory_is_another_directory_of_the_jobs_that_have_none():
     ]
 
 
+@pytest.mark.large
 def test_thousands_that_wait_for_thousands_are_compared_at_once():
     first = [Job(key=JobKey(2 + n), name=f"a{n}", command="true") for n in range(3_000)]
     keys = tuple(one.key for one in first)

@@ -203,6 +203,7 @@ def test_one_that_is_lost_while_it_is_being_stopped_is_terminated():
     assert p.status("a") == "terminated"
 
 
+@pytest.mark.large
 def test_limits_of_attempts_that_are_over_are_forgotten():
     p = Play(long=job(runtime_seconds=10.0**6), **{f"j{i}": limited() for i in range(300)})
     p.starts("long")

@@ -351,6 +351,7 @@ def test_a_long_cycle_is_named_in_part() -> None:
     assert len(message) < 1000
 
 
+@pytest.mark.large
 def test_a_chain_of_a_hundred_thousand_jobs_expands() -> None:
     chain = [JobSpec(command="a")]
     chain += [JobSpec(command="a", depends_on=(f"job_{n}",)) for n in range(1, 100_000)]

@@ -337,6 +337,7 @@ def test_names_that_wrong_parameters_would_have_made_are_not_missed() -> None:
     assert [path for path, _ in problems(wrong, after)] == ["jobs[0].parameters.i"]
 
 
+@pytest.mark.large
 def test_a_hundred_thousand_copies_expand() -> None:
     jobs = (
         JobSpec(name="a{i}", command="run {i}", parameters={"i": "1:50000"}),

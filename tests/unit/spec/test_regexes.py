@@ -224,6 +224,7 @@ def test_a_regex_is_found_where_python_finds_it(regex: str) -> None:
     assert Names(NAMES).search([regex]) == {regex: expected}
 
 
+@pytest.mark.large
 def test_a_regex_that_would_take_for_ever_is_given_up_and_the_others_are_not() -> None:
     slow = ["(a+)+b", "(a|a)*b", "(a*)*b", "(a+)*b"]
     names = Names(["a" * 60])
