@@ -97,6 +97,7 @@ class Spreading:
                 self._cancel(job, Stop(Reason.DEPENDENCY, message))
             elif not job.waits and isinstance(job.state, Blocked):
                 self._make_ready(job)
+            self._take_place(job)
 
     def _hold(self, adder: JobNode) -> None:
         """It has another attempt, or is to have one; or has not, after all."""
@@ -113,6 +114,7 @@ class Spreading:
                 job.waits -= 1
                 if not job.waits and isinstance(job.state, Blocked):
                     self._make_ready(job)
+                self._take_place(job)
 
     def _spoil(self, gate: GateNode, culprit: JobNode) -> None:
         stop = Stop(Reason.DEPENDENCY, wording.because_of(self.node, culprit, gate))
@@ -133,8 +135,8 @@ class Spreading:
             missing = Stop(Reason.DEPENDENCY, wording.because_never_made(self.node, gate))
         for consumer in gate.consumers:
             consumer.waits -= 1
-            if not consumer.waits and isinstance(consumer.state, Pending):
-                self._take_place(consumer, consumer.state)
+            if consumer.state.follows:
+                self._take_place(consumer)
             if missing is not None:
                 self._cancel(consumer, missing)
             elif not consumer.waits and isinstance(consumer.state, Blocked):
@@ -145,9 +147,10 @@ class Spreading:
                     self._cancel(consumer, missing)
             self._lower(group)
 
-    def _take_place(self, job: JobNode, state: Pending) -> None:
-        """What it was to come after is over."""
-        if state.follows:
+    def _take_place(self, job: JobNode) -> None:
+        """If it was to come after another, and that is over."""
+        state = job.state
+        if isinstance(state, Pending) and state.follows and not job.waits:
             self.node.following -= 1
             job.state = Pending(state.attempt_key, state.stop)
 

@@ -277,6 +277,22 @@ def test_what_runs_is_not_touched_when_its_adder_is_tried_again():
     assert trace.given is not None
 
 
+def test_what_comes_after_another_takes_its_place_also_when_its_adder_was_in_the_way():
+    rule = FailureRule(exit_codes=(1,))
+    play = Adds(a=job(handler="h"), z=job(), handlers={"h": [rule]})
+    play.starts("a")
+    play.starts("z")
+    play.exits("z")
+    play.adds("a", b=job(), c=job(after="b"))
+    assert (play.status("c"), play.node.following) == ("pending", 1)
+    play.starts("b")
+    play.exits("a", 1)
+    play.exits("b")
+    play.starts("a")
+    play.ends("a")
+    assert (play.status("c"), play.node.following) == ("pending", 0)
+
+
 def test_an_adder_that_need_not_run_leaves_all_as_it_was():
     play = Adds(x=job(reads="in", writes="f"), a=job(reads="f"))
     play.exits("x", files={"in": "1", "f": "same"})
