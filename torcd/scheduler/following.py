@@ -22,6 +22,10 @@ Nor does anybody follow who has regexes: a leader may add jobs for which it has 
 A leader may take longer than others did. So what waits for one takes no place: what is ready is
 chosen as if it was not there. And the executor gives it back when it has waited for long.
 
+What is given back though nobody knows why was chosen in vain, and the next would be as well: the
+executor may be one that does not take such orders. So nobody follows for a number of attempts that
+grows with what was in vain.
+
 The end of the leader and the start of what follows are told in this order, so nobody sees a job run
 before what it waits for has completed. (After a standstill, and only then, starts are told first.)
 
@@ -41,6 +45,13 @@ from torcd.scheduler.state import (
     Running,
     WorkflowNode,
 )
+
+REST = 16
+"""Attempts during which nobody follows, more each time. Not the first time: a warden that has died
+has forgotten, too, after whom orders come."""
+
+MAX_REST = 256
+"""As many as can be in vain at once: in the end those are never more than half of all."""
 
 
 def may_lead(node: WorkflowNode, job: JobNode) -> bool:
@@ -86,6 +97,24 @@ def seen_by(leader: JobNode, attempt_key: AttemptKey) -> int | None:
     """Its attempt has ended: from which attempt's key on it has been over for everybody who comes
     after it; None: none was chosen before its end."""
     return min((state.attempt_key for _, state in of(leader, attempt_key)), default=None)
+
+
+def chosen_in_vain(node: WorkflowNode, next_attempt_key: int) -> None:
+    """One was given back, and nobody knows why; once more."""
+    node.in_vain += 1
+    node.followed_from = next_attempt_key + min(REST * (node.in_vain - 1), MAX_REST)
+
+
+def is_under_way(follower: JobNode, attempt_key: AttemptKey) -> bool:
+    """Whether what its attempt was to come after is not known to be over."""
+    return any(
+        isinstance(maker.state, Active) and maker.state.attempt_key < attempt_key
+        for gate in follower.awaits
+        if gate.missing
+        for one in gate.members or (gate,)
+        if one.missing
+        for maker in one.producers
+    )
 
 
 def _last_gates(leader: JobNode) -> Iterator[GateNode]:

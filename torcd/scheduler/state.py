@@ -357,12 +357,14 @@ class WorkflowNode:
         "file_states",
         "files",
         "folds",
+        "followed_from",
         "following",
         "frozen_since",
         "gates",
         "held_back",
         "held_up_since",
         "in_flight",
+        "in_vain",
         "jobs",
         "leaders",
         "max_parallel_jobs",
@@ -421,6 +423,11 @@ class WorkflowNode:
         """Those of them that come after others, and take no place yet."""
         self.leaders: deque[JobNode] = deque(maxlen=MAX_LEADERS)
         """Chosen jobs that others may be chosen to come after (see `following`)."""
+        self.followed_from = 0
+        """Before the next attempt has this key, nobody is chosen to come after another."""
+        self.in_vain = 0
+        """How many of those that were have been given back while what they waited for was under
+        way."""
         self.ready = Queue(None)
         """Of the jobs that ask for nothing."""
         self.asking: list[Queue] = []

@@ -67,7 +67,8 @@ class Turn(Spreading):
                 self.start(job)
                 room -= 1
             room -= node.following
-            if room > 0 and node.leaders and choosing.lookahead(node):
+            is_followed = node.followed_from <= self.memory.next_attempt_key
+            if room > 0 and node.leaders and is_followed and choosing.lookahead(node):
                 for after, job in following.followers(node, room):
                     self.start(job, after)
         if node.actions is None or not acting.begin_next(self.memory, node, self.outbox):
@@ -232,6 +233,8 @@ class Turn(Spreading):
             self._conclude(job, self._canceled(stop))
             self._spread()
         elif job.waits:
+            if self.may_start and following.is_under_way(job, attempt_key):
+                following.chosen_in_vain(self.node, self.memory.next_attempt_key)
             self._enter(job, BLOCKED)
             self.outbox.tell_job(job)
             self._spread()

@@ -16,9 +16,13 @@ def brief(**jobs: Any) -> Play:
     """Where attempts take a millisecond, as is known; `a` waited for the first to end."""
     play = Play(z=job(), **{"a": job(after="z"), **jobs})
     play.starts("z")
-    play._time = play.job("z").state.started_at - 1_000_000 + 1_000
-    play.exits("z")
+    ends_after_a_millisecond(play, "z")
     return play
+
+
+def ends_after_a_millisecond(play: Play, name: str) -> None:
+    play._time = play.job(name).state.started_at - 1_000_000 + 1_000
+    play.exits(name)
 
 
 def afters(play: Play) -> dict[str, AttemptKey | None]:
@@ -57,8 +61,7 @@ def test_nothing_is_handed_over_ahead_where_jobs_take_long():
 def test_what_is_ready_goes_first():
     play = Play(**{f"j{i}": job() for i in range(300)}, a=job(after="j1"), parallel=2)
     play.starts("j0")
-    play._time = play.job("j0").state.started_at - 1_000_000 + 1_000
-    play.exits("j0")
+    ends_after_a_millisecond(play, "j0")
     assert play.status("a") == "blocked"
 
 
@@ -104,8 +107,7 @@ def test_nobody_comes_after_one_that_reads_what_a_disabled_job_would_make():
     play = Play(z=job(), y=job(after="z"), **jobs)
     play.disable("p")
     play.starts("z")
-    play._time = play.job("z").state.started_at - 1_000_000 + 1_000
-    play.exits("z")
+    ends_after_a_millisecond(play, "z")
     play.starts("y")
     play.exits("y")
     assert (play.status("a"), play.status("b")) == ("pending", "blocked")
@@ -263,3 +265,19 @@ def test_a_new_daemon_kills_what_has_started_though_its_leader_was_canceled():
 def test_for_a_new_daemon_too_what_comes_after_another_takes_no_place():
     play = Loaded({**THREE, "x": job()}, {"a": active(1), "b": active(2)}, parallel=2)
     assert play.status("x") == "pending"  # "b" takes no place
+
+
+def test_an_executor_that_gives_back_what_comes_after_others_is_not_asked_each_time():
+    chain = [f"b{i}" for i in range(50)]
+    play = brief(
+        parallel=1, **{b: job(after=a) for a, b in zip(["a", *chain], chain, strict=False)}
+    )
+    in_vain = 0
+    for leader in ["a", *chain]:
+        play.starts(leader)
+        for name in [name for name in chain if play.status(name) == "pending"]:
+            in_vain += 1
+            play.does_not_start(name)
+        ends_after_a_millisecond(play, leader)
+    assert play.workflow_status == "completed"
+    assert 50 <= in_vain < 500
