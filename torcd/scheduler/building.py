@@ -19,6 +19,7 @@ from torcd.model import (
     JobStatus,
     Timestamp,
 )
+from torcd.scheduler import following
 from torcd.scheduler.actions import Actions, ActionState
 from torcd.scheduler.events import LoadedCommand, LoadedJob, LoadedValue, WorkflowLoaded
 from torcd.scheduler.sharing import Share, share_of
@@ -105,8 +106,9 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
             job_node.state = READY
             job_node.queue.heap.append((job_node.rank, job_node.position, job_node))
         elif job_node.waits and isinstance(job_node.state, Pending):
-            job_node.state = msgspec.structs.replace(job_node.state, follows=True)
-            node.following += 1
+            follows = following.is_under_way(job_node, job_node.state.attempt_key)
+            job_node.state = msgspec.structs.replace(job_node.state, follows=follows)
+            node.following += follows
         node.counts[job_node.state.status] += 1
     node.in_flight = node.counts[JobStatus.PENDING] + node.counts[JobStatus.RUNNING]
     for queue in queues.values():

@@ -61,7 +61,7 @@ def may_lead(node: WorkflowNode, job: JobNode) -> bool:
         and node.actions is None
         and not node.asking
         and not job.has_script_to_run
-        and not (job.job.output_files or job.job.output_user_data)
+        and _makes_nothing(job)
         and not any(_is_read(gate) for gate in job.awaits)
     )
 
@@ -106,15 +106,21 @@ def chosen_in_vain(node: WorkflowNode, next_attempt_key: int) -> None:
 
 
 def is_under_way(follower: JobNode, attempt_key: AttemptKey) -> bool:
-    """Whether what its attempt was to come after is not known to be over."""
+    """Whether its attempt was to come after another one that is not known to be over."""
     return any(
-        isinstance(maker.state, Active) and maker.state.attempt_key < attempt_key
+        isinstance(maker.state, Active)
+        and maker.state.attempt_key < attempt_key
+        and _makes_nothing(maker)
         for gate in follower.awaits
         if gate.missing
         for one in gate.members or (gate,)
         if one.missing
         for maker in one.producers
     )
+
+
+def _makes_nothing(job: JobNode) -> bool:
+    return not (job.job.output_files or job.job.output_user_data)
 
 
 def _last_gates(leader: JobNode) -> Iterator[GateNode]:

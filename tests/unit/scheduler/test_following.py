@@ -267,6 +267,12 @@ def test_for_a_new_daemon_too_what_comes_after_another_takes_no_place():
     assert play.status("x") == "pending"  # "b" takes no place
 
 
+def test_for_a_new_daemon_too_one_that_was_chosen_before_what_it_waits_for_takes_a_place():
+    # "a" was tried again, or enabled, when "b" was pending.
+    play = Loaded({**THREE, "x": job()}, {"a": active(3), "b": active(2)}, parallel=2)
+    assert play.status("x") == "ready"
+
+
 def test_an_executor_that_gives_back_what_comes_after_others_is_not_asked_each_time():
     chain = [f"b{i}" for i in range(50)]
     play = brief(
