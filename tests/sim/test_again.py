@@ -2,8 +2,9 @@
 and nothing runs that need not."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -188,14 +189,25 @@ def run_to_the_end(world: Again, pick: Pick, is_meddled_with: bool) -> None:
     assert world.is_over
 
 
-def test_whatever_happened_what_is_up_to_date_is_what_the_naive_model_says() -> None:
+def histories(seeds: Iterable[int]) -> set[str]:
+    """What has come of lists."""
     unfolded = set()
-    for seed in (*range(400), *TELLING):
+    for seed in seeds:
         try:
             unfolded |= history(random.Random(seed).randrange, 4).unfolded
         except BaseException as error:
             error.add_note(f"seed {seed}")
             raise
+    return unfolded
+
+
+def test_whatever_happened_what_is_up_to_date_is_what_the_naive_model_says() -> None:
+    histories((*range(120), *TELLING))
+
+
+@pytest.mark.large
+def test_after_more_histories_too_what_is_up_to_date_is_what_the_naive_model_says() -> None:
+    unfolded = histories(range(600))
     assert unfolded == {"first", "more", "fewer", "as many", "refused", "void"}
 
 

@@ -8,11 +8,14 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
+
 from .faults import FAULTS, RACES
 from .people import WISHES, Submit
 from .workflows import Pick
 from .world import World
 
+FIRST_EPISODES = 120
 EPISODES = 400
 STEPS = 150
 
@@ -82,14 +85,24 @@ def episode(seed: int) -> tuple[World, Counter[str]]:
     return world, done
 
 
-def test_whatever_happens_every_workflow_ends_as_it_must() -> None:
+def campaign(seeds: range) -> Counter[str]:
     occurred: Counter[str] = Counter()
-    for seed in range(EPISODES):
+    for seed in seeds:
         try:
             occurred += episode(seed)[1]
         except AssertionError as error:
             error.add_note(f"in the episode of seed {seed}")
             raise
+    return occurred
+
+
+def test_whatever_happens_every_workflow_ends_as_it_must() -> None:
+    campaign(range(FIRST_EPISODES))
+
+
+@pytest.mark.large
+def test_whatever_happens_for_long_every_workflow_ends_as_it_must() -> None:
+    occurred = campaign(range(EPISODES))
     names = {type(one).__name__ for one in (*FAULTS, *WISHES)} | set(STEPS_OF_THE_WORLD)
     assert {name for name in names if occurred[name] < 10} == set(), "it was not cruel enough"
 
