@@ -114,6 +114,9 @@ class Digests:
         else:
             [producer] = gate.producers
             number = _number("job", producer.job.name, self._product(producer))
+            # Somebody else may have stored what it makes since.
+            for key in producer.job.output_user_data:
+                newest = max(newest, node.data[key].changed_at)
         return Inputs(number, 0, newest) if gate.is_input else Inputs(0, number, newest)
 
     def _file(self, key: FileKey) -> int:
