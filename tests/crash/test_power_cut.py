@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from tests.crash.life_of_a_store import live, missing
@@ -21,6 +22,11 @@ from torcd.store import check, migrate, schema
 
 COMMITS = 400
 """In one life: enough for several checkpoints (SQLite makes one each 1 000 pages)."""
+
+
+BROKEN = (StoreError, sqlite3.DatabaseError, msgspec.DecodeError, TypeError)
+"""What is said of a database that is none any more, or in which there is something else where a row
+was."""
 
 
 class Campaign:
@@ -72,7 +78,7 @@ class Campaign:
             anyio.run(migrate, path)
             problems = [str(problem) for problem in check(path, BOUNDLESS).items]
             lost = missing(path, acknowledged)
-        except (StoreError, sqlite3.DatabaseError) as error:
+        except BROKEN as error:
             problems, lost = [str(error)], []
         self.found["looked for"] += len(acknowledged)
         self.found["lost"] += len(lost)

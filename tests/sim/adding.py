@@ -128,7 +128,10 @@ def adds(world: "Again", attempt: AttemptKey, node: JobNode) -> None:
             world.became_another.add(job.job.key)
     for key, state in before.items():
         if isinstance(state, Active):
-            assert world.node.jobs[key].state == state, "what runs was touched"
+            now = world.node.jobs[key].state
+            assert isinstance(now, Active)
+            was = (type(state), state.attempt_key, state.stop)
+            assert was == (type(now), now.attempt_key, now.stop), "what runs was touched"
 
 
 def given(event: e.EditRequested) -> dict[DataKey, str]:

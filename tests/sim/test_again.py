@@ -18,9 +18,11 @@ from .workflows import Pick
 
 MAX_STEPS = 200
 
-TELLING = (593, 1405)
-"""Rare ones: a maker is retried, and makes the same file again, while who reads it is about to run;
-a file that a job made is edited by hand before who reads it is retried."""
+TELLING = (554, 593, 1405, 1425)
+"""Rare ones: another value is given in place of what a job had made, while one runs that comes
+after it; a maker is retried, and makes the same file again, while who reads it is about to run; a
+file that a job made is edited by hand before who reads it is retried; one that has come after
+another is added again."""
 
 
 def edits_a_file(world: Again, pick: Pick) -> None:

@@ -50,11 +50,14 @@ def built_anew(
     anew.mean_microseconds = node.mean_microseconds
     for job_key, job in anew.jobs.items():
         before = node.jobs.get(job_key)
-        if before is not None and isinstance(before.state, Pending | Running):
+        if before is not None and isinstance(before.state, Pending):
+            assert isinstance(job.state, Pending)
+            job.state = msgspec.structs.replace(job.state, stop=before.state.stop)
+        elif before is not None and isinstance(before.state, Running):
             # Built, it is pending: of what is loaded, nobody knows whether it runs.
             anew.counts[job.state.status] -= 1
             anew.counts[before.state.status] += 1
-            anew.following += before.state.follows - job.state.follows
+            anew.following -= job.state.follows
             job.state = before.state
     if anew.actions is not None and node.actions is not None:
         for new, old in zip(anew.actions.nodes, node.actions.nodes, strict=False):
