@@ -288,6 +288,41 @@ def test_two_elements_of_one_name_are_an_error(daemon: Daemon, tmp_path: Path) -
     )
 
 
+def test_files_that_are_there_are_read_one_for_each(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("first")
+    (tmp_path / "b").write_text("second")
+    (tmp_path / "list.json").write_text('["a", "b"]')
+    spec = {
+        "jobs": [
+            {
+                "name": "choose",
+                "command": "torcctl data put list @list.json",
+                "output_user_data": ["list"],
+            },
+            {
+                "name": "read_{item}",
+                "command": "cat ${files.input.in_{item}}",
+                "for_each": "list",
+                "input_files": ["in_{item}"],
+            },
+        ],
+        "files": [{"name": "in_{item}", "path": "{item}"}],
+        "user_data": [{"name": "list"}],
+    }
+    key = daemon.submit(spec)
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED
+    with daemon.client() as client:
+        outputs = {r.job_name: r.stdout for r in client.results(workflow_key=key)}
+    assert Path(str(outputs["read_b"])).read_text() == "second"
+    (tmp_path / "list.json").write_text('["a", "c"]')
+    key = daemon.submit(spec)
+    over(daemon, key)
+    with daemon.client() as client:
+        assert [r.job_name for r in client.results(workflow_key=key)] == ["choose"]
+        failed = client.jobs(["read_{item}"], workflow_key=key)[0]
+    assert f'file "in_c" ({tmp_path}/c), which job "read_c" needs' in str(failed.message)
+
+
 def test_names_by_item_keep_what_an_element_is_when_others_go(
     daemon: Daemon, tmp_path: Path
 ) -> None:
