@@ -323,6 +323,32 @@ def test_files_that_are_there_are_read_one_for_each(daemon: Daemon, tmp_path: Pa
     assert f'file "in_c" ({tmp_path}/c), which job "read_c" needs' in str(failed.message)
 
 
+def test_a_list_that_is_added_again_as_another_one_counts_in_the_same_run(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    def add(*elements: str) -> None:
+        job = {"name": "x_{item}", "for_each": "list", "command": "echo x_{item} >> ran"}
+        values = [{"name": "list", "data": elements}]
+        (tmp_path / "added.json").write_text(json.dumps({"jobs": [job], "user_data": values}))
+
+    add("a")
+    adder = {
+        "name": "adder",
+        "command": "torcctl add-jobs added.json; echo > done",
+        "input_files": ["added"],
+        "output_files": ["done"],
+    }
+    files = [{"name": "added", "path": "added.json"}, {"name": "done", "path": "done"}]
+    key = daemon.submit({"jobs": [adder], "files": files})
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED
+    assert ran(tmp_path) == ["x_a"]
+    add("a", "b")
+    assert outlooks(restart(daemon, key, dry_run=True))["x_a"] == "may_run"
+    restart(daemon, key)
+    assert ran(tmp_path) == ["x_b"]
+    assert not restart(daemon, key).restarted
+
+
 def test_names_by_item_keep_what_an_element_is_when_others_go(
     daemon: Daemon, tmp_path: Path
 ) -> None:

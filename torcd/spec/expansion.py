@@ -274,6 +274,7 @@ class _Expander:
                 command=job.command,
                 input_user_data=(for_each.data,),
                 for_each=for_each,
+                added=self._added(self._jobs.names[n]),
             )
         # It stands for its elements, with all that they say.
         plain = self._plain_job(n, origin, job)
