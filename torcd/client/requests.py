@@ -204,6 +204,8 @@ def _spec(workflow: msgspec.Struct | Mapping[str, Any] | bytes) -> msgspec.Raw:
         msgspec.json.decode(text, type=msgspec.Raw)  # as a part of a message it must be whole
     except Unsayable as e:
         path, problem = e.path, e.problem
+    except RecursionError:
+        problem = "it is nested too deep"
     except (msgspec.MsgspecError, UnicodeDecodeError) as e:
         problem = f"not JSON: {str(e).removeprefix('JSON is malformed: ')}"
     else:
