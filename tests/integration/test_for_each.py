@@ -535,6 +535,9 @@ def test_a_job_that_is_added_may_say_for_each(daemon: Daemon, tmp_path: Path) ->
     assert over(daemon, key).status is WorkflowStatus.COMPLETED
     order = ran(tmp_path)
     assert (sorted(order[4:6]), order[6]) == (["also_a", "also_b"], "last")
+    with daemon.client() as client:
+        added_by = {job.name: job.added_by for job in client.jobs(workflow_key=key)}
+    assert added_by["also_0"] == added_by["last"] == "adder"
     assert not restart(daemon, key).restarted
     write(tmp_path, ["b", "a"])
     restart(daemon, key)

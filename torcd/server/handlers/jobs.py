@@ -69,6 +69,8 @@ class Describer:
             return_code, reason, message = failed.return_code, failed.reason, failed.message
         if isinstance(state, Running):
             started_at = state.started_at
+        # What is made for an element is added by who added the job that says for_each.
+        adder = (node if job.element is None else jobs[job.element.of]).adder
         return m.JobInfo(
             key=str(job.key),
             name=job.name,
@@ -93,7 +95,7 @@ class Describer:
             priority=job.priority,
             cwd=job.cwd or self._node.workflow.directory,
             stdio=job.stdio,
-            added_by=None if node.adder is None else node.adder.job.name,
+            added_by=None if adder is None else adder.job.name,
             for_each=None if job.for_each is None else data[job.for_each.data].data.name,
             element_of=None if job.element is None else jobs[job.element.of].job.name,
             element_index=None if job.element is None else job.element.index,
