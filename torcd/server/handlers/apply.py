@@ -27,6 +27,7 @@ from torcd.scheduler.state import WorkflowNode
 from torcd.server import asking
 from torcd.server.calls import Call
 from torcd.server.context import Context
+from torcd.server.going_on import has_ended_since
 from torcd.server.handlers.submit import require_directory
 from torcd.server.telling import progress_of, telling
 from torcd.spec import adding
@@ -48,6 +49,7 @@ async def apply(context: Context, parameters: m.Apply, call: Call) -> m.Applied:
         await controller.settled()
         require_able_to_go_on(node)
         seen: Seen | None = None
+        ended_at: int | None = None
         while True:
             # As with a submission: keys are counted from where the last one ended. And nobody else
             # edits the workflow meanwhile.
@@ -59,10 +61,15 @@ async def apply(context: Context, parameters: m.Apply, call: Call) -> m.Applied:
                 new = await to_thread.run_sync(
                     _expander(context, parameters, node, kept, given, unfolded)
                 )
+                if not node.is_over:
+                    seen = ended_at = None
                 if seen is not None or not node.is_over:
-                    return await _carry_out(context, parameters, node, new, seen)
+                    done = await _carry_out(context, parameters, node, new, seen, ended_at)
+                    if done is not None:
+                        return done
             # Files may be large, and others want to submit.
-            seen = await _look(context, node, new.workflow, call)
+            ended_at = node.ended_at
+            seen = await _look(context, node, new.workflow, call) if node.is_over else None
 
 
 def _require_owner(context: Context, node: WorkflowNode, call: Call) -> None:
@@ -157,7 +164,10 @@ async def _carry_out(
     node: WorkflowNode,
     new: _New,
     seen: Seen | None,
-) -> m.Applied:
+    ended_at: int | None,
+) -> m.Applied | None:
+    """`seen` was seen when it had ended then, or it is not over. None: it has ended since, and its
+    jobs may have written its files."""
     controller, workflow = context.controller, new.workflow
     files: States
     if seen is None:
@@ -184,6 +194,8 @@ async def _carry_out(
 
     # What happens to one that is not over does not wait.
     edit, told = await controller.ahead(node, look) if node.is_over else look()
+    if has_ended_since(node, ended_at):
+        return None
     if parameters.dry_run or not (edit.difference or event.spec):
         return told
     if not edit.difference:  # what is to be kept of the spec is another text

@@ -15,6 +15,7 @@ from torcd.scheduler.planning import Outlook, Plan
 from torcd.scheduler.state import Ended, JobNode, WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
+from torcd.server.going_on import at_one_end
 from torcd.server.telling import progress_of, telling
 
 
@@ -22,31 +23,37 @@ async def restart(context: Context, parameters: m.Restart, call: Call) -> m.Rest
     controller = context.controller
     key = await context.workflow_key(parameters.workflow_key, call.peer)
     async with controller.workflow(key) as node:
-        await controller.settled()
-        # Before files are read, and again when that is done.
-        restarting.require_over(node)
-        _selection(node, parameters)
-        files = await _files(context, node, call)
-        await controller.settled()
-        event = RestartRequested(
-            workflow_key=key,
-            selection=_selection(node, parameters),
-            files=files,
-            at=controller.now(),
-        )
-        if parameters.dry_run:
-            return await controller.ahead(node, lambda: _told(node, restarting.check(node, event)))
-        capacity = controller.scheduler.capacity
 
-        def prepare() -> tuple[restarting.Prepared, m.Restarted]:
-            prepared = restarting.prepare(node, event, capacity)
-            return prepared, _told(node, prepared.plan)
+        async def look() -> tuple[RestartRequested, m.Restarted]:
+            # Before files are read, and again when that is done.
+            restarting.require_over(node)
+            _selection(node, parameters)
+            files = await _files(context, node, call)
+            await controller.settled()
+            event = RestartRequested(
+                workflow_key=key,
+                selection=_selection(node, parameters),
+                files=files,
+                at=controller.now(),
+            )
+            if parameters.dry_run:
+                return event, await controller.ahead(
+                    node, lambda: _told(node, restarting.check(node, event))
+                )
+            capacity = controller.scheduler.capacity
 
-        prepared, told = await controller.ahead(node, prepare)
-        if prepared.begun is None:
+            def prepare() -> tuple[RestartRequested, m.Restarted]:
+                prepared = restarting.prepare(node, event, capacity)
+                told = _told(node, prepared.plan)
+                return msgspec.structs.replace(event, prepared=prepared), told
+
+            return await controller.ahead(node, prepare)
+
+        event, told = await at_one_end(context, node, look)
+        if event.prepared is None or event.prepared.begun is None:
             return told
         async with controller.revived(node):
-            await controller.request(msgspec.structs.replace(event, prepared=prepared))
+            await controller.request(event)
         return msgspec.structs.replace(told, run_id=node.run_id, restarted=True)
 
 
