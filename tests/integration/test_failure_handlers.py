@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.daemon_process import Daemon
 from tests.integration.test_running_again import Halt
 from tests.integration.test_workflows import over
@@ -64,11 +66,12 @@ def test_a_script_that_fails_ends_the_retries_with_a_reason(daemon: Daemon, tmp_
     assert (tmp_path / "ran").read_text() == "a1\n"
 
 
-def test_a_retry_that_waits_outlives_the_daemon(daemon: Daemon, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_retry_that_waits_outlives_the_daemon(daemon: Daemon, tmp_path: Path, end: str) -> None:
     key = daemon.submit(spec(AGAIN, backoff=3600))
     waiting = _resting(daemon, key)
     assert (waiting.reason, waiting.return_code, waiting.attempt_id) == (Reason.EXIT, 7, 1)
-    daemon.kill()
+    daemon.kill() if end == "kill" else daemon.stop()
     daemon.start()
     job = daemon.jobs(key)["a"]
     assert (job.retry_at, job.message) == (waiting.retry_at, "exited with status 7")

@@ -286,3 +286,106 @@ def test_a_retried_job_has_read_what_somebody_wrote_into_a_file_that_a_job_made(
     assert daemon.torcctl("-k", key, "logs", "fails").stdout == "edited\n"
     reply = restart(daemon, key, dry_run=True)
     assert outlooks(reply) == {"makes": "up_to_date", "fails": "up_to_date", "reads": "will_run"}
+
+
+def test_a_diamond_whose_root_failed_and_is_repaired_runs_each_once(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    (tmp_path / "in.txt").mkdir()
+    key = daemon.submit(diamond())
+    assert over(daemon, key).status is WorkflowStatus.FAILED
+    assert ran(tmp_path) == ["root"]
+    assert {job.status for job in daemon.jobs(key).values()} == {
+        JobStatus.FAILED,
+        JobStatus.CANCELED,
+    }
+    (tmp_path / "in.txt").rmdir()
+    (tmp_path / "in.txt").write_text("mended\n")
+    assert restart(daemon, key).restarted
+    found = ran(tmp_path)
+    assert (found[0], set(found[1:3]), found[3:]) == ("root", {"left", "right"}, ["end"])
+    assert (tmp_path / "end.txt").read_text() == "mended\nmended\n"
+    assert not restart(daemon, key).restarted
+
+
+def test_of_two_chains_only_what_failed_runs_again(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("1")
+    spec = {
+        "jobs": [
+            {"name": "bad", "command": "echo bad >> ran; test -e mended"},
+            {"name": "after_bad", "command": "echo after_bad >> ran", "depends_on": ["bad"]},
+            {"name": "good", "command": "echo good >> ran", "input_files": ["in"]},
+            {"name": "after_good", "command": "echo after_good >> ran", "depends_on": ["good"]},
+        ],
+        "files": [{"name": "in", "path": "in.txt"}],
+    }
+    key = daemon.submit(spec)
+    assert over(daemon, key).status is WorkflowStatus.FAILED
+    assert sorted(ran(tmp_path)) == ["after_good", "bad", "good"]
+    (tmp_path / "mended").touch()
+    (tmp_path / "in.txt").write_text("2")
+    assert daemon.torcctl("-k", key, "restart", "--failed").returncode == 0
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED
+    assert ran(tmp_path) == ["bad", "after_bad"]
+    # What was left out is still out of date.
+    assert restart(daemon, key).restarted
+    assert ran(tmp_path) == ["good", "after_good"]
+
+
+def values() -> dict[str, Any]:
+    """`makes` reads `given` and stores `made`, which has nothing of it; `uses` reads that."""
+    return {
+        "jobs": [
+            {
+                "name": "makes",
+                "command": 'echo makes >> ran; echo \'made={"a": 1, "b": 2}\' >> $TORC_OUTPUT',
+                "input_user_data": ["given"],
+                "output_user_data": ["made"],
+            },
+            {"name": "uses", "command": "echo uses >> ran", "input_user_data": ["made"]},
+        ],
+        "user_data": [{"name": "given", "data": {"x": 1, "y": 2}}, {"name": "made"}],
+    }
+
+
+def test_a_value_stored_again_and_equal_is_no_change_whoever_stores_it(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    key = daemon.submit(values())
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED
+    assert ran(tmp_path) == ["makes", "uses"]
+    for name, text in (("given", '{"y": 2.0, "x": 1}'), ("made", '{"b": 2, "a": 1e0}')):
+        assert daemon.torcctl("-k", key, "data", "put", name, text).returncode == 0
+        assert not restart(daemon, key).restarted
+    assert daemon.torcctl("-k", key, "data", "put", "given", "3").returncode == 0
+    assert outlooks(restart(daemon, key)) == {"makes": "will_run", "uses": "may_run"}
+    assert ran(tmp_path) == ["makes"]  # which stored an equal value
+    history = daemon.json("-k", key, "data", "history", "made")["items"]
+    assert [(item["revision"], (item["stored_by"] or {}).get("run_id")) for item in history] == [
+        (1, 1),
+        (2, None),
+        (3, 2),
+    ]
+    assert not restart(daemon, key).restarted
+
+
+def test_a_disabled_job_in_the_middle_is_passed_over(done: tuple[Daemon, Path, str]) -> None:
+    daemon, directory, key = done
+    assert daemon.torcctl("-k", key, "disable", "left").returncode == 0
+    assert not restart(daemon, key).restarted
+    (directory / "in.txt").write_text("other\n")
+    assert outlooks(restart(daemon, key)) == {
+        "root": "will_run",
+        "left": "up_to_date",
+        "right": "may_run",
+        "end": "may_run",
+    }
+    assert ran(directory) == ["root", "right", "end"]
+    assert (directory / "end.txt").read_text() == "first\nother\n"
+    assert not restart(daemon, key).restarted
+    assert daemon.torcctl("-k", key, "enable", "left").returncode == 0
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED
+    assert ran(directory) == ["left"]
+    assert restart(daemon, key).restarted
+    assert ran(directory) == ["end"]
+    assert (directory / "end.txt").read_text() == "other\nother\n"
