@@ -21,7 +21,7 @@ from torcd.scheduler.events import (
 )
 from torcd.scheduler.memory import Memory, jobs_of
 from torcd.scheduler.retrying import go_on, require_able_to_go_on
-from torcd.scheduler.state import Blocked, Disabled, Ended, Ready, Stop, WorkflowNode
+from torcd.scheduler.state import Blocked, Disabled, Ended, Pending, Ready, Stop, WorkflowNode
 from torcd.scheduler.turn import Turn
 
 
@@ -126,6 +126,12 @@ def disable(memory: Memory, event: DisableRequested) -> list[Command]:
     memory.unfinished_workflow(event.workflow_key, "changed")
     jobs = jobs_of(node, event.jobs)
     for job in jobs:
+        if isinstance(job.state, Pending):
+            raise errors.WrongState(
+                f'job "{job.job.name}" is about to start: to disable it, pause the workflow first '
+                "(torcctl pause), so that it is taken back",
+                status=job.state.status.value,
+            )
         if not isinstance(job.state, Blocked | Ready | Disabled):
             raise errors.WrongState(
                 f'job "{job.job.name}" is {job.state.status.value}: only a job that has not '

@@ -135,7 +135,10 @@ def test_a_job_that_was_chosen_or_has_ended_cannot_be_disabled(state):
         case "canceled":
             play.cancel("a")
             play.exits("a")
-    with refused(WrongState, f'"a" is {state}: only a job that has not started'):
+    why = f'"a" is {state}: only a job that has not started'
+    if state == "pending":
+        why = '"a" is about to start.*torcctl pause'
+    with refused(WrongState, why):
         play.disable("c a")
     assert play.status("c") == "blocked"
 

@@ -34,7 +34,7 @@ NO_ROOM_TRIES = 240
 FULL_DISK_SECONDS = 1.0
 """How long to wait before another try when the disk is full. Nobody tells when there is room."""
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 1.0
 """How long an order waits for the attempt that it comes after. Then that is no short one, and what
 is given back can be changed and disabled, like all that has not been chosen."""
 
