@@ -7,11 +7,9 @@ import socket
 def notify(*assignments: str) -> None:
     """Send assignments (such as READY=1) to NOTIFY_SOCKET, if there is one, in one message. Never
     fails: whoever does not listen does not want to know."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address or address[0] not in "/@":
+    address = _address()
+    if address is None:
         return
-    if address[0] == "@":
-        address = "\0" + address[1:]
     # A line is an assignment; a path in one may have line breaks of its own.
     message = "\n".join(one.replace("\n", " ") for one in assignments)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
@@ -21,6 +19,18 @@ def notify(*assignments: str) -> None:
             sock.sendto(message.encode("utf-8", "backslashreplace"), address)
         except OSError:
             return
+
+
+def is_heard() -> bool:
+    """Whether there is anybody to tell."""
+    return _address() is not None
+
+
+def _address() -> str | None:
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address or address[0] not in "/@":
+        return None
+    return address.replace("@", "\0", 1) if address[0] == "@" else address
 
 
 def watchdog_seconds() -> float | None:

@@ -6,7 +6,7 @@ import anyio
 
 from torcd.controller import Controller
 from torcd.model import JobStatus
-from torcd.notify import notify
+from torcd.notify import is_heard, notify
 
 STATUS_SECONDS = 1.0
 """At least so long between two STATUS=: people read them, and jobs may end by the thousand."""
@@ -28,17 +28,20 @@ def status_text(controller: Controller) -> str:
 
 
 async def tell_status(controller: Controller) -> None:
-    """Tell it now, and whenever it has changed."""
+    """Tell it now, and whenever it has changed; nobody to tell is no work."""
+    if not is_heard():
+        return
     told = None
     with controller.feed.changes() as changes:
         while True:
             await controller.settled()
+            next_at = anyio.current_time() + STATUS_SECONDS
             text = status_text(controller)
             if text != told:
                 notify(f"STATUS={text}")
                 told = text
-            await anyio.sleep(STATUS_SECONDS)
             await changes.wait()
+            await anyio.sleep_until(next_at)
 
 
 async def feed_watchdog(controller: Controller, seconds: float) -> None:

@@ -10,8 +10,8 @@ from bench.rows.spawning import COMMAND
 from bench.run import Run
 from torcd.protocol import manager as m
 
-SETTLING_SECONDS = 1.0
-"""What a daemon does a moment after it was busy is no idling."""
+SETTLING_SECONDS = 2.0
+"""What a daemon does a moment after it was busy is no idling: it tells its status by the second."""
 
 
 def idle(run: Run) -> Iterator[Figure | Skipped]:

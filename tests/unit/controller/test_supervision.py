@@ -31,6 +31,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     lines = Told()
     monkeypatch.setattr(supervision, "notify", lines)
     monkeypatch.setattr(supervision, "STATUS_SECONDS", 0)
+    monkeypatch.setenv("NOTIFY_SOCKET", "@nobody")
     return lines
 
 
@@ -68,3 +69,34 @@ async def test_what_holds_the_executor_up_is_told_though_nothing_happens(
         world.executor.report([])
         await told.until("STATUS=idle")
         tasks.cancel_scope.cancel()
+
+
+async def test_who_was_told_all_there_is_costs_no_wakeup(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def sleep_until(deadline: float) -> None:
+        slept.append(deadline)
+
+    monkeypatch.setattr(anyio, "sleep_until", sleep_until)
+    async with still_life(tmp_path) as world, anyio.create_task_group() as tasks:
+        tasks.start_soon(supervision.tell_status, world.controller)
+        await told.until("STATUS=idle")
+        for _ in range(50):
+            await checkpoint()
+        assert slept == []
+        world.executor.held_up = "the disk is full: /d"
+        world.executor.report([])
+        await told.until("STATUS=nothing can be started: the disk is full: /d (idle)")
+        assert len(slept) == 1
+        tasks.cancel_scope.cancel()
+
+
+async def test_with_nobody_to_tell_nothing_is_watched(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    async with still_life(tmp_path) as world:
+        await supervision.tell_status(world.controller)
+    assert told.lines == []
