@@ -157,6 +157,11 @@ class Element(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     """Of the element, as of a value."""
 
 
+NO_VARIABLES: dict[str, str] = {}
+"""The `env` of all jobs that have none: an empty dict for each would weigh what a command does. It
+stays empty."""
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as submitted: what does not change while it runs."""
 

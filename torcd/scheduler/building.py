@@ -5,6 +5,8 @@ saved yet. Whether a job is ready is not read but worked out again from what has
 there, so it cannot disagree with that.
 """
 
+from collections import defaultdict
+
 import msgspec
 
 from torcd import graph
@@ -90,15 +92,25 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
 
     absent = loaded.absent_files if loaded.wait_for_inputs else frozenset[FileKey]()
     made = node.gates
+    awaits: defaultdict[JobKey, list[GateNode]] = defaultdict(list)
+    feeds: defaultdict[JobKey, list[GateNode]] = defaultdict(list)
     for gate in graph.gates(loaded.workflow):
         if gate.kind == "added":
             _add_added(node, gate)
-        elif gate.kind == "group":
-            _add_group(node, gate, tuple(made[member] for member in gate.members))
+            continue
+        if gate.kind == "group":
+            gate_node = _add_group(node, gate, tuple(made[member] for member in gate.members))
         else:
-            made[gate.subject] = _add_gate(node, gate, absent, loaded.stored_in_run)
+            gate_node = _add_gate(node, gate, absent, loaded.stored_in_run)
+            made[gate.subject] = gate_node
+            for job_key in gate.producers:
+                feeds[job_key].append(gate_node)
+        for job_key in gate.consumers:
+            awaits[job_key].append(gate_node)
 
     for job_node in node.jobs.values():
+        job_node.awaits = tuple(awaits.pop(job_node.job.key, ()))
+        job_node.feeds = tuple(feeds.pop(job_node.job.key, ()))
         job_node.held = job_node.is_to_be_held
         job_node.waits = sum(1 for gate in job_node.awaits if gate.missing) + job_node.held
         is_free = not (job_node.waits or job_node.rests(loaded.at) or job_node.job.for_each)
@@ -197,7 +209,6 @@ def _add_gate(
     )
     gate_node.producers = tuple(node.jobs[key] for key in gate.producers)
     for producer in gate_node.producers:
-        producer.feeds.append(gate_node)
         if producer.trace is not None:
             gate_node.made_at = max(gate_node.made_at, producer.trace.made_at)
         status = producer.state.status
@@ -219,11 +230,11 @@ def _add_gate(
     elif gate.kind == "file" and not gate.producers:
         node.file_gates[FileKey(gate.subject)] = gate_node
         gate_node.missing = int(gate.subject in absent)
-    _add_consumers(node, gate, gate_node)
+    gate_node.consumers = tuple(node.jobs[key] for key in gate.consumers)
     return gate_node
 
 
-def _add_group(node: WorkflowNode, gate: graph.Gate, members: tuple[GateNode, ...]) -> None:
+def _add_group(node: WorkflowNode, gate: graph.Gate, members: tuple[GateNode, ...]) -> GateNode:
     group = GateNode(gate.subject, gate.kind, is_input=False, opens_early=False)
     group.members = members
     group.missing = sum(1 for member in members if member.missing)
@@ -233,7 +244,8 @@ def _add_group(node: WorkflowNode, gate: graph.Gate, members: tuple[GateNode, ..
             member.groups.append(group)
         else:
             member.groups = [group]
-    _add_consumers(node, gate, group)
+    group.consumers = tuple(node.jobs[key] for key in gate.consumers)
+    return group
 
 
 def _add_added(node: WorkflowNode, gate: graph.Gate) -> None:
@@ -241,12 +253,6 @@ def _add_added(node: WorkflowNode, gate: graph.Gate) -> None:
     adder.added = tuple(node.jobs[key] for key in gate.consumers)
     for job in adder.added:
         job.adder = adder
-
-
-def _add_consumers(node: WorkflowNode, gate: graph.Gate, gate_node: GateNode) -> None:
-    gate_node.consumers = tuple(node.jobs[key] for key in gate.consumers)
-    for consumer in gate_node.consumers:
-        consumer.awaits.append(gate_node)
 
 
 def as_loaded(node: WorkflowNode, at: Timestamp) -> WorkflowLoaded:

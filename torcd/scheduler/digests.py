@@ -154,8 +154,8 @@ NOTHING = bytes(SIZE)
 
 
 def packed(number: int) -> bytes:
-    """A digest as it is kept."""
-    return number.to_bytes(SIZE, "big")
+    """A digest as it is kept: mostly one of the two is of nothing."""
+    return number.to_bytes(SIZE, "big") if number else NOTHING
 
 
 def _number(kind: str, name: str, identity: str) -> int:

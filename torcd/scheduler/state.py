@@ -269,8 +269,8 @@ class JobNode:
         """It need not run if its inputs turn out to be as they were."""
         self.frozen_microseconds = 0
         """How long its active attempt has been frozen, before the present freeze."""
-        self.awaits: list[GateNode] = []
-        self.feeds: list[GateNode] = []
+        self.awaits: tuple[GateNode, ...] = ()
+        self.feeds: tuple[GateNode, ...] = ()
         """The gates of which it is a producer."""
 
     @property

@@ -346,7 +346,7 @@ class _Expander:
             cancel_on_blocking_job_failure=job.cancel_on_blocking_job_failure is not False,
             supports_termination=job.supports_termination or False,
             priority=job.priority or 0,
-            env=job.env or {},
+            env=job.env or model.NO_VARIABLES,
             cwd=None if job.cwd is None else str(self._directory / job.cwd),
             stdio=job.stdio or "separate",
             resources=self._policies.resources(job, at),
