@@ -162,7 +162,7 @@ NO_VARIABLES: dict[str, str] = {}
 stays empty."""
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A job as submitted: what does not change while it runs."""
 
     key: JobKey

@@ -67,7 +67,11 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     queues: dict[Share | None, Queue] = {None: node.ready}
     ranks: dict[Rank, Rank] = {}
     sort_method = loaded.workflow.jobs_sort_method
-    for position, (job, saved) in enumerate(zip(loaded.workflow.jobs, loaded.jobs, strict=True)):
+    jobs = loaded.workflow.jobs
+    # As a rule keys are in the order of the jobs: other numbers would weigh as much as names.
+    keys = [job.key for job in jobs]
+    positions = keys if keys == sorted(keys) else range(len(keys))
+    for position, job, saved in zip(positions, jobs, loaded.jobs, strict=True):
         share = None if job.resources is None else share_of(job.resources, capacity)
         queue = queues.get(share)
         if queue is None:

@@ -26,6 +26,7 @@ import msgspec
 from torcd.model import DataKey, FileKey, FileState
 
 if TYPE_CHECKING:
+    from torcd.model import Job
     from torcd.scheduler.state import GateNode, JobNode, WorkflowNode
 
 SIZE = 16
@@ -53,7 +54,7 @@ class Digests:
     """Of one workflow. `files` and `values` (their SHA-256) are what is to be taken in place of
     what it knows of them; given `files`, it is to be used at once, and thrown away."""
 
-    __slots__ = ("_files", "_gates", "_groups", "_node", "_values")
+    __slots__ = ("_command", "_definition", "_files", "_gates", "_groups", "_node", "_values")
 
     def __init__(
         self,
@@ -68,12 +69,23 @@ class Digests:
         """Of groups, by key, as long as nothing in them changes."""
         self._gates: dict[int, Inputs] | None = {} if files is not None else None
         """Of all others, by subject, where nothing changes."""
+        self._command: str | tuple[str, ...] | None = None
+        """Of the last job that makes nothing, and its definition."""
+        self._definition = b""
 
     def inputs(self, job: "JobNode") -> Inputs:
         """Of all that it waits for."""
         if not job.awaits:
             return NO_INPUTS
         return _added([self._inputs(gate) for gate in job.awaits])
+
+    def definition(self, job: "Job") -> bytes:
+        """As `definition`, to be kept: jobs that run the same one after the other share it."""
+        if job.output_files or job.output_user_data or job.element is not None:
+            return definition(self._node, job)
+        if job.command != self._command:
+            self._command, self._definition = job.command, definition(self._node, job)
+        return self._definition
 
     def file(self, key: FileKey) -> FileState | None:
         if key in self._files:
@@ -135,18 +147,17 @@ class Digests:
         return str(total % _MODULUS)
 
 
-def definition(node: "WorkflowNode", job: "JobNode") -> bytes:
+def definition(node: "WorkflowNode", job: "Job") -> bytes:
     """Of what a job runs and makes."""
-    declared = job.job
     files: list[tuple[str, str]] = []
-    if declared.output_files:
-        files = sorted((node.files[k].name, node.files[k].path) for k in declared.output_files)
+    if job.output_files:
+        files = sorted((node.files[k].name, node.files[k].path) for k in job.output_files)
     data: list[str] = []
-    if declared.output_user_data:
-        data = sorted(node.data[k].data.name for k in declared.output_user_data)
-    if declared.element is not None:
-        data.append(f"\0{declared.element.sha256}")  # which no name is
-    return blake2b(_encode((declared.command, files, data)), digest_size=SIZE).digest()
+    if job.output_user_data:
+        data = sorted(node.data[k].data.name for k in job.output_user_data)
+    if job.element is not None:
+        data.append(f"\0{job.element.sha256}")  # which no name is
+    return blake2b(_encode((job.command, files, data)), digest_size=SIZE).digest()
 
 
 NOTHING = bytes(SIZE)

@@ -187,7 +187,7 @@ class _Planner:
                 "will_run",
                 "it completed under an earlier version of torcd, which did not keep what it read",
             )
-        if trace.definition != definition(self._node, job):
+        if trace.definition != definition(self._node, job.job):
             return Verdict("will_run", "its command or what it is to make has changed")
         gone = self._gone(job)
         if gone is not None:

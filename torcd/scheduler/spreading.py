@@ -305,7 +305,7 @@ class Spreading:
             attempt_id=job.attempt_id,
             started_at=ended.started_at,
             ended_at=ended.ended_at,
-            definition=definition(self.node, job),
+            definition=self.node.digests.definition(job.job),
             given=given,
             made=made,
             made_at=seen_by or self.memory.next_attempt_key,
@@ -316,7 +316,7 @@ class Spreading:
 
     def _is_as_it_was(self, job: JobNode, trace: Trace) -> bool:
         """Whether it is what it was, and all that it would read is what it has read before."""
-        if trace.definition != definition(self.node, job):
+        if trace.definition != definition(self.node, job.job):
             return False  # an edit has come between
         inputs = self.node.digests.inputs(job)
         was = (trace.given, trace.made)

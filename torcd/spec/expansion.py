@@ -161,6 +161,7 @@ class _Expander:
             for n, file in enumerate(chain.from_iterable(files))
         }
         """What stands for a file or a user_data on a command line: its path, or its key."""
+        self._commands: dict[str | tuple[str, ...], str | tuple[str, ...]] = {}
         self._regexes = Regexes(
             {"job": self._jobs, "file": self._files, "user_data": self._user_data}
         )
@@ -331,11 +332,14 @@ class _Expander:
                 self._add((*at, "cwd"), "the directory is empty")
             self._check_text(job.cwd, (*at, "cwd"))
         command = self._command(job, at, inputs)
+        # Jobs that run the same share its text.
+        command = self._commands.setdefault(command, command)
         element = self._element(n)
         if element is not None:
             inputs.depends_on[element.of] = None
         return model.Job(
-            key=model.JobKey(self._jobs.first_key + n),
+            # Not another int than that by which others name it: there may be 100 000.
+            key=model.JobKey(self._jobs.keys[self._jobs.names[n]]),
             name=self._jobs.names[n],
             command=command,
             depends_on=tuple(map(model.JobKey, inputs.depends_on)),
