@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Without a cache: nothing is left outside the clone.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir
+# Some machines forbid it: then each process of the tests would compile all that it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check torture mutants docs golden format fuzz bench dist packages bounds \
@@ -112,4 +114,5 @@ release: $(READY) $(TOOLS) ## put into dist/ what a release consists of
 	@.ci/release
 
 clean: ## remove what the other commands made
+	@find torcd torcctl tests bench docs -name __pycache__ -prune -exec rm -rf {} +
 	@rm -rf $(VENV) .tools .demo .fuzz bench/.build bench/.peers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
