@@ -37,7 +37,8 @@ check: $(READY) ## what to run before a commit: under a minute
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not large" tests/unit tests/sim
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not large" --hypothesis-profile=brief \
+	  tests/unit tests/sim
 
 torture: $(READY) ## campaigns of faults at full length: for the night
 	@$(BIN)/python -m pytest -s --torture tests/crash

@@ -11,6 +11,7 @@ from tests.daemon_process import Daemon, running_daemon
 
 # The same examples each time, so that a change is what makes a test fail. `make fuzz` tries others.
 settings.register_profile("steady", derandomize=True, database=None)
+settings.register_profile("brief", settings.get_profile("steady"), max_examples=25)  # `make check`
 settings.register_profile("random", max_examples=1_000)
 settings.load_profile("steady")
 

@@ -214,7 +214,6 @@ def test_after_more_histories_too_what_is_up_to_date_is_what_the_naive_model_say
 
 
 @settings(
-    max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,

@@ -43,7 +43,6 @@ class CruelWorld(RuleBasedStateMachine):
 
 
 CruelWorld.TestCase.settings = settings(
-    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

@@ -231,7 +231,7 @@ def broken(draw: st.DrawFn) -> tuple[str, bytes]:
     return file, text
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=4 * settings.default.max_examples)
 @given(broken())
 def test_broken_text_is_read_or_refused_and_nothing_else(case: tuple[str, bytes]) -> None:
     file, text = case

@@ -101,7 +101,7 @@ def check(text: bytes, file: str) -> None:
 def test_a_broken_spec_is_read_or_refused_at_a_place_that_is_there(suffix: str) -> None:
     assert len(CORPUS[suffix]) > 15
 
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=settings.default.max_examples * 3 // 2)
     @given(mutations(suffix))
     def broken(text: bytes) -> None:
         check(text, f"w.{suffix}")
