@@ -33,11 +33,13 @@ demo: $(READY) ## run a workflow whose jobs pass data, and clean up after it
 test: $(READY) ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+# Whole files go to a process: the tests of a group are all in one here, and to hand out three thousand
+# tests one by one takes seconds.
 check: $(READY) ## what to run before a commit: under a minute
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not large" --hypothesis-profile=brief \
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not large" --hypothesis-profile=brief \
 	  tests/unit tests/sim
 
 torture: $(READY) ## campaigns of faults at full length: for the night

@@ -220,6 +220,7 @@ def test_nothing_is_fetched_or_opened_for_a_reference(tmp_path: Path, checker: C
 # What does harm elsewhere
 
 
+@pytest.mark.large
 def test_a_schema_that_takes_for_ever_is_given_up_on_and_others_are_checked_next() -> None:
     with Checker(total_cpu_seconds=1) as checker:
         problem = checker.check(endless_schema(), b"1")

@@ -213,6 +213,7 @@ def test_the_daemon_refuses_data_that_does_not_fit_as_validate_does() -> None:
     )
 
 
+@pytest.mark.large
 def test_of_schemas_that_take_for_ever_one_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schemas, "TOTAL_CPU_SECONDS", 1)
     endless = [
