@@ -1,6 +1,5 @@
 """What is committed comes back, from the same store and from the next one."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -49,17 +48,6 @@ from torcd.scheduler.events import LoadedJob, WorkflowLoaded
 from torcd.store import Store
 
 W = WorkflowKey(1)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "torcd.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    async with Store.open(path) as store:
-        yield store
 
 
 async def loaded(store: Store, key: int = 1) -> WorkflowLoaded:

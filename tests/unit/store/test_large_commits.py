@@ -1,6 +1,5 @@
 """A large value is written once before its store is acknowledged, and moved afterwards."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,6 @@ FRAME_BYTES = PAGE_BYTES + 24
 
 SIZE_BYTES = 6 << 20
 LARGE = b'"%s"' % (b"x" * SIZE_BYTES)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "torcd.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    async with Store.open(path) as store:
-        yield store
 
 
 async def asked(store: Store, statement: str) -> Any:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -16,17 +16,6 @@ from torcd.model import JobStatus, WorkflowKey, WorkflowStatus
 from torcd.store import Store, schema, writing
 
 W = WorkflowKey(1)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "torcd.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    async with Store.open(path) as store:
-        yield store
 
 
 class Gate:

@@ -1,6 +1,5 @@
 """Runs that are kept no more: what goes, what stays because something refers to it."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -31,17 +30,6 @@ W = WorkflowKey(1)
 CREATION = create(n_jobs=3, n_data=2)
 VALUE, OTHER = data_key(CREATION, 1), data_key(CREATION, 2)
 RUNS = 4
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "torcd.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    async with Store.open(path) as opened:
-        yield opened
 
 
 def trace(attempt: int, run: int):

@@ -1,6 +1,5 @@
 """What people ask the store for."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -34,17 +33,6 @@ from torcd.store.rows import AttemptRow, RevisionRow, WorkflowRow
 from torcd.store.writing import LARGE_BYTES
 
 W = WorkflowKey(1)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "torcd.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    async with Store.open(path) as store:
-        yield store
 
 
 # Workflows

@@ -1,6 +1,5 @@
 """Deleted workflows: out of sight at once, and nothing is left of them in the end."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -27,17 +26,6 @@ from torcd.store import Store, sweeping
 
 W = WorkflowKey(1)
 REMOVED = RemoveWorkflow(workflow_key=W, at=Timestamp(9500))
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "torcd.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    async with Store.open(path) as opened:
-        yield opened
 
 
 async def lived(store: Store, key: int = 1, *, n_jobs: int = 2) -> None:

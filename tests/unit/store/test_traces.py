@@ -1,10 +1,6 @@
 """What restarts go by comes back as it was saved."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import msgspec
-import pytest
 
 from tests.store_world import (
     add_attempt,
@@ -34,12 +30,6 @@ TRACE = Trace(
     made=b"m" * 16,
     made_at=12,
 )
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(tmp_path / "torcd.db") as opened:
-        yield opened
 
 
 async def loaded(store: Store):
