@@ -300,14 +300,10 @@ class Client:
         are taken from, and where the jobs run that do not say so (default: those of the workflow).
         Raises InvalidSpec with all problems, WrongState, MissingInputs, or Denied to whom is no
         job that runs."""
-        sections = {
-            "files": files,
-            "user_data": user_data,
-            "resource_requirements": resource_requirements,
-            "failure_handlers": failure_handlers,
-            "parameters": parameters,
-        }
-        return self.call(self._requests.add_jobs(jobs, sections, directory))
+        request = self._requests.add_jobs(
+            jobs, files, user_data, resource_requirements, failure_handlers, parameters, directory
+        )
+        return self.call(request)
 
     # How it is done
 

@@ -160,15 +160,26 @@ class Requests:
     def add_jobs(
         self,
         jobs: Sequence[JobLike] | msgspec.Struct | Mapping[str, Any] | bytes,
-        sections: Mapping[str, Sequence[Any] | Mapping[str, Any] | None],
+        files: Sequence[JobLike] | None,
+        user_data: Sequence[JobLike] | None,
+        resource_requirements: Sequence[JobLike] | None,
+        failure_handlers: Sequence[JobLike] | None,
+        parameters: Mapping[str, Any] | None,
         directory: str | None,
     ) -> m.AddJobs:
         """`jobs`: a list of jobs, with the other sections beside it; or a whole spec of what is to
         be added."""
         spec: Any = jobs
         if isinstance(jobs, Sequence) and not isinstance(jobs, bytes):
-            fields = {name: value for name, value in sections.items() if value is not None}
-            spec = {name: _plain(value) for name, value in {"jobs": jobs, **fields}.items()}
+            sections = {
+                "jobs": jobs,
+                "files": files,
+                "user_data": user_data,
+                "resource_requirements": resource_requirements,
+                "failure_handlers": failure_handlers,
+                "parameters": parameters,
+            }
+            spec = {name: _plain(value) for name, value in sections.items() if value is not None}
         return m.AddJobs(
             workflow=_spec(spec),
             token=self._token,

@@ -9,6 +9,7 @@ import pytest
 from torcd.client.requests import Requests
 from torcd.client.torc_builder import WorkflowBuilder
 from torcd.errors import InvalidSpec
+from torcd.protocol.manager import AddJobs
 from torcd.spec import FileSpec, JobSpec, WorkflowSpec
 
 SENT = {
@@ -17,8 +18,14 @@ SENT = {
 }
 
 
+def request_to_add(jobs: Any, directory: str | None = None, **sections: Any) -> AddJobs:
+    names = ("files", "user_data", "resource_requirements", "failure_handlers", "parameters")
+    assert sections.keys() <= set(names)
+    return Requests("token").add_jobs(jobs, *map(sections.get, names), directory)
+
+
 def sent(jobs: Any, directory: str | None = None, **sections: Any) -> Any:
-    request = Requests("token").add_jobs(jobs, sections, directory)
+    request = request_to_add(jobs, directory, **sections)
     assert request.token == "token"
     assert request.workflow_key is None
     return msgspec.json.decode(request.workflow)
@@ -55,5 +62,5 @@ def test_a_directory_is_made_absolute_and_without_one_it_is_the_workflows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Requests("t").add_jobs(SENT["jobs"], {}, "parts").directory == str(tmp_path / "parts")
-    assert Requests("t").add_jobs(SENT["jobs"], {}, None).directory is None
+    assert request_to_add(SENT["jobs"], "parts").directory == str(tmp_path / "parts")
+    assert request_to_add(SENT["jobs"]).directory is None
