@@ -9,12 +9,11 @@ from typing import Any
 
 import anyio
 import msgspec
-from anyio.abc import SocketStream
 
 from torcd import errors, locations
 from torcd.client import conversation
+from torcd.client.async_connection import AsyncConnection, connect
 from torcd.client.conversation import (
-    MAX_ANSWER_BYTES,
     RESTART_TIMEOUT_SECONDS,
     ConnectionBroken,
     NotThere,
@@ -25,14 +24,11 @@ from torcd.model import WORKFLOW_OVER, JobStatus
 from torcd.protocol import envelope
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
-from torcd.protocol.framing import Splitter
 from torcd.protocol.request import Reply, Request
 
 Records = list[u.Record]
 Jobs = list[m.JobInfo]
 Results = list[m.Result]
-
-_RECEIVE_BYTES = 1024 * 1024
 
 
 class AsyncClient:
@@ -52,7 +48,7 @@ class AsyncClient:
         self.socket = locations.client_socket() if socket is None else socket
         self._requests = Requests(token)
         self._restart_timeout = restart_timeout_seconds
-        self._idle: deque[_Connection] = deque()
+        self._idle: deque[AsyncConnection] = deque()
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -309,7 +305,7 @@ class AsyncClient:
 
     async def _start(
         self, parameters: Request[Reply], *, more: bool = False
-    ) -> "tuple[_Connection, Reply, bool]":
+    ) -> tuple[AsyncConnection, Reply, bool]:
         """Send a request until there is a first reply, and return that, whether more will come,
         and the connection."""
         began = tried_at = time.monotonic()
@@ -331,14 +327,14 @@ class AsyncClient:
             tried_at = time.monotonic()
             parameters = conversation.with_time_left(parameters, tried_at - began)
 
-    async def _connect(self) -> "_Connection":
+    async def _connect(self) -> AsyncConnection:
         try:
-            return _Connection(await anyio.connect_unix(self.socket))
+            return await connect(self.socket)
         except OSError as e:
             raise conversation.nobody_answers(self.socket, e) from None
 
     async def _exchange(
-        self, connection: "_Connection", parameters: Request[Reply], more: bool
+        self, connection: AsyncConnection, parameters: Request[Reply], more: bool
     ) -> tuple[Reply, bool]:
         """The first answer. The connection is closed unless it may be used again."""
         refused: errors.TorcError | None = None
@@ -367,7 +363,7 @@ class AsyncClient:
             raise
 
     async def _receive(
-        self, connection: "_Connection", parameters: Request[Any]
+        self, connection: AsyncConnection, parameters: Request[Any]
     ) -> envelope.Message:
         try:
             return await connection.receive()
@@ -378,29 +374,6 @@ class AsyncClient:
             if isinstance(e, anyio.EndOfStream | anyio.BrokenResourceError | OSError):
                 raise conversation.broken(self.socket, parameters) from None
             raise
-
-
-class _Connection:
-    """Whole messages out and in."""
-
-    def __init__(self, stream: SocketStream) -> None:
-        self._stream = stream
-        self._splitter = Splitter(MAX_ANSWER_BYTES)
-        self._messages: deque[envelope.Message] = deque()
-
-    async def aclose(self) -> None:
-        # anyio closes a socket at once, and then waits for a turn of the loop, which a task that
-        # is being cancelled does not get.
-        with anyio.CancelScope(shield=True):
-            await self._stream.aclose()
-
-    async def send(self, message: bytes) -> None:
-        await self._stream.send(message)
-
-    async def receive(self) -> envelope.Message:
-        while not self._messages:
-            self._messages.extend(self._splitter.feed(await self._stream.receive(_RECEIVE_BYTES)))
-        return self._messages.popleft()
 
 
 async def _pause(patience: Patience, tried_at: float, problem: errors.TorcError) -> None:
