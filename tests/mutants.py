@@ -84,7 +84,7 @@ SCHEDULER = [
     ),
     Mutant(
         name="what an earlier attempt had added starts before it is added again",
-        file="torcd/scheduler/state.py",
+        file="torcd/scheduler/nodes.py",
         old="        return self.is_earlier\n",
         new="        return False\n",
         suites=ADDING,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torcd.model import ENDED, Action, JobKey, JobStatus, WorkflowKey, WorkflowStatus
 from torcd.scheduler.commands import AddCommand
-from torcd.scheduler.state import Running, WorkflowNode
+from torcd.scheduler.job_states import Running
+from torcd.scheduler.state import WorkflowNode
 
 from . import naive
 

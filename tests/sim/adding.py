@@ -24,7 +24,8 @@ from torcd.model import (
     Workflow,
 )
 from torcd.scheduler import events as e
-from torcd.scheduler.state import Active, JobNode
+from torcd.scheduler.job_states import Active
+from torcd.scheduler.nodes import JobNode
 
 from . import editing
 from .workflows import Pick

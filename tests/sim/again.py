@@ -36,7 +36,9 @@ from torcd.scheduler import Scheduler, planning, restarting
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import AddAttempt, Command, MakeElements, StartAttempt, WakeAt
 from torcd.scheduler.invariants import violations
-from torcd.scheduler.state import Ended, JobNode, Pending, Running, WorkflowNode
+from torcd.scheduler.job_states import Ended, Pending, Running
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 
 from . import adding, editing, unfolding, watching
 from .store import Store

@@ -17,7 +17,7 @@ from torcd.model import (
     WorkflowKey,
 )
 from torcd.scheduler import events as e
-from torcd.scheduler.state import Pending, Running
+from torcd.scheduler.job_states import Pending, Running
 from torcd.value import Value, parse
 
 from . import adding

@@ -42,7 +42,8 @@ from torcd.model import (
 )
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
-from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.store import Store
 from torcd.validation import Checker
 from torcd.value import Value

@@ -26,7 +26,7 @@ from torcd.impersonation import as_user
 from torcd.model import AttemptKey, DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
-from torcd.scheduler.state import Running
+from torcd.scheduler.job_states import Running
 from torcd.validation import Checker
 from torcd.value import Value
 

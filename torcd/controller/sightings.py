@@ -20,7 +20,8 @@ from torcd.accounts import Account
 from torcd.controller.contents import Glance, glance, state_of
 from torcd.impersonation import as_user
 from torcd.model import FileKey, FileState, Timestamp, WorkflowKey
-from torcd.scheduler.state import GateNode, JobNode, WorkflowNode
+from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.state import WorkflowNode
 
 RECHECK_SECONDS = 1.0
 """Not long for whoever edits files while jobs run, and rarely enough for a group of thousands."""

@@ -29,7 +29,8 @@ from torcd.model import (
     spec_change,
 )
 from torcd.scheduler.events import AttemptExited, EditRequested
-from torcd.scheduler.state import Active, JobNode
+from torcd.scheduler.job_states import Active
+from torcd.scheduler.nodes import JobNode
 from torcd.spec import adding
 from torcd.value import Value
 

@@ -5,9 +5,10 @@ from torcd.model import AttemptKey, Reason
 from torcd.scheduler import freezing
 from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.commands import AddCommand, SaveAttempt, StartCommand, StopAttempt
+from torcd.scheduler.job_states import Active, Pending, Running, Stop
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.outbox import Outbox
-from torcd.scheduler.state import Active, Pending, Running, Stop, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 
 
 def begin_next(memory: Memory, node: WorkflowNode, outbox: Outbox) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Generator, Iterable
 
 from torcd.model import Action, AttemptKey, JobStatus
 from torcd.scheduler.actions import ActionNode
-from torcd.scheduler.state import Active, Blocked, Disabled, Ended, WorkflowNode
+from torcd.scheduler.job_states import Active, Blocked, Disabled, Ended
+from torcd.scheduler.state import WorkflowNode
 
 
 def commands_of(

@@ -9,8 +9,8 @@ from torcd.scheduler.events import (
     AttemptNotStarted,
     AttemptStarted,
 )
+from torcd.scheduler.job_states import Active, Ended, Running
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import Active, Ended, Running
 from torcd.scheduler.turn import Turn
 
 End = AttemptExited | AttemptNotStarted | AttemptLost

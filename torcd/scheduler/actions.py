@@ -23,17 +23,17 @@ on_workflow_complete comes due any more: cleaning up belongs to every end.
 from collections.abc import Iterable
 
 from torcd.model import Action, JobKey, JobStatus, Workflow
-from torcd.scheduler.state import (
+from torcd.scheduler.job_states import (
     BLOCKED,
     Active,
     Blocked,
     Disabled,
     Ended,
-    JobNode,
     Pending,
     Ready,
     Running,
 )
+from torcd.scheduler.nodes import JobNode
 
 ActionState = Blocked | Pending | Running | Ended
 """Blocked: it has not begun. Pending and running are its newest command."""

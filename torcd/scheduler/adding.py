@@ -20,8 +20,10 @@ the spec can say it.
 from torcd import errors
 from torcd.model import AttemptKey
 from torcd.scheduler.events import EditRequested
+from torcd.scheduler.job_states import Active
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import Active, JobNode, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 
 
 def adder_of(memory: Memory, attempt_key: AttemptKey) -> JobNode:

@@ -8,8 +8,10 @@ from torcd.scheduler import acting, recovering, wording
 from torcd.scheduler.building import AS_SUBMITTED, build
 from torcd.scheduler.commands import Command, CreateWorkflow, WatchFile
 from torcd.scheduler.events import FileAppeared, LoadedValue, SubmitRequested, WorkflowLoaded
+from torcd.scheduler.job_states import Pending
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import JobNode, Pending, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
 

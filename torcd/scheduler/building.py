@@ -24,23 +24,19 @@ from torcd.model import (
 from torcd.scheduler import following
 from torcd.scheduler.actions import Actions, ActionState
 from torcd.scheduler.events import LoadedCommand, LoadedJob, LoadedValue, WorkflowLoaded
-from torcd.scheduler.sharing import Share, share_of
-from torcd.scheduler.state import (
+from torcd.scheduler.job_states import (
     BLOCKED,
     DISABLED,
     READY,
-    DataNode,
     Ended,
-    GateNode,
-    JobNode,
     Pending,
-    Queue,
-    Rank,
     Running,
     State,
     Stop,
-    WorkflowNode,
 )
+from torcd.scheduler.nodes import GateNode, JobNode, Queue, Rank
+from torcd.scheduler.sharing import Share, share_of
+from torcd.scheduler.state import DataNode, WorkflowNode
 
 
 def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:

@@ -32,8 +32,10 @@ use it up soon, and it costs little then to let the machine run empty.
 
 from heapq import heappop
 
+from torcd.scheduler.job_states import Ready
+from torcd.scheduler.nodes import JobNode, Queue
 from torcd.scheduler.sharing import Ledger, Share
-from torcd.scheduler.state import JobNode, Queue, Ready, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 
 LOOKAHEAD_MICROSECONDS = 60_000
 """What it takes until the next orders come: reports gather for 20 ms, a commit may be under way,

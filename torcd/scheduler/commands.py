@@ -26,8 +26,8 @@ from torcd.model import (
     WorkflowKey,
     WorkflowStatus,
 )
+from torcd.scheduler.job_states import Recovery
 from torcd.scheduler.sharing import Share
-from torcd.scheduler.state import Recovery
 from torcd.value import Value
 
 # To be written down

@@ -27,7 +27,8 @@ from torcd.model import DataKey, FileKey, FileState
 
 if TYPE_CHECKING:
     from torcd.model import Job
-    from torcd.scheduler.state import GateNode, JobNode, WorkflowNode
+    from torcd.scheduler.nodes import GateNode, JobNode
+    from torcd.scheduler.state import WorkflowNode
 
 SIZE = 16
 """Bytes of a digest. Nobody gains by finding two that are equal: he might as well not run the

@@ -3,7 +3,9 @@
 from torcd import errors
 from torcd.scheduler.comparing import Difference
 from torcd.scheduler.events import EditRequested
-from torcd.scheduler.state import Blocked, JobNode, Pending, Ready, Running, WorkflowNode
+from torcd.scheduler.job_states import Blocked, Pending, Ready, Running
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 
 
 def refuse_changes_under_what_runs(

@@ -43,18 +43,12 @@ from torcd.scheduler.edit_refusals import (
     with_new_needs,
 )
 from torcd.scheduler.events import EditRequested, Selection
+from torcd.scheduler.job_states import Blocked, Ended, Pending, Ready, Running
 from torcd.scheduler.memory import Memory
+from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.rebuilding import absent_of, built_anew, given
 from torcd.scheduler.retrying import require_able_to_go_on
-from torcd.scheduler.state import (
-    Blocked,
-    Ended,
-    JobNode,
-    Pending,
-    Ready,
-    Running,
-    WorkflowNode,
-)
+from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
 EditOutlook = Literal["will_run", "may_run", "up_to_date", "next_run"]

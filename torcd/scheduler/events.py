@@ -24,7 +24,8 @@ from torcd.model import (
     WorkflowKey,
     WorkflowStatus,
 )
-from torcd.scheduler.state import Recovery, WorkflowNode
+from torcd.scheduler.job_states import Recovery
+from torcd.scheduler.state import WorkflowNode
 from torcd.value import Value
 
 if TYPE_CHECKING:

@@ -36,15 +36,9 @@ it can only have got a later one by following it. So a new daemon knows it, too.
 from collections.abc import Iterator
 
 from torcd.model import AttemptKey
-from torcd.scheduler.state import (
-    Active,
-    Blocked,
-    GateNode,
-    JobNode,
-    Pending,
-    Running,
-    WorkflowNode,
-)
+from torcd.scheduler.job_states import Active, Blocked, Pending, Running
+from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.state import WorkflowNode
 
 REST = 16
 """Attempts during which nobody follows, more each time. Not the first time: a warden that has died

@@ -13,8 +13,9 @@ Whoever is told to stop is not held up: it is neither frozen nor, by an order of
 
 from torcd.model import Timestamp
 from torcd.scheduler.commands import FreezeAttempt, SaveFrozenTime, ThawAttempt
+from torcd.scheduler.job_states import Active, Running
 from torcd.scheduler.outbox import Outbox
-from torcd.scheduler.state import Active, Running, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 
 
 def freeze(node: WorkflowNode, outbox: Outbox) -> None:

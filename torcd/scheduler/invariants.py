@@ -8,19 +8,10 @@ from collections.abc import Iterator
 from torcd.model import ENDED_BADLY, AttemptKey, JobKey, JobStatus, WorkflowStatus
 from torcd.scheduler import choosing, limits, recovering
 from torcd.scheduler.action_invariants import actions_of, commands_of
+from torcd.scheduler.job_states import Active, Blocked, Disabled, Ended, Ready, Running
 from torcd.scheduler.machine import Scheduler
-from torcd.scheduler.state import (
-    Active,
-    Blocked,
-    Disabled,
-    Ended,
-    GateNode,
-    JobNode,
-    Queue,
-    Ready,
-    Running,
-    WorkflowNode,
-)
+from torcd.scheduler.nodes import GateNode, JobNode, Queue
+from torcd.scheduler.state import WorkflowNode
 
 
 def violations(scheduler: Scheduler) -> list[str]:

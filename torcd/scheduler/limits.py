@@ -19,8 +19,10 @@ from torcd.model import AttemptKey, Reason, Timestamp
 from torcd.scheduler import recovering, wording
 from torcd.scheduler.commands import Command, WakeAt
 from torcd.scheduler.events import AttemptExited, TimePassed
+from torcd.scheduler.job_states import Running, Stop
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import JobNode, Running, Stop, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
 _STOPPING_SIGNALS = (-signal.SIGTERM, -signal.SIGKILL)

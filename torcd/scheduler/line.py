@@ -13,7 +13,8 @@ from torcd.model import Timestamp, WorkflowKey
 from torcd.scheduler import choosing
 from torcd.scheduler.commands import Command
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import Queue, WorkflowNode
+from torcd.scheduler.nodes import Queue
+from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
 

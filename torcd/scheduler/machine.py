@@ -33,8 +33,9 @@ from torcd.scheduler import events as e
 from torcd.scheduler.actions import ActionNode
 from torcd.scheduler.commands import Command
 from torcd.scheduler.memory import Memory
+from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.sharing import BOUNDLESS, Share
-from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 
 
 class Scheduler:

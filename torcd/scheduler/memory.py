@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from torcd import errors
 from torcd.model import AttemptKey, Capacity, JobKey, Timestamp, WorkflowKey
 from torcd.scheduler.actions import ActionNode
+from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.sharing import NOTHING, Ledger, Share
-from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 
 
 class Line:

@@ -29,19 +29,9 @@ from torcd.scheduler.commands import (
     StartRecovery,
     StopAttempt,
 )
-from torcd.scheduler.state import (
-    Active,
-    Blocked,
-    DataNode,
-    Ended,
-    JobNode,
-    Pending,
-    Ready,
-    Running,
-    State,
-    Stop,
-    WorkflowNode,
-)
+from torcd.scheduler.job_states import Active, Blocked, Ended, Pending, Ready, Running, State, Stop
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.value import Value
 
 

@@ -40,7 +40,9 @@ from torcd.model import (
 from torcd.scheduler import wording
 from torcd.scheduler.digests import Digests, definition, packed
 from torcd.scheduler.events import Selection
-from torcd.scheduler.state import Ended, GateNode, JobNode, WorkflowNode
+from torcd.scheduler.job_states import Ended
+from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.state import WorkflowNode
 
 Outlook = Literal["will_run", "may_run", "up_to_date"]
 

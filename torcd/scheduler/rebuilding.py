@@ -9,7 +9,8 @@ from torcd.scheduler.actions import ActionNode, Actions
 from torcd.scheduler.building import AS_SUBMITTED, as_loaded, build
 from torcd.scheduler.comparing import Difference
 from torcd.scheduler.events import EditRequested, LoadedCommand, LoadedValue, RestartRequested
-from torcd.scheduler.state import Ended, Pending, Running, WorkflowNode
+from torcd.scheduler.job_states import Ended, Pending, Running
+from torcd.scheduler.state import WorkflowNode
 
 
 def built_anew(

@@ -31,8 +31,10 @@ from torcd.model import (
 from torcd.scheduler import wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import AttemptExited, AttemptLost, AttemptNotStarted
+from torcd.scheduler.job_states import Blocked, Ended, Recovery, Stop
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import Blocked, Ended, JobNode, Recovery, Stop, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
 MAX_BACKOFF_SECONDS = 3_600.0

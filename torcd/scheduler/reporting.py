@@ -21,8 +21,10 @@ from torcd.scheduler.events import (
     AttemptNotStarted,
     AttemptStarted,
 )
+from torcd.scheduler.job_states import Active, Ended, Pending, Running, Stop
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.state import Active, Ended, JobNode, Pending, Running, Stop, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
 

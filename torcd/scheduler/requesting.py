@@ -19,9 +19,10 @@ from torcd.scheduler.events import (
     ResumeRequested,
     StoreRequested,
 )
+from torcd.scheduler.job_states import Blocked, Disabled, Ended, Pending, Ready, Stop
 from torcd.scheduler.memory import Memory, jobs_of
 from torcd.scheduler.retrying import go_on, require_able_to_go_on
-from torcd.scheduler.state import Blocked, Disabled, Ended, Pending, Ready, Stop, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
 

@@ -25,8 +25,10 @@ from torcd.scheduler import wording
 from torcd.scheduler.arriving import refuse_missing_inputs, watch_files
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import RetryRequested
+from torcd.scheduler.job_states import Ended
 from torcd.scheduler.memory import Memory, jobs_of
-from torcd.scheduler.state import Ended, JobNode, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
 

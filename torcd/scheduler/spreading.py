@@ -35,24 +35,23 @@ from torcd.model import (
 )
 from torcd.scheduler import following, wording
 from torcd.scheduler.digests import NOTHING, definition, packed
-from torcd.scheduler.memory import Memory
-from torcd.scheduler.outbox import Outbox
-from torcd.scheduler.state import (
+from torcd.scheduler.job_states import (
     BLOCKED,
     READY,
     Active,
     Blocked,
     Disabled,
     Ended,
-    GateNode,
-    JobNode,
     Pending,
     Ready,
     Running,
     State,
     Stop,
-    WorkflowNode,
 )
+from torcd.scheduler.memory import Memory
+from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.outbox import Outbox
+from torcd.scheduler.state import WorkflowNode
 
 _NONE_ABSENT: frozenset[FileKey] = frozenset()
 

@@ -38,8 +38,8 @@ from torcd.scheduler.events import (
     PauseRequested,
     TimePassed,
 )
+from torcd.scheduler.job_states import Running
 from torcd.scheduler.machine import Scheduler
-from torcd.scheduler.state import Running
 
 End = AttemptExited | AttemptLost | AttemptNotStarted
 

@@ -33,20 +33,19 @@ from torcd.scheduler.commands import (
     SaveFile,
 )
 from torcd.scheduler.events import AttemptExited, AttemptLost, AttemptNotStarted
-from torcd.scheduler.spreading import Spreading
-from torcd.scheduler.state import (
+from torcd.scheduler.job_states import (
     BLOCKED,
     DISABLED,
     Blocked,
     Ended,
-    GateNode,
-    JobNode,
     Pending,
     Ready,
     Recovery,
     Running,
     Stop,
 )
+from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.spreading import Spreading
 from torcd.value import Value
 
 

@@ -19,9 +19,11 @@ from torcd.scheduler.commands import Command
 from torcd.scheduler.comparing import difference
 from torcd.scheduler.edit_refusals import refuse_changes_under_what_runs, with_new_needs
 from torcd.scheduler.events import ElementsMade, ElementsRefused
+from torcd.scheduler.job_states import Blocked
 from torcd.scheduler.memory import Memory
+from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.rebuilding import absent_of, built_anew
-from torcd.scheduler.state import Blocked, JobNode, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
 

@@ -4,7 +4,8 @@ import signal
 from collections.abc import Sequence
 
 from torcd.model import DataKey, FileKey, JobKey, JobStatus, Reason
-from torcd.scheduler.state import GateNode, JobNode, WorkflowNode
+from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.state import WorkflowNode
 
 PAST = {
     JobStatus.FAILED: "failed",

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from torcd.amount import memory_text
 from torcd.model import Capacity, Job, Workflow
 from torcd.scheduler import Scheduler, choosing
+from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.sharing import Share
-from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 
 MAX_NAMED = 3
 """Jobs named in a warning; the rest is counted."""

@@ -28,7 +28,7 @@ from torcd.model import (
 )
 from torcd.scheduler.building import AS_SUBMITTED
 from torcd.scheduler.events import LoadedCommand, LoadedJob, LoadedValue, WorkflowLoaded
-from torcd.scheduler.state import Recovery
+from torcd.scheduler.job_states import Recovery
 from torcd.store.rows import LoadedWorkflow, Removed
 
 _decode_job = msgspec.json.Decoder(Job).decode

@@ -25,7 +25,7 @@ from torcd.scheduler.commands import (
     SaveValue,
     SaveWorkflow,
 )
-from torcd.scheduler.state import Recovery
+from torcd.scheduler.job_states import Recovery
 from torcd.store.batch import Batch
 from torcd.store.counting import counts_of
 from torcd.store.defining import create, edit

@@ -36,7 +36,7 @@ from torcd.model import (
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import StartAttempt
-from torcd.scheduler.state import Ended
+from torcd.scheduler.job_states import Ended
 from torcd.store import Store
 
 VALUE = value.parse(b"1", name="d")

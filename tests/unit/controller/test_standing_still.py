@@ -27,7 +27,7 @@ from torcd.model import AttemptKey, JobStatus, Timestamp, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
 from torcd.scheduler import events as e
-from torcd.scheduler.state import Pending, Running
+from torcd.scheduler.job_states import Pending, Running
 from torcd.server.handlers import daemon as daemon_handler
 from torcd.server.handlers import data
 from torcd.server.handlers.workflows import describe

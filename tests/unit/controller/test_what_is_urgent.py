@@ -12,7 +12,7 @@ from torcd import errors
 from torcd.executors.base import Exited, NotStarted, Started
 from torcd.model import JobKey, JobStatus, Reason, Timestamp, WorkflowStatus
 from torcd.scheduler import events as e
-from torcd.scheduler.state import Ended, Running
+from torcd.scheduler.job_states import Ended, Running
 
 LIMITED = b"""
 {

@@ -44,18 +44,12 @@ from torcd.scheduler.commands import (
     ThawAttempt,
 )
 from torcd.scheduler.invariants import violations
+from torcd.scheduler.job_states import Pending, Running
 from torcd.scheduler.memory import Line
+from torcd.scheduler.nodes import GateNode, JobNode, Queue
 from torcd.scheduler.restarting import check
 from torcd.scheduler.sharing import BOUNDLESS, Ledger
-from torcd.scheduler.state import (
-    DataNode,
-    GateNode,
-    JobNode,
-    Pending,
-    Queue,
-    Running,
-    WorkflowNode,
-)
+from torcd.scheduler.state import DataNode, WorkflowNode
 
 from .specs import ActionSpec, JobSpec, parsed, workflow
 

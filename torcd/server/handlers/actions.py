@@ -7,7 +7,8 @@ from torcd.model import JobStatus
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339
 from torcd.scheduler.actions import ActionNode
-from torcd.scheduler.state import Blocked, Ended, Pending, Running, WorkflowNode
+from torcd.scheduler.job_states import Blocked, Ended, Pending, Running
+from torcd.scheduler.state import WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context
 from torcd.store.rows import CommandRow

@@ -22,8 +22,9 @@ from torcd.protocol import manager as m
 from torcd.scheduler.adding import require_adding
 from torcd.scheduler.comparing import Difference, difference
 from torcd.scheduler.events import EditRequested
+from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.retrying import require_able_to_go_on
-from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.server import asking
 from torcd.server.calls import Call
 from torcd.server.context import Context

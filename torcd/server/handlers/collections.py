@@ -7,7 +7,8 @@ import msgspec
 from torcd import errors
 from torcd.model import DataKey, FileKey, JobKey
 from torcd.protocol import manager as m
-from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.server.answers import Later, Listing
 from torcd.server.calls import Call
 from torcd.server.context import Context

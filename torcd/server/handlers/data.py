@@ -13,7 +13,8 @@ from torcd.controller.shelf import unknown
 from torcd.model import AttemptKey, DataKey, WorkflowKey
 from torcd.protocol import user_data as u
 from torcd.scheduler.events import StoreRequested
-from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.server.answers import Listing
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_data, is_key

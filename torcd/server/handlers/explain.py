@@ -7,17 +7,9 @@ from torcd.model import ENDED_BADLY, DataKey, FileKey, ForEach, JobStatus, Workf
 from torcd.protocol import manager as m
 from torcd.protocol.times import rfc3339
 from torcd.scheduler import Scheduler, choosing
-from torcd.scheduler.state import (
-    Blocked,
-    Disabled,
-    Ended,
-    GateNode,
-    JobNode,
-    Pending,
-    Ready,
-    Running,
-    WorkflowNode,
-)
+from torcd.scheduler.job_states import Blocked, Disabled, Ended, Pending, Ready, Running
+from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.server import asking
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs, job_of

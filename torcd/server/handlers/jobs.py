@@ -7,15 +7,9 @@ from anyio.lowlevel import checkpoint
 from torcd.model import Job, JobKey, Timestamp, Workflow
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339
-from torcd.scheduler.state import (
-    Blocked,
-    Ended,
-    JobNode,
-    Pending,
-    Ready,
-    Running,
-    WorkflowNode,
-)
+from torcd.scheduler.job_states import Blocked, Ended, Pending, Ready, Running
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
 

@@ -10,7 +10,8 @@ from torcd.model import DataKey, UserData
 from torcd.protocol import user_data as u
 from torcd.protocol.times import maybe_rfc3339
 from torcd.scheduler.commands import Command, SaveValue
-from torcd.scheduler.state import DataNode, JobNode, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.server.answers import LATER, Later, Listing
 from torcd.server.context import Context
 from torcd.store.rows import RevisionRow

@@ -11,8 +11,10 @@ from torcd.model import JobStatus
 from torcd.protocol import manager as m
 from torcd.scheduler import restarting
 from torcd.scheduler.events import RestartRequested, Selection
+from torcd.scheduler.job_states import Ended
+from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.planning import Outlook, Plan
-from torcd.scheduler.state import Ended, JobNode, WorkflowNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
 from torcd.server.going_on import at_one_end

@@ -4,7 +4,8 @@ from torcd.controller.layout import Layout
 from torcd.model import Job, JobKey, JobStatus, Timestamp, WorkflowKey
 from torcd.protocol import manager as m
 from torcd.protocol.times import maybe_rfc3339
-from torcd.scheduler.state import Running, WorkflowNode
+from torcd.scheduler.job_states import Running
+from torcd.scheduler.state import WorkflowNode
 from torcd.server.calls import Call
 from torcd.server.context import Context, find_jobs
 from torcd.store.rows import AttemptRow

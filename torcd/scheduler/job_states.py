@@ -1,0 +1,118 @@
+"""A job's states.
+
+Each is a record that holds what that state needs, so that "running without an attempt" cannot be
+written. The way through them:
+
+    Blocked ──> Ready ──> Pending ──> Running ──> Ended (completed, failed, canceled, terminated)
+       │ ^        │ ^        │            │
+       │ │        │ └────────┘ taken back before it started (paused); to Blocked, if it must wait
+       │ └────────┘ a disabled job that it waits for was enabled again
+       ├─────────> Disabled <─ also from Ready; back to Blocked or Ready
+       └─────────> Ended     <─ from every state: canceled, or because of what it depends on;
+                                or because it turned out to be up to date
+
+From Ended a job comes back to Blocked when its workflow is restarted or the job is retried. One
+that says `for_each` never becomes ready: from Blocked it ends when there are jobs for its elements.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from torcd.model import AttemptKey, JobStatus, Reason, Timestamp
+
+
+class Blocked(msgspec.Struct, frozen=True, gc=False):
+    status: ClassVar = JobStatus.BLOCKED
+    follows: ClassVar = False
+
+
+class Ready(msgspec.Struct, frozen=True, gc=False):
+    status: ClassVar = JobStatus.READY
+    follows: ClassVar = False
+
+
+class Disabled(msgspec.Struct, frozen=True, gc=False):
+    status: ClassVar = JobStatus.DISABLED
+    follows: ClassVar = False
+
+
+class Stop(msgspec.Struct, frozen=True, gc=False):
+    """It was told to end, and this is why."""
+
+    reason: Reason
+    message: str
+    is_firm: bool = False
+    """Because of a dependency, and although it may have started: nobody can tell yet. It is not
+    written down; a new daemon sees it by what else is to stop."""
+
+    @property
+    def status(self) -> JobStatus:
+        """What it is when it has ended."""
+        return JobStatus.TERMINATED if self.reason is Reason.TIMEOUT else JobStatus.CANCELED
+
+    @property
+    def ends_the_started(self) -> bool:
+        """Whether it holds for an attempt that has started. Because of a dependency only one that
+        has not is taken back; what runs, runs on."""
+        return self.is_firm or self.reason is not Reason.DEPENDENCY
+
+    def outranks(self, other: "Stop | None") -> bool:
+        """Whether it changes anything for a job that was told to end already."""
+        return other is None or self._rank > other._rank
+
+    @property
+    def _rank(self) -> int:
+        return 2 * (self.reason is not Reason.DEPENDENCY) + self.is_firm
+
+
+class Pending(msgspec.Struct, frozen=True, gc=False):
+    """Its attempt is written down and may start at any moment."""
+
+    status: ClassVar = JobStatus.PENDING
+    attempt_key: AttemptKey
+    stop: Stop | None = None
+    follows: bool = False
+    """It comes after another, and takes no place before that is over (see `following`)."""
+
+
+class Running(msgspec.Struct, frozen=True, gc=False):
+    status: ClassVar = JobStatus.RUNNING
+    follows: ClassVar = False
+    attempt_key: AttemptKey
+    started_at: Timestamp
+    stop: Stop | None = None
+
+
+class Recovery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An attempt ended badly, and another one is to be made. Until that begins, the job keeps this;
+    it is blocked (it rests), ready, or its recovery script is pending or running."""
+
+    until: Timestamp
+    """Before that it rests."""
+    script: str | None
+    """To be run to its end before; None: there is none, or it has been."""
+    reason: Reason
+    message: str
+    return_code: int | None
+    """Those of the attempt that ended badly."""
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    follows: ClassVar = False
+    status: JobStatus
+    reason: Reason | None
+    message: str | None
+    return_code: int | None
+    started_at: Timestamp | None
+    """None: it never started."""
+    ended_at: Timestamp | None
+
+
+State = Blocked | Ready | Pending | Running | Ended | Disabled
+Active = Pending | Running
+"""It has an attempt. Named, because to put the two together anew takes longer than the question."""
+
+BLOCKED = Blocked()
+READY = Ready()
+DISABLED = Disabled()
