@@ -226,7 +226,7 @@ SCHEDULER = [
     ),
     Mutant(
         name="a value that is stored again makes no new revision",
-        file="torcd/scheduler/turn.py",
+        file="torcd/scheduler/storing.py",
         old="        data.revision += 1\n        data.is_stored_in_run = True\n",
         new="        data.revision += not data.is_stored_in_run\n"
         "        data.is_stored_in_run = True\n",

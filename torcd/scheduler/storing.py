@@ -1,0 +1,78 @@
+"""What values and files hold, as far as jobs wait for it or have seen it."""
+
+from collections.abc import Iterable
+
+from torcd.model import AttemptKey, DataKey, FileKey, FileState
+from torcd.scheduler.commands import ClearValue, SaveFile
+from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.spreading import Spreading
+from torcd.value import Value
+
+
+class Storing(Spreading):
+    """The part of a `Turn` that is about values and files."""
+
+    def store(
+        self,
+        data_key: DataKey,
+        value: Value,
+        producer: JobNode | None,
+        attempt_key: AttemptKey | None,
+    ) -> None:
+        """A new revision; opens what waits for the value where that is the rule."""
+        data = self.node.data[data_key]
+        data.revision += 1
+        data.is_stored_in_run = True
+        if data.sha256 != value.sha256:
+            data.sha256 = value.sha256
+            data.changed_at = self.memory.next_attempt_key
+            self.node.digests.changed(data_key)
+        self.outbox.save_value(data, value, attempt_key)
+        self.outbox.tell_value(data_key, data.revision, producer)
+        gate = data.gate
+        if gate is None:
+            return
+        if gate.is_input:
+            self.open_input(gate)
+        elif producer is not None and gate.opens_early is not None:
+            if producer.job.key not in gate.opens_early:
+                gate.opens_early.add(producer.job.key)
+                self._lower(gate)
+            self._spread()
+
+    def open_input(self, gate: GateNode) -> None:
+        """An input that nobody makes has appeared."""
+        if gate.missing:
+            self._lower(gate)
+
+    def looked_at(self, files: Iterable[tuple[FileKey, FileState | None]]) -> None:
+        """This is what is known of these files now."""
+        states = self.node.file_states
+        for key, state in files:
+            before = states.get(key)
+            if state == before:
+                continue
+            if state is None:
+                del states[key]
+            else:
+                states[key] = state
+            if state is None or before is None or state.sha256 != before.sha256:
+                self.node.digests.changed(key)
+            self.outbox.add(SaveFile(workflow_key=self.node.key, file_key=key, state=state))
+
+    def clear(self, data_key: DataKey) -> None:
+        """It has no value any more; or, if the spec gave it one, that one again."""
+        data = self.node.data[data_key]
+        if data.sha256 == data.initial_sha256:
+            return
+        self.node.digests.changed(data_key)
+        if data.initial_sha256 is None:
+            data.sha256 = None
+            self.outbox.add(ClearValue(workflow_key=self.node.key, data_key=data_key))
+            self.outbox.tell_cleared(data_key)
+            return
+        data.revision += 1
+        data.sha256 = data.initial_sha256
+        data.changed_at = self.memory.next_attempt_key
+        self.outbox.save_initial_again(data)
+        self.outbox.tell_value(data_key, data.revision, None)
