@@ -8,37 +8,26 @@ import msgspec
 from torcd.model import (
     WORKFLOW_OVER,
     Addition,
-    AttemptKey,
     DataKey,
     File,
     FileKey,
     FileState,
-    Job,
     JobKey,
-    JobStatus,
     KeptSpec,
     Owner,
-    Reason,
     Timestamp,
-    Trace,
     UserData,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
-from torcd.scheduler.building import AS_SUBMITTED
-from torcd.scheduler.events import LoadedCommand, LoadedJob, LoadedValue, WorkflowLoaded
-from torcd.scheduler.job_states import Recovery
+from torcd.scheduler.events import LoadedCommand, LoadedValue, WorkflowLoaded
+from torcd.store import loading_jobs
+from torcd.store.loading_jobs import NO_ATTEMPTS, decode_job
 from torcd.store.rows import LoadedWorkflow, Removed
 
-_decode_job = msgspec.json.Decoder(Job).decode
 _decode_workflow = msgspec.json.Decoder(Workflow).decode
 _decode_variables = msgspec.json.Decoder(dict[str, str]).decode
-_decode_gpus = msgspec.json.Decoder(tuple[int, ...]).decode
-_STATUSES = {status.value: status for status in JobStatus}
-_Active = tuple[AttemptKey, tuple[int, ...], int]
-"""Of a job's active attempt: its key, its GPUs, and how long it was frozen."""
-_REASONS = {None: None} | {reason.value: reason for reason in Reason}
 
 
 def load(connection: sqlite3.Connection, key: WorkflowKey, at: Timestamp) -> LoadedWorkflow | None:
@@ -69,34 +58,9 @@ def load_within(
     (variables, definition, owner_uid, owner_name) = row[14:]
     status = WorkflowStatus(word)
 
-    newest: dict[JobKey, int] = {}
-    active: dict[JobKey, _Active] = {}
-    boot_ids: dict[AttemptKey, str] = {}
-    if status not in WORKFLOW_OVER:
-        # Attempts tell more of a job than its own row, which is not written when one starts.
-        for (
-            attempt_key,
-            job_key,
-            attempt_id,
-            ended,
-            boot_id,
-            gpus,
-            frozen,
-            is_recovery,
-        ) in connection.execute(
-            "SELECT a.key, job_key, attempt_id, ended_at, boot_id, gpus, frozen_microseconds,"
-            " is_recovery"
-            " FROM attempt a JOIN boot b ON b.key = a.boot_key"
-            " WHERE workflow_key = ? AND run_id = ? AND job_key IS NOT NULL ORDER BY a.key",
-            (key, run_id),
-        ):
-            if not is_recovery:
-                newest[job_key] = attempt_id
-            if ended is None:
-                held = () if gpus is None else _decode_gpus(gpus)
-                active[job_key] = attempt_key, held, frozen
-                boot_ids[attempt_key] = boot_id
-    jobs, states = _jobs(connection, key, run_id, newest, active)
+    is_over = status in WORKFLOW_OVER
+    attempts = NO_ATTEMPTS if is_over else loading_jobs.attempts(connection, key, run_id)
+    jobs, states = loading_jobs.jobs(connection, key, run_id, attempts)
     user_data, values = _user_data(connection, key)
     workflow = (
         Workflow(key=key, name=name, jobs=())
@@ -104,7 +68,11 @@ def load_within(
         else _decode_workflow(definition)
     )
 
-    commands = _action_commands(connection, key, run_id, boot_ids) if workflow.actions else ()
+    boot_ids = dict(attempts.boot_ids)
+    commands: tuple[LoadedCommand, ...] = ()
+    if workflow.actions:
+        commands, boots = loading_jobs.action_commands(connection, key, run_id)
+        boot_ids |= boots
 
     return LoadedWorkflow(
         WorkflowLoaded(
@@ -195,161 +163,9 @@ def removed(connection: sqlite3.Connection, key: WorkflowKey) -> Removed:
         "SELECT key, name FROM user_data WHERE workflow_key = ? AND removed_at IS NOT NULL", (key,)
     ).fetchall()
     return Removed(
-        jobs={job_key: _decode_job(definition) for job_key, definition in jobs},
+        jobs={job_key: decode_job(definition) for job_key, definition in jobs},
         user_data={data_key: name.partition("\0")[0] for data_key, name in user_data},
     )
-
-
-def _jobs(
-    connection: sqlite3.Connection,
-    key: WorkflowKey,
-    run_id: int,
-    newest: dict[JobKey, int],
-    active: dict[JobKey, _Active],
-) -> tuple[tuple[Job, ...], tuple[LoadedJob, ...]]:
-    jobs = []
-    states = []
-    for (
-        definition,
-        word,
-        stopping,
-        reason,
-        message,
-        code,
-        run,
-        attempt_id,
-        start,
-        end,
-        may_skip,
-        retry_at,
-        script,
-        *trace,
-    ) in connection.execute(
-        "SELECT j.definition, s.status, s.stopping, s.reason, s.message, s.return_code,"
-        " s.run_id, s.attempt_id, s.started_at, s.ended_at, s.may_skip,"
-        " s.retry_at, s.recovery_script,"
-        " s.trace_attempt, t.run_id, t.attempt_id, t.started_at, t.ended_at,"
-        " s.trace_definition, s.trace_given, s.trace_made, s.trace_made_at"
-        " FROM job j LEFT JOIN job_state s ON s.job_key = j.key"
-        " LEFT JOIN attempt t ON t.key = s.trace_attempt"
-        " WHERE j.workflow_key = ? AND j.removed_at IS NULL ORDER BY j.key",
-        (key,),
-    ):
-        job = _decode_job(definition)
-        jobs.append(job)
-        if word is None and job.key not in newest:
-            states.append(AS_SUBMITTED)
-            continue
-        attempt_key, gpus, frozen = active.get(job.key, (None, (), 0))
-        is_retry_under_way = retry_at is not None and newest.get(job.key) != attempt_id
-        if job.key in newest:
-            run, attempt_id = run_id, newest[job.key]
-        states.append(
-            LoadedJob(
-                status=JobStatus.BLOCKED if word is None else _STATUSES[word],
-                stopping=bool(stopping),
-                reason=_REASONS[reason],
-                message=message,
-                return_code=code,
-                attempt_id=attempt_id,
-                attempt_key=attempt_key,
-                started_at=start,
-                ended_at=end,
-                gpus=gpus,
-                frozen_microseconds=frozen,
-                run_id=run,
-                trace=_trace(*trace),
-                recovery=_recovery(retry_at, script, reason, message, code),
-                is_retry_under_way=is_retry_under_way,
-                may_skip=bool(may_skip),
-            )
-        )
-    return tuple(jobs), tuple(states)
-
-
-def _recovery(
-    until: Timestamp | None,
-    script: str | None,
-    reason: str | None,
-    message: str | None,
-    return_code: int | None,
-) -> Recovery | None:
-    word = _REASONS[reason]
-    if until is None or word is None:
-        return None
-    return Recovery(
-        until=until, script=script, reason=word, message=message or "", return_code=return_code
-    )
-
-
-def _trace(
-    attempt_key: AttemptKey | None,
-    run_id: int,
-    attempt_id: int,
-    started_at: Timestamp,
-    ended_at: Timestamp,
-    definition: bytes,
-    given: bytes | None,
-    made: bytes | None,
-    made_at: int,
-) -> Trace | None:
-    if attempt_key is None:
-        return None
-    return Trace(
-        attempt_key=attempt_key,
-        run_id=run_id,
-        attempt_id=attempt_id,
-        started_at=started_at,
-        ended_at=ended_at,
-        definition=definition,
-        given=given,
-        made=made,
-        made_at=made_at,
-    )
-
-
-def _action_commands(
-    connection: sqlite3.Connection,
-    key: WorkflowKey,
-    run_id: int,
-    boot_ids: dict[AttemptKey, str],
-) -> tuple[LoadedCommand, ...]:
-    found = []
-    for (
-        attempt_key,
-        action,
-        command,
-        word,
-        reason,
-        message,
-        code,
-        start,
-        end,
-        boot_id,
-        frozen,
-    ) in connection.execute(
-        "SELECT a.key, action, attempt_id, status, reason, message, return_code, started_at,"
-        " ended_at, boot_id, frozen_microseconds FROM attempt a JOIN boot b ON b.key = a.boot_key"
-        " WHERE workflow_key = ? AND run_id = ? AND job_key IS NULL ORDER BY a.key",
-        (key, run_id),
-    ):
-        found.append(
-            LoadedCommand(
-                attempt_key=attempt_key,
-                action=action,
-                command=command,
-                status=_STATUSES[word],
-                reason=_REASONS[reason],
-                message=message,
-                return_code=code,
-                started_at=start,
-                ended_at=end,
-                frozen_microseconds=frozen,
-            )
-        )
-        if end is None:
-            boot_ids[attempt_key] = boot_id
-    return tuple(found)
 
 
 def _files(connection: sqlite3.Connection, key: WorkflowKey) -> tuple[File, ...]:
