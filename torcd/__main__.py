@@ -14,7 +14,7 @@ from torcd import __version__, errors, heap
 from torcd.config import Config, capacity, in_force, load
 
 if TYPE_CHECKING:
-    from torcd.store.checking import Problem
+    from torcd.store.agreement import Problem
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from torcd.model import JobKey, JobStatus, Reason, Timestamp, WorkflowKey, Workf
 from torcd.scheduler.commands import EditWorkflow
 from torcd.scheduler.sharing import BOUNDLESS
 from torcd.store import Store, check, pruning
-from torcd.store.checking import Problem
+from torcd.store.agreement import Problem
 from torcd.store.rows import OldAttempt, Removable
 
 W = WorkflowKey(1)
