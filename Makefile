@@ -117,5 +117,5 @@ release: $(READY) $(TOOLS) ## put into dist/ what a release consists of
 	@.ci/release
 
 clean: ## remove what the other commands made
-	@find torcd torcctl tests bench docs -name __pycache__ -prune -exec rm -rf {} +
+	@find torcd torcctl tests bench configs docs -name __pycache__ -prune -exec rm -rf {} +
 	@rm -rf $(VENV) .tools .demo .fuzz bench/.build bench/.peers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
