@@ -89,12 +89,12 @@ EVENTS: dict[str, Callable[[int], e.Event]] = {
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("shape", ["independent", "pipelines"])
-def test_a_report_costs_the_same_in_a_workflow_of_ten_jobs_and_of_ten_thousand(shape, event):
+def test_a_report_costs_the_same_in_a_workflow_of_ten_jobs_and_of_a_thousand(shape, event):
     def cost(n: int) -> int:
         scheduler = submitted(SHAPES[shape](n))
         return lines(lambda: scheduler.handle(EVENTS[event](1)))
 
-    assert cost(10_000) == cost(10)
+    assert cost(1_000) == cost(10)
 
 
 def test_a_job_of_a_chain_costs_the_same_however_long_the_chain_is():
@@ -102,7 +102,7 @@ def test_a_job_of_a_chain_costs_the_same_however_long_the_chain_is():
         scheduler = submitted(SHAPES["chain"](n))
         return lines(lambda: scheduler.handle(exited(1)))
 
-    assert cost(10_000) == cost(10)
+    assert cost(1_000) == cost(10)
 
 
 def test_an_end_that_frees_one_gate_does_not_look_at_the_consumers_of_another():
@@ -110,7 +110,7 @@ def test_an_end_that_frees_one_gate_does_not_look_at_the_consumers_of_another():
         scheduler = submitted(SHAPES["waiting for one"](n))
         return lines(lambda: scheduler.handle(exited(2)))
 
-    assert cost(10_000) == cost(10)
+    assert cost(1_000) == cost(10)
 
 
 def test_a_store_costs_the_same_however_large_the_workflow_is():
@@ -126,7 +126,7 @@ def test_a_store_costs_the_same_however_large_the_workflow_is():
         )
         return lines(lambda: scheduler.handle(request))
 
-    assert cost(10_000) == cost(10)
+    assert cost(1_000) == cost(10)
 
 
 def test_canceling_one_job_costs_the_same_however_large_the_workflow_is():
@@ -135,7 +135,7 @@ def test_canceling_one_job_costs_the_same_however_large_the_workflow_is():
         request = e.CancelRequested(workflow_key=1, jobs=(JobKey(9),), at=2)
         return lines(lambda: scheduler.handle(request))
 
-    assert cost(10_000) == cost(10)
+    assert cost(1_000) == cost(10)
 
 
 @pytest.mark.parametrize("by", ["after", "reads"])
