@@ -56,11 +56,9 @@ def run(words: list[str]) -> int:
         except UnicodeEncodeError:
             message = f"argument {position} is not UTF-8: {word!a}"
             return exits.report("Usage", message, {}, as_json="--json" in words)
-    call = fast.parse(words, os.environ)
-    if call is not None:
-        code = fast.perform(call, os.environ)
-        if code is not None:
-            return code
+    code = fast.perform(words, os.environ)
+    if code is not None:
+        return code
     gc.disable()  # what is imported stays
     from torcctl.main import run as run_fully
 

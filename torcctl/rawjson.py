@@ -1,6 +1,6 @@
 """JSON as text: values are checked, found and passed on as they were written, not decoded.
 
-For the quick path of `data get` and `data put`, so this takes the C core of Python's json module
+For the quick path, so this takes the C core of Python's json module
 directly: the module around it imports re, which takes longer than all the rest. Where something is
 wrong, time no longer matters, and the module is asked for its better words.
 """
@@ -11,7 +11,7 @@ from _json import encode_basestring_ascii, make_scanner, scanstring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing and collections cost time, too
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _SPACE = " \t\r\n"
 
@@ -26,8 +26,8 @@ class _Scanning:
 
     strict = True
     object_hook = None
-    object_pairs_hook = None
-    parse_int = str
+    object_pairs_hook: Callable[[list[tuple[str, object]]], object] | None = None
+    parse_int: type = str
     parse_float = str
     parse_constant = staticmethod(_refuse_constant)
 
@@ -89,6 +89,56 @@ def _described(text: str) -> str:
     except ValueError as e:
         return str(e)
     return "it cannot be read"
+
+
+class _Plain(_Scanning):
+    """Of whole numbers, what Python has for them."""
+
+    parse_int = int
+
+
+_scan_plain = make_scanner(_Plain)  # type: ignore[arg-type]
+
+
+def decode(text: str) -> object:
+    """What one JSON value is, with fractions as text. Raises one of MALFORMED."""
+    return _scan_plain(text, _after_space(text, 0))[0]
+
+
+class _Unique(_Scanning):
+    """Without a key that is twice in one object."""
+
+    @staticmethod
+    def object_pairs_hook(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key is there twice")
+        return found
+
+
+_scan_unique = make_scanner(_Unique)  # type: ignore[arg-type]
+
+
+def fields(text: str) -> dict[str, object] | None:
+    """What a text of one object has in it, with numbers as text; None: it is none, or there is a
+    key in it that is twice in one object."""
+    try:
+        found, end = _scan_unique(text, _after_space(text, 0))
+    except (RecursionError, *MALFORMED):
+        return None
+    is_whole = _after_space(text, end) == len(text)
+    return found if is_whole and isinstance(found, dict) else None
+
+
+def compact(text: str) -> str:
+    """A right JSON text without space between its parts."""
+    if "\\" in text:
+        import re
+
+        return re.sub(r'("(?:[^"\\]|\\.)*+")|[ \t\r\n]+', r"\1", text)
+    parts = text.split('"')
+    parts[::2] = ["".join(part.split()) for part in parts[::2]]
+    return '"'.join(parts)
 
 
 def string(text: str) -> str:

@@ -1,6 +1,6 @@
 """`torcctl data`: named JSON values.
 
-What `get` and `put` do is in `torcctl.fast`, where they are also parsed in the usual case.
+What `get` and `put` do is in `torcctl.fast.values`, where they are also parsed in the usual case.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from torcctl import fast
+from torcctl.fast import values, words
 from torcctl.invocation import Invocation
 from torcctl.options import Group, Seconds, pass_invocation
 from torcctl.render.columns import RECORDS
@@ -40,7 +40,7 @@ class Who(msgspec.Struct, frozen=True):
 
 
 def _who(invocation: Invocation) -> Who:
-    return msgspec.convert(fast.identity(invocation.key_option, os.environ), Who)
+    return msgspec.convert(values.identity(invocation.key_option, os.environ), Who)
 
 
 @command.command("list", short_help="List all values.", example="torcctl data list --json")
@@ -84,7 +84,7 @@ def get(
     revision: int | None,
 ) -> None:
     """Print a value, exactly as it was stored. NAME is a name or a key."""
-    call = fast.DataCall("get", name)
+    call = values.DataCall("get", name)
     call.record = record
     call.raw = raw
     call.wait = wait or timeout is not None
@@ -110,27 +110,27 @@ def put(invocation: Invocation, name: str, value: str) -> None:
     """
     # Options that are not known arrive here, because -5 looks like one.
     for word in (name, value):
-        if word.startswith("-") and word != "-" and not fast.is_negative_number(word):
+        if word.startswith("-") and word != "-" and not words.is_negative_number(word):
             raise click.NoSuchOption(word, ctx=click.get_current_context())
-    _perform(invocation, fast.DataCall("put", name, value))
+    _perform(invocation, values.DataCall("put", name, value))
 
 
-def _perform(invocation: Invocation, call: fast.DataCall) -> None:
+def _perform(invocation: Invocation, call: values.DataCall) -> None:
     call.workflow_key = invocation.key_option
     call.socket = invocation.socket
     call.as_json = invocation.as_json
     call.quiet = invocation.quiet
-    code = fast.perform(call, os.environ)
+    code = values.perform(call, os.environ)
     if code is None:
         # Nobody answered, or hung up. The client knows how long to wait for a daemon.
-        code = fast.finish(call, _record(invocation, call))
+        code = values.finish(call, _record(invocation, call))
     if code:
         raise click.exceptions.Exit(code)
 
 
-def _record(invocation: Invocation, call: fast.DataCall) -> str:
+def _record(invocation: Invocation, call: values.DataCall) -> str:
     who = _who(invocation)
-    if fast.hung_up:
+    if values.hung_up:
         # There was a daemon, and there will be another one.
         (invocation.wait_for_daemon if call.wait else invocation.be_patient)()
     if call.value is None:
@@ -139,12 +139,12 @@ def _record(invocation: Invocation, call: fast.DataCall) -> str:
             token=who.token,
             workflow_key=who.workflow_key,
             wait=call.wait or None,
-            timeout_seconds=fast.time_left(call),
+            timeout_seconds=values.time_left(call),
             revision=call.revision,
         )
         reply = invocation.call(fetch)
     else:
-        data = msgspec.Raw(fast.read_value(call.name, call.value).encode())
+        data = msgspec.Raw(values.read_value(call.name, call.value).encode())
         store = u.Store(data=data, name=call.name, token=who.token, workflow_key=who.workflow_key)
         reply = invocation.call(store)
     return msgspec.json.encode(reply.record).decode()

@@ -4,7 +4,7 @@ import click
 
 from torcctl.invocation import Invocation
 from torcctl.options import Command, pass_invocation
-from torcctl.render.workflow import workflow_text
+from torcctl.render.standing import workflow_text
 from torcd.protocol import manager as m
 
 

@@ -6,7 +6,8 @@ from torcctl import exits
 from torcctl.follow import deadline, to_the_end
 from torcctl.invocation import Invocation
 from torcctl.options import Command, Seconds, pass_invocation
-from torcctl.render.progress import counts, failed_actions
+from torcctl.render.progress import failed_actions
+from torcctl.render.standing import counts
 from torcd.model import WorkflowStatus
 
 

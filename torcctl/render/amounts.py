@@ -1,5 +1,7 @@
 """Times, durations and sizes, for people."""
 
+from __future__ import annotations
+
 import datetime
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from torcctl.render.amounts import duration, moment, seconds_between, size
+from torcctl.render.standing import workflow_status
 from torcctl.render.table import Column
 from torcd.model import JobStatus, WorkflowStatus
 from torcd.protocol import manager as m
@@ -29,11 +30,6 @@ def style_of(status: JobStatus | WorkflowStatus) -> str | None:
 
 def _status(status: JobStatus | WorkflowStatus, *, stopping: bool) -> str:
     return f"{status.value}, stopping" if stopping else status.value
-
-
-def workflow_status(w: m.WorkflowInfo) -> str:
-    status = f"{w.status.value}, frozen" if w.frozen else _status(w.status, stopping=w.stopping)
-    return f"{status}, archived" if w.archived else status
 
 
 def _names(names: list[str]) -> str:

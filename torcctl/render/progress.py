@@ -3,6 +3,7 @@
 import msgspec
 
 from torcctl.render.amounts import duration, seconds_between
+from torcctl.render.standing import counts
 from torcctl.render.text import clean, clean_lines
 from torcd.protocol import manager as m
 
@@ -18,22 +19,6 @@ class Failure(msgspec.Struct, frozen=True):
 
     job: m.JobInfo
     tail: list[str]
-
-
-def counts(info: m.WorkflowInfo) -> str:
-    """`3 of 10 done, 2 running, 1 failed`: what there is none of is left out."""
-    jobs = info.jobs
-    done = jobs.get("completed", 0) + jobs.get("disabled", 0)
-    others = {
-        "running": jobs.get("running", 0) + jobs.get("pending", 0),
-        "ready": jobs.get("ready", 0),
-        "blocked": jobs.get("blocked", 0),
-        "failed": jobs.get("failed", 0),
-        "terminated": jobs.get("terminated", 0),
-        "canceled": jobs.get("canceled", 0),
-    }
-    parts = [f"{done} of {sum(jobs.values())} done"]
-    return ", ".join(parts + [f"{n} {name}" for name, n in others.items() if n])
 
 
 def progress(info: m.WorkflowInfo, elapsed_seconds: float) -> str:

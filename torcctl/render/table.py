@@ -53,13 +53,6 @@ def _line(columns: Sequence[Column[Row]], widths: list[int], texts: list[str]) -
     return "  ".join(padded).rstrip() + "\n"
 
 
-def pairs(items: Iterable[tuple[str, str | int | None]]) -> str:
-    """What one thing is like: a name and a value a line."""
-    known = [(name, value) for name, value in items if value is not None and value != ""]
-    width = max((len(name) for name, _ in known), default=0)
-    return "".join(f"{name.ljust(width)}  {clean(str(value))}\n" for name, value in known)
-
-
 def on_terminal(
     columns: Sequence[Column[Row]], rows: Iterable[Row], *, width: int, color: bool
 ) -> str:

@@ -1,34 +1,8 @@
-"""One thing in full: a workflow, an explained job, the daemon."""
+"""One thing in full: an explained job, the daemon, what a reload has changed."""
 
-from torcctl.render.amounts import duration, moment, seconds_between
-from torcctl.render.columns import workflow_status
-from torcctl.render.progress import counts
-from torcctl.render.table import pairs
-from torcctl.render.text import clean
+from torcctl.render.amounts import moment
+from torcctl.render.text import clean, pairs
 from torcd.protocol import manager as m
-
-
-def workflow_text(w: m.WorkflowInfo) -> str:
-    return pairs(
-        [
-            ("workflow", w.key),
-            ("name", w.name),
-            ("description", w.description),
-            ("status", workflow_status(w)),
-            ("jobs", counts(w)),
-            ("actions", ", ".join(f"{n} {status}" for status, n in (w.actions or {}).items())),
-            ("held up", w.held_up),
-            ("run", w.run_id),
-            ("at once", w.max_parallel_jobs),
-            ("directory", w.directory),
-            ("user", w.user),
-            ("owner", w.owner),
-            ("submitted", moment(w.submitted_at)),
-            ("started", moment(w.started_at)),
-            ("ended", moment(w.ended_at)),
-            ("took", duration(seconds_between(w.started_at, w.ended_at))),
-        ]
-    )
 
 
 def explanation_text(e: m.Explanation) -> str:

@@ -97,15 +97,37 @@ def expand(
     known: Known | None = None,
     values: Mapping[str, Value] | None = None,
 ) -> model.Workflow:
+    """As `expand_doubting`, the workflow alone."""
+    return expand_doubting(
+        spec,
+        directory=directory,
+        default_name=default_name,
+        first_key=first_key,
+        max_jobs=max_jobs,
+        known=known,
+        values=values,
+    )[0]
+
+
+def expand_doubting(
+    spec: WorkflowSpec,
+    *,
+    directory: str,
+    default_name: str,
+    first_key: int = 0,
+    max_jobs: int = _expansion.MAX_JOBS,
+    known: Known | None = None,
+    values: Mapping[str, Value] | None = None,
+) -> tuple[model.Workflow, int]:
     """The workflow of a spec, with keys from `first_key` on: itself, jobs, files, user_data; or,
     as an edit of a workflow that is known, with that one's keys and new ones for what is new.
     There are jobs for the elements of `values`, by name, and of those that the spec gives besides
     and no job makes.
 
-    `directory` is absolute: where relative paths are taken from. Raises InvalidSpec with all
-    problems.
+    `directory` is absolute: where relative paths are taken from. Besides, how many warnings there
+    are. Raises InvalidSpec with all problems.
     """
-    return _right(
+    expanded = _right(
         _expansion.expansion(
             spec,
             directory=directory,
@@ -115,7 +137,8 @@ def expand(
             known=known,
             values=values,
         )
-    ).workflow
+    )
+    return expanded.workflow, len(expanded.findings)
 
 
 def expand_with(

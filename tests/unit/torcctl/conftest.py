@@ -62,7 +62,7 @@ def torcctl(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Monk
     def run(*words: str, stdin: bytes = b"", fully: bool = False) -> Outcome:
         capsysbinary.readouterr()
         for name in ("_standard_input", "_began", "hung_up"):
-            monkeypatch.setattr(f"torcctl.fast.{name}", [])
+            monkeypatch.setattr(f"torcctl.fast.values.{name}", [])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = main.run(list(words)) if fully else entry.run(list(words))
         sys.stdout.flush()

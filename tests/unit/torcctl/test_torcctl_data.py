@@ -12,6 +12,7 @@ import pytest
 from tests.unit.torcctl.canned_daemon import HANG_UP, CannedDaemon, record
 from tests.unit.torcctl.conftest import Run
 from torcctl import fast
+from torcctl.fast import values
 from torcd import errors
 from torcd.protocol import user_data as u
 
@@ -193,15 +194,17 @@ def test_the_quick_path_and_the_full_command_line_do_the_same(
 
 def test_the_usual_ways_to_write_it_take_the_quick_path() -> None:
     for words in CASES[:28]:
-        assert fast.parse(words, {}) is not None, words
+        assert values.parse(words) is not None, words
     for words in CASES[28:]:
-        assert fast.parse(words, {}) is None, words
+        assert values.parse(words) is None, words
 
 
-def test_whoever_has_settings_takes_the_full_command_line(home) -> None:
+def test_whoever_has_settings_takes_the_full_command_line(home, daemon: CannedDaemon) -> None:
     (home / "config/torcd").mkdir(parents=True)
     (home / "config/torcd/torcctl.toml").write_text('format = "json"\n')
-    assert fast.parse(("data", "get", "n"), {}) is None
+    for words in (("data", "get", "n"), ("status",)):
+        assert fast.perform(words, {}) is None
+    assert daemon.calls == []
 
 
 def test_errors_of_the_daemon_have_their_exit_codes_and_are_fit_for_a_terminal(

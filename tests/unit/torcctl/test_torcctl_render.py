@@ -11,7 +11,8 @@ import pytest
 from tests.unit.torcctl.canned_daemon import job, workflow
 from torcctl.render import amounts, table
 from torcctl.render.columns import JOBS, RECORDS
-from torcctl.render.progress import MAX_FAILURES, Failure, counts, progress, summary, tail
+from torcctl.render.progress import MAX_FAILURES, Failure, progress, summary, tail
+from torcctl.render.standing import counts
 from torcctl.render.table import Column
 from torcctl.render.text import clean, clean_lines
 

@@ -31,6 +31,8 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     jobs: int
     warnings: list[str] = []
+    doubts: int | None = None
+    """How many warnings there are about the spec itself, which `torcctl validate` would tell."""
 
 
 class WorkflowInfo(msgspec.Struct, frozen=True, kw_only=True):

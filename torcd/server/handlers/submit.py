@@ -40,7 +40,7 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
         # them back, if there was no room for it.
         await context.controller.settled()
         first_key = context.controller.scheduler.next_key
-        workflow, values = await to_thread.run_sync(
+        workflow, values, doubts = await to_thread.run_sync(
             _expand, parameters, first_key, context.controller.settings.max_value_bytes
         )
         owner = context.accounts.owner(call.peer.uid)
@@ -65,6 +65,7 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
         name=workflow.name,
         jobs=sum(not job.is_unfolded for job in workflow.jobs),
         warnings=asking.warnings(workflow, context.controller.scheduler.capacity),
+        doubts=doubts,
     )
 
 
@@ -78,9 +79,10 @@ def require_directory(directory: str) -> None:
 
 def _expand(
     parameters: m.Submit, first_key: int, max_value_bytes: int
-) -> tuple[Workflow, dict[DataKey, Value]]:
-    """The long part: off the loop, so that others are served meanwhile."""
-    workflow = spec.expand(
+) -> tuple[Workflow, dict[DataKey, Value], int]:
+    """The long part: off the loop, so that others are served meanwhile. Besides, how many warnings
+    there are about the spec."""
+    workflow, doubts = spec.expand_doubting(
         spec.decode(parameters.workflow),
         directory=parameters.directory,
         default_name=parameters.default_name or "workflow",
@@ -93,7 +95,7 @@ def _expand(
         for data in workflow.user_data
         if data.data is not None
     }
-    return workflow, values
+    return workflow, values, doubts
 
 
 def _inherited(context: Context, parameters: m.Submit) -> dict[str, str]:

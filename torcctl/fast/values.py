@@ -1,10 +1,7 @@
-"""`data get` and `data put`: the two commands that job scripts run, often thousands of times.
+"""`data get` and `data put`: what job scripts run, often thousands of times.
 
-Starting Python is most of what they cost, so this module imports next to nothing (of socket only
-its C core), speaks the wire by itself, and prints values as the text in which they came. `parse`
-understands the usual ways to write these commands and leaves everything else (help, mistakes, a
-file of settings) to the full command line, which comes back here with a `DataCall` of its own:
-there is one implementation of what the commands do.
+Values are printed as the text in which they came. The full command line comes back here with a
+`DataCall` of its own: there is one implementation of what the two do.
 
 Where nobody answers, or the daemon goes away, `perform` says so by returning None, and the full
 command line takes over: its client knows how to wait for a daemon that restarts. Both requests may
@@ -13,20 +10,18 @@ be repeated.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from _socket import AF_UNIX, SOCK_STREAM, socket
 
 from torcctl import exits, rawjson
+from torcctl.fast import exchange as wire
+from torcctl.fast import words as w
 from torcctl.render.text import clean
 from torcd import locations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing and collections cost time, too
     from collections.abc import Mapping, Sequence
-
-_RECEIVE_BYTES = 256 * 1024
 
 _INVALID_VALUE = "io.torcd.UserData.InvalidValue"
 
@@ -75,50 +70,21 @@ def identity(workflow_key: str | None, environ: Mapping[str, str]) -> dict[str, 
 # What was asked
 
 
-def parse(words: Sequence[str], environ: Mapping[str, str]) -> DataCall | None:
+def parse(words: Sequence[str]) -> DataCall | None:
     """The call that the words of a command line mean; None where that takes more than this."""
-    if "_TORCCTL_COMPLETE" in environ or os.access(locations.client_config(), os.F_OK):
+    found = w.parse(words, _GET_NAMES, _GET) or w.parse(words, _PUT_NAMES, w.GLOBAL)
+    if found is None:
         return None
-    options: dict[str, str | bool] = {}
-    rest = _options(words, _GLOBAL, options)
-    if rest is None or len(rest) < 3 or rest[0] not in ("data", "user-data"):
-        return None
-    verb, known = rest[1], {"get": _GET, "put": _GLOBAL}.get(rest[1])
-    if known is None:
-        return None
-    arguments: list[str] = []
-    rest = rest[2:]
-    while rest:
-        if rest[0] == "-" or not rest[0].startswith("-") or is_negative_number(rest[0]):
-            arguments.append(rest[0])
-            rest = rest[1:]
-            continue
-        after = _options(rest, known, options)
-        if after is None or len(after) == len(rest):
-            return None
-        rest = after
+    (_, verb), arguments, options = found
     if len(arguments) != (1 if verb == "get" else 2) or arguments[0].startswith("-"):
         return None
     return _call(verb, arguments, options)
 
 
-def is_negative_number(word: str) -> bool:
-    return len(word) > 1 and word[0] == "-" and word[1] in "0123456789"
+_GET_NAMES = (("data", "get"), ("user-data", "get"))
+_PUT_NAMES = (("data", "put"), ("user-data", "put"))
 
-
-_GLOBAL = {
-    "-k": "key",
-    "--key": "key",
-    "--socket": "socket",
-    "-F": "format",
-    "--format": "format",
-    "--json": "",
-    "-q": "",
-    "--quiet": "",
-}
-"""Options and what their argument is kept as; "" for flags."""
-
-_GET = _GLOBAL | {
+_GET = w.GLOBAL | {
     "--record": "",
     "-r": "",
     "--raw": "",
@@ -128,40 +94,12 @@ _GET = _GLOBAL | {
 }
 
 
-def _options(
-    words: Sequence[str], known: Mapping[str, str], found: dict[str, str | bool]
-) -> Sequence[str] | None:
-    """Takes options off the front into `found` and returns the rest; None at an unknown one."""
-    while words and words[0].startswith("-") and words[0] != "-":
-        option, equals, attached = words[0].partition("=")
-        kept_as = known.get(option)
-        if kept_as is None or (equals and (not kept_as or not option.startswith("--"))):
-            return None
-        if not kept_as:
-            # As on the full command line, --json and -F are one option: the last one counts.
-            if option == "--json":
-                found["format"] = "json"
-            found[option] = True
-            words = words[1:]
-        elif equals:
-            found[kept_as] = attached
-            words = words[1:]
-        elif len(words) > 1:
-            found[kept_as] = words[1]
-            words = words[2:]
-        else:
-            return None
-    return words
-
-
-def _call(verb: str, arguments: list[str], options: Mapping[str, str | bool]) -> DataCall | None:
+def _call(verb: str, arguments: list[str], options: w.Options) -> DataCall | None:
     call = DataCall(verb, *arguments)
-    if options.get("format", "table") not in ("table", "json"):
-        return None
     try:
-        timeout = options.get("timeout")
+        timeout = options.text("timeout")
         call.timeout_seconds = None if timeout is None else float(timeout)
-        revision = options.get("revision")
+        revision = options.text("revision")
         call.revision = None if revision is None else int(revision)
     except ValueError:
         return None
@@ -170,20 +108,14 @@ def _call(verb: str, arguments: list[str], options: Mapping[str, str | bool]) ->
         call.revision is not None and call.revision < 1
     ):
         return None
-    if not options.get("key", "k") or not options.get("socket", "s"):
-        return None
-    call.workflow_key = _text(options.get("key"))
-    call.socket = _text(options.get("socket"))
-    call.as_json = options.get("format") == "json"
-    call.quiet = "-q" in options or "--quiet" in options
-    call.record = "--record" in options
-    call.raw = "-r" in options or "--raw" in options
-    call.wait = "--wait" in options or call.timeout_seconds is not None
+    call.workflow_key = options.key
+    call.socket = options.socket
+    call.as_json = options.as_json
+    call.quiet = options.is_quiet
+    call.record = options.has("--record")
+    call.raw = options.has("-r", "--raw")
+    call.wait = options.has("--wait") or call.timeout_seconds is not None
     return call
-
-
-def _text(value: str | bool | None) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 # Doing it
@@ -195,13 +127,16 @@ def perform(call: DataCall, environ: Mapping[str, str]) -> int | None:
         _began.append(time.monotonic())
     try:
         message = encode(call, environ)
-        reply = _exchange(call.socket or locations.client_socket(), message)
+        reply = wire.exchange(call.socket or locations.client_socket(), message)
         if reply is None:
             return None
         record = record_text(call, reply.decode())
     except rawjson.MALFORMED as e:
         text = f"the daemon's answer is not understood: {e!r}"
         return exits.report("InvalidMessage", text, {}, as_json=call.as_json)
+    except wire.HungUp:
+        hung_up.append(call.socket or locations.client_socket())
+        return None
     except Failed as e:
         return exits.report(e.code, e.message, e.facts, as_json=call.as_json)
     return finish(call, record)
@@ -227,7 +162,7 @@ def encode(call: DataCall, environ: Mapping[str, str]) -> bytes:
     if call.value is not None:
         data = read_value(call.name, call.value)
         rest = rawjson.document(parameters)[1:]
-        return _message("Store", f'{{"data":{data},{rest}')
+        return wire.message("UserData.Store", f'{{"data":{data},{rest}')
     if call.wait:
         parameters["wait"] = True
     seconds = time_left(call)
@@ -235,7 +170,7 @@ def encode(call: DataCall, environ: Mapping[str, str]) -> bytes:
         parameters["timeout_seconds"] = seconds
     if call.revision is not None:
         parameters["revision"] = call.revision
-    return _message("Fetch", rawjson.document(parameters))
+    return wire.message("UserData.Fetch", rawjson.document(parameters))
 
 
 def time_left(call: DataCall) -> float | None:
@@ -243,11 +178,6 @@ def time_left(call: DataCall) -> float | None:
     if call.timeout_seconds is None or not hung_up:
         return call.timeout_seconds
     return max(0.0, call.timeout_seconds - (time.monotonic() - _began[0]))
-
-
-def _message(method: str, parameters: str) -> bytes:
-    text = f'{{"method":"io.torcd.UserData.{method}","parameters":{parameters}}}'
-    return text.encode() + b"\0"
 
 
 def read_value(name: str, value: str) -> str:
@@ -292,31 +222,6 @@ _began: list[float] = []
 
 hung_up: list[str] = []
 """Where a daemon was, and went away before it answered."""
-
-
-def _exchange(path: str, message: bytes) -> bytes | None:
-    """Send a message and return the first one that comes back; None where none does."""
-    connection = socket(AF_UNIX, SOCK_STREAM)
-    try:
-        connection.connect(path)
-        try:  # noqa: SIM105 - contextlib takes time to import
-            connection.sendall(message)
-        except OSError:
-            # A daemon that refuses a message while it is being sent says why before it hangs up.
-            pass
-        pieces: list[bytes] = []
-        while piece := connection.recv(_RECEIVE_BYTES):
-            pieces.append(piece)
-            if b"\0" in piece:
-                return b"".join(pieces).partition(b"\0")[0]
-        hung_up.append(path)
-    except ConnectionResetError:
-        hung_up.append(path)
-    except OSError:
-        pass
-    finally:
-        connection.close()
-    return None
 
 
 def record_text(call: DataCall, reply: str) -> str:
