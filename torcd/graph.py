@@ -17,7 +17,7 @@ chain does not matter. "Spec order" is the order of `workflow.jobs`.
 """
 
 import heapq
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -59,20 +59,25 @@ def gates(workflow: Workflow) -> list[Gate]:
     """All gates of a workflow: jobs, files, user_data, each as declared, what jobs have added, and
     last its groups."""
     producers: dict[int, list[JobKey]] = {}
-    consumers: dict[int, list[JobKey]] = {}
+    consumers: defaultdict[int, list[JobKey]] = defaultdict(list)
     added: dict[JobKey, list[JobKey]] = {}
     for job in workflow.jobs:
+        key = job.key
         # Sets, because a name may be given twice; their order does not reach the result.
-        for subject in {*job.depends_on, *job.input_files, *job.input_user_data, *job.awaits}:
-            consumers.setdefault(subject, []).append(job.key)
-        for subject in {*job.output_files, *job.output_user_data}:
-            producers.setdefault(subject, []).append(job.key)
+        awaited: set[int] = set(job.depends_on)
+        if job.input_files or job.input_user_data or job.awaits:
+            awaited.update(job.input_files, job.input_user_data, job.awaits)
+        for subject in awaited:
+            consumers[subject].append(key)
+        if job.output_files or job.output_user_data:
+            for subject in {*job.output_files, *job.output_user_data}:
+                producers.setdefault(subject, []).append(key)
         if job.added is not None:
             added.setdefault(job.added.by, []).append(job.key)
 
     for group in workflow.groups:
         for member in group.members:
-            consumers.setdefault(member, [])
+            consumers[member]  # it is a gate, whoever else waits for it
 
     found = [
         Gate(job.key, "job", (job.key,), tuple(consumers[job.key]))

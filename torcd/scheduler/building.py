@@ -77,6 +77,11 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
         # Equal ranks are one tuple: the heaps compare them at a glance then.
         rank = ranks.setdefault(rank, rank)
         job_node = node.jobs[job.key] = JobNode(job, position, queue, rank)
+        if job.for_each is not None:
+            node.folds.append(job_node)
+        if saved is AS_SUBMITTED:
+            job_node.run_id = loaded.run_id
+            continue  # the rest is as it is made
         job_node.attempt_id = saved.attempt_id
         job_node.run_id = loaded.run_id if saved.run_id is None else saved.run_id
         job_node.trace = saved.trace
@@ -87,8 +92,6 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
             node.retries += max(saved.attempt_id - 1, 0) + waits_for_retry
         job_node.frozen_microseconds = saved.frozen_microseconds
         job_node.state = _state(saved)
-        if job.for_each is not None:
-            node.folds.append(job_node)
 
     absent = loaded.absent_files if loaded.wait_for_inputs else frozenset[FileKey]()
     made = node.gates
@@ -111,8 +114,9 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     for job_node in node.jobs.values():
         job_node.awaits = tuple(awaits.pop(job_node.job.key, ()))
         job_node.feeds = tuple(feeds.pop(job_node.job.key, ()))
-        job_node.held = job_node.is_to_be_held
-        job_node.waits = sum(1 for gate in job_node.awaits if gate.missing) + job_node.held
+        if job_node.adder is not None:
+            job_node.held = job_node.is_to_be_held
+        job_node.waits = len([1 for gate in job_node.awaits if gate.missing]) + job_node.held
         is_free = not (job_node.waits or job_node.rests(loaded.at) or job_node.job.for_each)
         if job_node.state is BLOCKED and is_free and not node.is_over:
             job_node.state = READY
@@ -207,7 +211,7 @@ def _add_gate(
     gate_node = GateNode(
         gate.subject, gate.kind, is_input=not gate.producers, opens_early=opens_early
     )
-    gate_node.producers = tuple(node.jobs[key] for key in gate.producers)
+    gate_node.producers = tuple([node.jobs[key] for key in gate.producers])
     for producer in gate_node.producers:
         if producer.trace is not None:
             gate_node.made_at = max(gate_node.made_at, producer.trace.made_at)
@@ -230,7 +234,7 @@ def _add_gate(
     elif gate.kind == "file" and not gate.producers:
         node.file_gates[FileKey(gate.subject)] = gate_node
         gate_node.missing = int(gate.subject in absent)
-    gate_node.consumers = tuple(node.jobs[key] for key in gate.consumers)
+    gate_node.consumers = tuple([node.jobs[key] for key in gate.consumers])
     return gate_node
 
 

@@ -36,6 +36,13 @@ def assembled(
     return _with_script(script, shlex.join(words)) if script else tuple(words)
 
 
+def has_placeholders(command: str | tuple[str, ...]) -> bool:
+    """Whether there may be some in it."""
+    if isinstance(command, str):
+        return "${" in command
+    return any("${" in word for word in command)
+
+
 def substituted(text: str, replacement: Replacement) -> str:
     """A text for the shell, with what its placeholders stand for in quotes."""
     return placeholders.substitute(text, lambda p: shlex.quote(replacement(p, None)))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -30,6 +30,7 @@ from torcd.spec.unfolding import Copied, Fold
 from torcd.spec.unrolling import Item, said_once
 
 Made = TypeVar("Made")
+Key = TypeVar("Key", model.JobKey, model.FileKey, model.DataKey)
 
 MAX_JOBS = 1_000_000
 
@@ -113,11 +114,11 @@ def _expansion(
 class _Inputs(msgspec.Struct):
     """What one job refers to: keys, each once, in the order they were named."""
 
-    depends_on: dict[int, None] = {}
-    input_files: dict[int, None] = {}
-    output_files: dict[int, None] = {}
-    input_user_data: dict[int, None] = {}
-    output_user_data: dict[int, None] = {}
+    depends_on: dict[model.JobKey, None] = {}
+    input_files: dict[model.FileKey, None] = {}
+    output_files: dict[model.FileKey, None] = {}
+    input_user_data: dict[model.DataKey, None] = {}
+    output_user_data: dict[model.DataKey, None] = {}
 
 
 class _Expander:
@@ -306,25 +307,27 @@ class _Expander:
         )
 
     def _plain_job(self, n: int, origin: int, job: JobSpec) -> model.Job:
+        # Of most jobs most fields are absent: what these would cost is not done.
         at: Path = ("jobs", origin)
         inputs = _Inputs()
-        for new, old in (
-            ("depends_on", "blocked_by"),
-            ("depends_on_regexes", "blocked_by_regexes"),
-        ):
-            if getattr(job, new) is not None and getattr(job, old) is not None:
-                message = f"`{old}` is the old name of `{new}`, which is there too"
-                self._add((*at, old), message, f"write all of it in {new}")
-        for field, namespace, references, into in (
-            ("depends_on", self._jobs, job.depends_on, inputs.depends_on),
-            ("blocked_by", self._jobs, job.blocked_by, inputs.depends_on),
-            ("input_files", self._files, job.input_files, inputs.input_files),
-            ("output_files", self._files, job.output_files, inputs.output_files),
-            ("input_user_data", self._user_data, job.input_user_data, inputs.input_user_data),
-            ("output_user_data", self._user_data, job.output_user_data, inputs.output_user_data),
-        ):
-            if references:
-                self._look_up(n, namespace, references, (*at, field), into)
+        if job.depends_on:
+            self._look_up(n, self._jobs, job.depends_on, (*at, "depends_on"), inputs.depends_on)
+        if job.blocked_by is not None or job.blocked_by_regexes is not None:
+            self._check_old_names(job, at)
+            path = (*at, "blocked_by")
+            self._look_up(n, self._jobs, job.blocked_by or (), path, inputs.depends_on)
+        if job.input_files or job.output_files:
+            for field, references, into in (
+                ("input_files", job.input_files, inputs.input_files),
+                ("output_files", job.output_files, inputs.output_files),
+            ):
+                self._look_up(n, self._files, references or (), (*at, field), into)
+        if job.input_user_data or job.output_user_data:
+            for field, references, values in (
+                ("input_user_data", job.input_user_data, inputs.input_user_data),
+                ("output_user_data", job.output_user_data, inputs.output_user_data),
+            ):
+                self._look_up(n, self._user_data, references or (), (*at, field), values)
         if job.env:
             self._check_env(job.env, (*at, "env"))
         if job.cwd is not None:
@@ -334,7 +337,7 @@ class _Expander:
         command = self._command(job, at, inputs)
         # Jobs that run the same share its text.
         command = self._commands.setdefault(command, command)
-        element = self._element(n)
+        element = self._element(n) if self._unrolled.elements else None
         if element is not None:
             inputs.depends_on[element.of] = None
         return model.Job(
@@ -342,11 +345,11 @@ class _Expander:
             key=model.JobKey(self._jobs.keys[self._jobs.names[n]]),
             name=self._jobs.names[n],
             command=command,
-            depends_on=tuple(map(model.JobKey, inputs.depends_on)),
-            input_files=tuple(map(model.FileKey, inputs.input_files)),
-            output_files=tuple(map(model.FileKey, inputs.output_files)),
-            input_user_data=tuple(map(model.DataKey, inputs.input_user_data)),
-            output_user_data=tuple(map(model.DataKey, inputs.output_user_data)),
+            depends_on=tuple(inputs.depends_on),
+            input_files=tuple(inputs.input_files),
+            output_files=tuple(inputs.output_files),
+            input_user_data=tuple(inputs.input_user_data),
+            output_user_data=tuple(inputs.output_user_data),
             cancel_on_blocking_job_failure=job.cancel_on_blocking_job_failure is not False,
             supports_termination=job.supports_termination or False,
             priority=job.priority or 0,
@@ -357,9 +360,18 @@ class _Expander:
             failure_handler=self._policies.failure_handler(job, at),
             scheduler=self._policies.scheduler(job, at),
             has_regexes=self._regexes.add(n, origin, job),
-            added=self._added(self._jobs.names[n]),
+            added=self._added(self._jobs.names[n]) if self._adders else None,
             element=element,
         )
+
+    def _check_old_names(self, job: JobSpec, at: Path) -> None:
+        for new, old in (
+            ("depends_on", "blocked_by"),
+            ("depends_on_regexes", "blocked_by_regexes"),
+        ):
+            if getattr(job, new) is not None and getattr(job, old) is not None:
+                message = f"`{old}` is the old name of `{new}`, which is there too"
+                self._add((*at, old), message, f"write all of it in {new}")
 
     def _added(self, name: str) -> model.Added | None:
         """Who added it, by the keys that are counted here."""
@@ -373,7 +385,8 @@ class _Expander:
         """The final command. What its placeholders declare is added to `inputs`."""
         path, script_path = (*at, "command"), (*at, "invocation_script")
         script = (job.invocation_script or "").strip()
-        self._check_text(script, script_path)
+        if script:
+            self._check_text(script, script_path)
         if isinstance(job.command, str):
             if not job.command.strip():
                 self._add(path, "the command is empty")
@@ -383,6 +396,9 @@ class _Expander:
                 self._add(path, "the command is empty", "the first item is the program")
             for n, word in enumerate(job.command):
                 self._check_text(word, (*path, n))
+        arguments = self._arguments(job)
+        if not (script or arguments or commands.has_placeholders(job.command)):
+            return job.command
 
         def replacement(placeholder: Placeholder, word: int | None, place: Path = path) -> str:
             namespace = self._files if placeholder.kind == "files" else self._user_data
@@ -401,12 +417,14 @@ class _Expander:
         return commands.assembled(
             job.command,
             script=commands.substituted(script, partial(replacement, place=script_path)),
-            arguments=self._arguments(job),
+            arguments=arguments,
             replacement=replacement,
         )
 
     def _arguments(self, job: JobSpec) -> list[str]:
         """`CLI_ARG=PATH` of the entries that ask for it."""
+        if not (job.input_files or job.output_files or job.input_user_data or job.output_user_data):
+            return []
         return [
             f"{entry.cli_arg}={self._replacements[key]}"
             for namespace, references in (
@@ -427,8 +445,12 @@ class _Expander:
         namespace: Namespace,
         references: Sequence[Reference],
         path: Path,
-        into: dict[int, None],
+        into: dict[Key, None],
     ) -> None:
+        plain = None if into else namespace.find_plain(references)
+        if plain is not None:
+            into.update(cast("dict[Key, None]", plain))
+            return
         for at, reference in enumerate(references):
             name = reference if isinstance(reference, str) else reference.name
             keys = namespace.find(name)
@@ -439,14 +461,14 @@ class _Expander:
                 self.findings.append(namespace.unknown(name, place))
             elif len(keys) > 1:
                 self._look_up_several(n, keys, path, into)
-            elif keys[0] in into:
+            elif cast("Key", keys[0]) in into:
                 message = f"{namespace.kind} {quoted(name)} is named twice"
                 self._add((*path, at), message, severity="warning")
             else:
-                into[keys[0]] = None
+                into[cast("Key", keys[0])] = None
 
     def _look_up_several(
-        self, n: int, keys: tuple[int, ...], path: Path, into: dict[int, None]
+        self, n: int, keys: tuple[int, ...], path: Path, into: dict[Key, None]
     ) -> None:
         """What is waited for may be a group; what is made may not."""
         match path:
@@ -457,7 +479,7 @@ class _Expander:
             case (_, int(origin), "input_user_data"):
                 self._regexes.add_several(n, origin, "input_user_data", keys)
             case _:
-                into.update(dict.fromkeys(keys))
+                into.update(cast("dict[Key, None]", dict.fromkeys(keys)))
 
     def _check_text(self, text: str, path: Path) -> None:
         if "\0" in text:

@@ -59,6 +59,18 @@ class Namespace:
         key = self.keys.get(name)
         return None if key is None else (key,)
 
+    def find_plain(self, names: Sequence[object]) -> dict[int, None] | None:
+        """The keys in this order, if all of them are plain names, known, of one thing each, and
+        there once; None: they are to be looked at one by one."""
+        if self._several:
+            return None
+        try:
+            # What is no text is none of the keys.
+            keys = dict.fromkeys([self.keys[name] for name in names])  # type: ignore[index]
+        except KeyError:
+            return None
+        return keys if len(keys) == len(names) else None
+
     def stands_for_elements(self, name: str) -> bool:
         """Those that there are, or those that there will be."""
         return name in self._several or name in self._for_none.values()

@@ -59,8 +59,9 @@ class Policies:
         return self._resources.get(name)
 
     def failure_handler(self, job: JobSpec, at: Path) -> str | None:
-        name, path = job.failure_handler, (*at, "failure_handler")
+        name = job.failure_handler
         if name is not None and name not in self._handlers:
+            path = (*at, "failure_handler")
             self._unknown("failure_handlers", "failure handler", name, path)
         return name
 

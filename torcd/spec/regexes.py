@@ -6,6 +6,7 @@ each; what a single job has found, and what jobs make, goes into the job's own l
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -36,6 +37,8 @@ FIELDS: dict[str, tuple[model.Kind, Listing]] = {
     "output_user_data_regexes": ("user_data", "output_user_data"),
 }
 """What the names in it are of, and the list that it adds to."""
+
+_all_regexes = attrgetter(*FIELDS)
 
 Inputs = Literal["depends_on", "input_files", "input_user_data"]
 
@@ -103,13 +106,13 @@ class Regexes:
 
     def add(self, n: int, origin: int, job: JobSpec) -> bool:
         """Whether it has any."""
-        has_some = False
+        if not any(_all_regexes(job)):
+            return False
         for field in FIELDS:
             regexes: tuple[str, ...] | None = getattr(job, field)
             if regexes:
                 self._uses.append(_Use(n, origin, field, regexes))
-                has_some = True
-        return has_some
+        return True
 
     def add_several(self, n: int, origin: int, field: Inputs, keys: tuple[int, ...]) -> None:
         """A name in one of its lists stands for all of these."""
