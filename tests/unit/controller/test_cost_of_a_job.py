@@ -168,6 +168,18 @@ def test_more_jobs_in_a_commit_take_no_more_statements_but_one_for_each_row(
     assert statements(30) - statements(10) == 2 * 20
 
 
+def test_a_submit_takes_a_statement_for_each_job(tmp_path: Path) -> None:
+    def statements(n: int) -> int:
+        commands = submitted(Scheduler(), {f"j{i}": job() for i in range(n)}, parallel=1)
+        connection, _ = open_database(tmp_path / f"{n}.db")
+        try:
+            return traced(connection, commands)
+        finally:
+            connection.close()
+
+    assert statements(30) - statements(10) == 20
+
+
 def traced(connection: sqlite3.Connection, commands: list[Any]) -> int:
     """How many statements the commit takes."""
     count = 0
