@@ -111,6 +111,12 @@ class UnknownJob(UserError):
     code = "io.torcd.Manager.UnknownJob"
 
 
+class UnknownRun(UserError):
+    """The workflow has not had that many runs. Facts: run_id, newest."""
+
+    code = "io.torcd.Manager.UnknownRun"
+
+
 class UnknownCollection(UserError):
     """No join of that name. Facts: name, known."""
 

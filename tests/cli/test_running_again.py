@@ -60,6 +60,9 @@ def test_what_failed_runs_again_and_then_there_is_nothing_left(
     assert daemon.json("-k", key, "status")["run_id"] == 2
     assert len(daemon.json("-k", key, "results", "--run", "1")["items"]) == 2
     assert len(daemon.json("-k", key, "results", "--all")["items"]) == 4
+    unknown = daemon.torcctl("-k", key, "results", "--run", "3")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert f"workflow {key} has no run 3: there have been 1 to 2" in unknown.stderr
 
 
 @pytest.mark.parametrize(

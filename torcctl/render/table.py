@@ -16,6 +16,10 @@ Row = TypeVar("Row")
 
 NOTHING = "-"
 
+MAX_ON_TERMINAL = 1_000
+"""Characters of a cell: a name or a message may have any number, and would flood the screen. Plain
+tables and JSON have all of them."""
+
 
 class Column(msgspec.Struct, Generic[Row], frozen=True):
     """A column: its title, and the text of a row's cell."""
@@ -28,8 +32,8 @@ class Column(msgspec.Struct, Generic[Row], frozen=True):
     """A style of rich, for a terminal in colour."""
     folds: bool = False
     """On a terminal, a long text goes on in the next line: for names, paths and messages."""
-    cut_on_terminal: int | None = None
-    """How many characters a terminal shows of it: for values that may be megabytes."""
+    cut_on_terminal: int = MAX_ON_TERMINAL
+    """How many characters a terminal shows of it: fewer of values, which may be megabytes."""
 
 
 def cells(columns: Sequence[Column[Row]], row: Row) -> list[str]:
@@ -91,4 +95,4 @@ def on_terminal(
 
 def _cut(column: Column[Row], text: str) -> str:
     limit = column.cut_on_terminal
-    return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -21,7 +21,6 @@ from torcd.spec.problems import MAX_PROBLEMS, Finding, Path, nearest, quoted
 from torcd.spec.schema import ANY_JSON, ANY_JSON_OF_USER_DATA, WorkflowSpec
 
 _NUMBER = re.compile(r"\s*[+-]?[0-9]*\.?[0-9]+\s*\Z")
-_TYPE = inspect.type_info(WorkflowSpec)
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -43,7 +42,7 @@ def decode(tree: object) -> Decoded:
             return Decoded(msgspec.convert(plain, WorkflowSpec), [], set())
     walk = _Walk()
     walk.findings = findings
-    cleaned = walk.value(_TYPE, tree, ())
+    cleaned = walk.value(inspect.type_info(WorkflowSpec), tree, ())
     return Decoded(msgspec.convert(cleaned, WorkflowSpec), walk.findings, walk.untrusted)
 
 

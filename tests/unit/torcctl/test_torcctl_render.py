@@ -57,6 +57,13 @@ def test_a_terminal_shows_the_beginning_of_a_long_value_and_all_of_a_long_name()
     assert "v" * 500 in table.plain(RECORDS, rows)
 
 
+def test_a_name_without_end_does_not_flood_a_terminal() -> None:
+    rows = [job("n" * 200_000)]
+    shown = table.on_terminal(JOBS, rows, width=80, color=False)
+    assert 900 < shown.count("n") <= table.MAX_ON_TERMINAL + 100
+    assert "n" * 200_000 in table.plain(JOBS, rows)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0.0s"), (1.25, "1.2s"), (9.99, "10.0s"), (59.9, "59s"), (65, "1m05s"),

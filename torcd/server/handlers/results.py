@@ -1,5 +1,6 @@
 """Attempts and what became of them."""
 
+from torcd import errors
 from torcd.controller.layout import Layout
 from torcd.model import Job, JobKey, JobStatus, Timestamp, WorkflowKey
 from torcd.protocol import manager as m
@@ -26,6 +27,13 @@ async def results_of(
     if parameters.jobs is not None:
         jobs = set(find_jobs(node, parameters.jobs))
     run_id = parameters.run_id
+    if run_id is not None and not 1 <= run_id <= node.run_id:
+        there = "there has been one" if node.run_id == 1 else f"there have been 1 to {node.run_id}"
+        raise errors.UnknownRun(
+            f"workflow {node.key} has no run {run_id}: {there}",
+            run_id=run_id,
+            newest=node.run_id,
+        )
     if run_id is None and not parameters.all_runs:
         run_id = node.run_id
     await context.controller.settled()
