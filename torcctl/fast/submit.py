@@ -107,6 +107,8 @@ class _Submitted:
 
 def _plain_json(path: str) -> str | None:
     """The text of the file, without space that means nothing; None: it is to be read by others."""
+    if not os.path.isfile(path):
+        return None  # a pipe is read once
     try:
         with open(path, "rb") as file:
             data = file.read(_MAX_BYTES + 1)

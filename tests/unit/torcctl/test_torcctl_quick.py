@@ -1,6 +1,7 @@
 """`status` and `submit` as scripts run them: without click and msgspec, and otherwise the same."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -116,7 +117,7 @@ SPECS = {
     ),
     "values": '{"jobs": [{"command": "x", "input_user_data": ["v"]}], "user_data": [{"name": '
     '"v", "data": { "a": [1.10, 1e400, "b  c"], "d": 123456789012345678901234567890 } }]}',
-    "numbers": '{"parameters": {"a": [1, 2.50, -0, "x"]}, "jobs": [{"name": "{i}", "command": '
+    "numbers": '{"parameters": {"a": [1, 2.50, 1e2, -0, "x"]}, "jobs": [{"name": "{i}", "command": '
     '"x", "parameters": {"i": "1:3"}, "env": null}]}',
 }
 
@@ -185,6 +186,14 @@ def test_what_is_no_plain_json_takes_the_full_command_line(
     assert len(daemon.calls) == 2 * asked
     monkeypatch.setattr("torcctl.main.run", lambda _: 99)
     assert torcctl("submit", str(file)).code == 99
+
+
+def test_a_pipe_is_left_to_the_full_command_line(
+    torcctl: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "w.json")
+    monkeypatch.setattr("torcctl.main.run", lambda _: 99)
+    assert torcctl("submit", str(tmp_path / "w.json")).code == 99
 
 
 def test_the_quick_submit_takes_no_field_that_any_json_may_stand_in() -> None:
