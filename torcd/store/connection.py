@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiosqlite
 import anyio
@@ -16,10 +16,54 @@ T = TypeVar("T")
 
 class ThreadedConnection(aiosqlite.Connection):
     """An aiosqlite connection that can also be handed a whole function: many statements for one
-    trip to its thread and back, and nothing of another caller's between them."""
+    trip to its thread and back, and nothing of another caller's between them. While its thread has
+    nothing to do, the caller may run one itself, without the trip."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(lambda: connection, iter_chunk_size=64)
+        # Each is raised by one thread only, so neither needs a lock.
+        self._handed = 0
+        self._finished = 0
+        """Of what the thread was handed."""
+        (self._busy_milliseconds,) = connection.execute("PRAGMA busy_timeout").fetchone()
+        self._is_patient = True
+        """It waits for locks of other programs."""
+
+    @property
+    def is_idle(self) -> bool:
+        """The thread does not use the connection, and will not before it is handed something."""
+        return self._finished == self._handed and self._running and self._connection is not None
+
+    def here(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """What `function` returns or raises, at once and on the caller's thread, which is that of
+        the loop. Only while `is_idle`. It does not wait for locks of other programs (BUSY)."""
+        assert self.is_idle
+        self._have_patience(False)
+        return function(self._conn)
+
+    def _have_patience(self, wanted: bool) -> None:
+        if wanted is not self._is_patient:
+            milliseconds = self._busy_milliseconds if wanted else 0
+            self._conn.execute(f"PRAGMA busy_timeout = {milliseconds}").fetchall()
+            self._is_patient = wanted
+
+    def _for_the_thread(self, function: Callable[[], T]) -> Callable[[], T]:
+        def work() -> T:
+            try:
+                self._have_patience(True)
+                return function()
+            finally:
+                self._finished += 1
+
+        self._handed += 1
+        return work
+
+    async def _execute(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Of aiosqlite: all goes through here but the end of the thread, after which it does not
+        run."""
+        work = self._for_the_thread(partial(fn, *args, **kwargs))
+        result: T = await super()._execute(work)  # type: ignore[no-untyped-call]
+        return result
 
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What `function` returns or raises. If the caller is cancelled, it runs to its end all
@@ -30,14 +74,15 @@ class ThreadedConnection(aiosqlite.Connection):
         def work(connection: sqlite3.Connection) -> None:
             done.append(todo.pop()(connection))
 
-        await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+        await self._execute(work, self._conn)
         return done.pop()
 
     def afterwards(self, function: Callable[[sqlite3.Connection], None]) -> None:
         """Have it done before anything that is asked for later. Nobody waits for it or hears of
         it, so it must not raise."""
         unheard = asyncio.get_running_loop().create_future()
-        self._tx.put_nowait((unheard, partial(function, self._conn)))
+        work = self._for_the_thread(partial(function, self._conn))
+        self._tx.put_nowait((unheard, work))
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ file system cannot reserve blocks there is no reserve, and all else is as it is.
 import ctypes
 import errno
 import os
+import struct
 from pathlib import Path
 
 from torcd.store.durable import beside
@@ -33,6 +34,8 @@ _CANNOT = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV}
 _INDEX_PAGE_BYTES = 32 << 10
 _FRAMES_PER_INDEX_PAGE = 4_062
 _SMALLEST_FRAME_BYTES = 512 + 24
+_INDEX_HEADER = struct.Struct("=16xI76xI")
+"""Where it has `mxFrame` and `nBackfill`, in the order of bytes of the machine."""
 
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
@@ -77,6 +80,13 @@ class Reserve:
         if end < self._end:
             self._reaches = end
         self._end = end
+
+    def log_pages(self) -> int:
+        """How many pages are in the log that the next write will not begin again at its beginning;
+        as SQLite says in the log's index (https://sqlite.org/walformat.html)."""
+        index = os.pread(self._index, _INDEX_HEADER.size, 0)
+        pages, moved = _INDEX_HEADER.unpack(index)
+        return 0 if pages == moved else int(pages)
 
     def close(self) -> None:
         """When nobody has the database open any more."""

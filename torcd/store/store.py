@@ -1,7 +1,8 @@
 """The store: one connection that writes, one that reads, each on a thread of its own.
 
 Reads see what has been committed, all of it and nothing else, and neither wait for a commit nor
-keep one waiting.
+keep one waiting. Where the disk is quick, small commits are made by the caller's thread
+(`torcd.store.pace`), which is that of the loop.
 """
 
 import contextlib
@@ -27,12 +28,22 @@ from torcd.model import (
     Timestamp,
     WorkflowKey,
 )
-from torcd.scheduler.commands import CreateWorkflow, EditWorkflow, Record, SaveValue
+from torcd.scheduler.commands import (
+    AddAttempt,
+    CreateWorkflow,
+    EditWorkflow,
+    Record,
+    RemoveAttempt,
+    SaveAttempt,
+    SaveJob,
+    SaveValue,
+)
 from torcd.store import large_commits, loading, pruning, reading, sweeping, writing
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
 from torcd.store.mark import MarkWriter
+from torcd.store.pace import Pace
 from torcd.store.reserve import Reserve
 from torcd.store.rows import (
     AttemptRow,
@@ -52,6 +63,18 @@ T = TypeVar("T")
 RECORD_BYTES = 512
 """What a record or a happening takes in the log, about, without values."""
 
+MAX_BYTES_IN_PLACE = 96 << 10
+"""Of a commit that is made in place: values of 64 clients at once, or the ends of some ten jobs.
+More takes longer than the trip to the thread that it would spare."""
+
+MAX_LOG_PAGES_IN_PLACE = 900
+"""Beyond this the log is moved into the database first, by the thread. SQLite would do that within
+the commit with which the log has come to 1 000 pages, and the others are for one that is made in
+place: each row that it writes may be on a page of its own."""
+
+_QUICK = frozenset({SaveValue, SaveJob, AddAttempt, SaveAttempt, RemoveAttempt})
+"""Records that take a row or two each, whatever the workflow: those of values and of jobs."""
+
 
 class Store:
     """What torcd remembers. Use `Store.open`. Every method may raise StoreError."""
@@ -68,11 +91,12 @@ class Store:
         migrated: Migrated,
     ) -> None:
         self._path = path
+        self._pace = Pace()
         self._writer = writer
         self._reader = reader
         self._counters = counters
         self._written = counters
-        """By what was committed last; of the thread that writes."""
+        """By what was committed last; of whoever writes."""
         self._mark = mark
         self._reserve = reserve
         self._name = str(path)  # looked at with each commit, and a Path takes longer than the look
@@ -137,25 +161,51 @@ class Store:
         meanwhile waits for the end all the same.
         """
         size_bytes = _size_of(records, happenings)
-        with anyio.CancelScope(shield=True):
-            try:
-                await self._writer.call(
-                    lambda connection: self._write(
-                        connection,
-                        records,
-                        happenings,
-                        environments,
-                        boot_id,
-                        size_bytes,
-                        is_urgent=is_urgent,
-                    )
-                )
-            except StoreError:
-                raise
-            except Exception as error:
-                raise store_error(self._path, "write to", error) from error
+
+        def write(connection: sqlite3.Connection) -> None:
+            self._write(
+                connection,
+                records,
+                happenings,
+                environments,
+                boot_id,
+                size_bytes,
+                is_urgent=is_urgent,
+            )
+
+        try:
+            if self._may_write_here(records, size_bytes) and self._write_here(write):
+                return
+            with anyio.CancelScope(shield=True):
+                await self._writer.call(write)
+        except StoreError:
+            raise
+        except Exception as error:
+            raise store_error(self._path, "write to", error) from error
         if large_commits.is_large(size_bytes):
             self._writer.afterwards(self._move_log)
+
+    def _may_write_here(self, records: Sequence[Record], size_bytes: int) -> bool:
+        return (
+            size_bytes <= MAX_BYTES_IN_PLACE
+            and self._writer.is_idle
+            and self._pace.is_quick(time.monotonic())
+            and all(type(record) in _QUICK for record in records)
+        )
+
+    def _write_here(self, write: Callable[[sqlite3.Connection], None]) -> bool:
+        """False: another program has the database locked, which may last; nothing was done."""
+        begin = time.monotonic()
+        try:
+            self._writer.here(write)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        self._pace.took(begin, time.monotonic())
+        if self._reserve.log_pages() > MAX_LOG_PAGES_IN_PLACE:
+            self._writer.afterwards(self._move_log)
+        return True
 
     def _write(
         self,
