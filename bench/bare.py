@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from bench import ours
 
@@ -12,13 +13,13 @@ PROGRAM = Path(__file__).with_name("bare_server.py")
 
 
 @contextmanager
-def server(directory: Path) -> Iterator[Path]:
+def server(directory: Path, does: Literal["least", "contract"]) -> Iterator[Path]:
     """One that keeps its database in a directory; yields the path of its socket."""
     # The path of a socket can have some 100 bytes.
     with tempfile.TemporaryDirectory(prefix="bare-") as short:
         socket = Path(short, "bare.sock")
         process = subprocess.Popen(
-            [ours.PYTHON, PROGRAM, socket, directory / "bare.db"],
+            [ours.PYTHON, PROGRAM, socket, directory / "bare.db", does],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )

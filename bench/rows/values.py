@@ -5,8 +5,9 @@ which it is busy is told: while that is well below 1, it is the server that is m
 connection has a value of its own of 64 bytes, new with every request. Ours are stored as a job does
 it, with its token, and every one of them is kept as a revision; Redis keeps the newest.
 
-A third server is asked the same: the least that one in Python over SQLite can be (`bench/bare.py`).
-What it reaches of Redis is what torcd could reach at best.
+Two more servers are asked the same (`bench/bare.py`): the least that one in Python over SQLite can
+be, and where values are stored the least that does all that the contract asks of a Store. What they
+reach of Redis is what torcd could reach at best.
 """
 
 from collections.abc import Iterator
@@ -60,28 +61,33 @@ def _compare(run: Run, what: str, targets: dict[int, Target]) -> Iterator[Figure
     if redis.version() is None:
         yield Skipped(what, "Redis", "it is not installed (make bench does)")
         return
+    bares = {"a bare server in Python": "bare"}
+    if what == "store":
+        bares["one that does what a Store has to do"] = "contract"
+    names = ("torcd", *bares.values(), "Redis")
     asked: dict[tuple[str, int], list[native.Asked]] = {
-        (name, connections): [] for name in ("torcd", "bare", "Redis") for connections in targets
+        (name, connections): [] for name in names for connections in targets
     }
     for _ in run.each_round():
         with (
             redis.server(run.fresh("redis")) as socket,
-            bare.server(run.fresh("bare")) as bare_socket,
+            bare.server(run.fresh("bare"), "least") as bare_socket,
+            bare.server(run.fresh("bare"), "contract") as contract_socket,
             ours.daemon(run) as daemon,
         ):
             token = token_of_a_job(daemon, [f"v{number:02}" for number in range(CONNECTIONS)])
             servers = {"Redis": _redis(socket), "torcd": _torcd(daemon.socket, token)}
             servers["bare"] = _torcd(bare_socket, token)
+            servers["contract"] = _torcd(contract_socket, token)
             for server in servers.values():
                 server.ask("store", CONNECTIONS, run.seconds(0.5, 0.05))  # all have a value
             for connections in targets:
-                for name, server in servers.items():
+                for name in names:
                     seconds = run.seconds(3.0, 0.1)
-                    asked[name, connections].append(server.ask(what, connections, seconds))
+                    asked[name, connections].append(servers[name].ask(what, connections, seconds))
     for connections, target in targets.items():
         crowd = f"{connections} connection{'s' if connections > 1 else ''}"
         mine, theirs = asked["torcd", connections], asked["Redis", connections]
-        least = asked["bare", connections]
         yield ratio(
             what,
             f"of Redis, {crowd}",
@@ -89,12 +95,13 @@ def _compare(run: Run, what: str, targets: dict[int, Target]) -> Iterator[Figure
             ("Redis per s", [each.per_second for each in theirs]),
             target=target,
         )
-        yield ratio(
-            what,
-            f"a bare server in Python, of Redis, {crowd}",
-            ("bare per s", [each.per_second for each in least]),
-            ("Redis per s", [each.per_second for each in theirs]),
-        )
+        for title, name in bares.items():
+            yield ratio(
+                what,
+                f"{title}, of Redis, {crowd}",
+                (f"{name} per s", [each.per_second for each in asked[name, connections]]),
+                ("Redis per s", [each.per_second for each in theirs]),
+            )
         for name, each in (("torcd", mine), ("Redis", theirs)):
             yield figure(
                 what,

@@ -139,9 +139,11 @@ class Loop:
         asked = sum(request.event is not None for request in batch.requests)
         if asked or not batch.requests:
             self._answered = asked
-        if batch.requests:
-            for request in batch.requests:
-                request.tell(request)
+        is_awaited = False
+        for request in batch.requests:
+            request.tell(request)
+            is_awaited |= request.is_awaited
+        if is_awaited:
             # They look at memory now, before anything is decided that is not on disk.
             await anyio.lowlevel.checkpoint()
 
@@ -340,7 +342,7 @@ class Loop:
 
     async def _asked(self, event: e.Event | None) -> Request:
         done = anyio.Event()
-        request = Request(event, lambda _: done.set())
+        request = Request(event, lambda _: done.set(), is_awaited=True)
         self.put(request)
         await done.wait()
         return request

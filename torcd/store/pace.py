@@ -2,23 +2,28 @@
 
 A trip to the thread and back wakes two threads, which takes longer than a quick disk takes to sync
 some pages. But whoever waits itself keeps everybody waiting, so a slow disk must be left to the
-thread. How slow it is, nobody knows before a commit is over; one of them is slow now and then on
-every disk. So after a slow one the thread does it for as long that this cannot have made up more
-than a small share of the time.
+thread. How slow it is, nobody knows before a commit is over. One that is slow alone says nothing:
+every disk has such, and so has a thread that has to wait for a CPU. After some of them in a row the
+thread does it, for so long that they have not made up more than a small share of the time; then it
+is tried again.
 """
 
 QUICK_SECONDS = 0.002
-"""A commit of a few rows on a solid-state disk takes less; that of a turning one never does. As
-long as this others wait for each other anyway: the loop decides some forty events in it."""
+"""A commit of a few rows on a solid-state disk takes less; that of a turning one never does. So
+long others wait for each other anyway: the loop decides some forty events in it."""
+
+SLOW_IN_A_ROW = 2
 
 REST_FACTOR = 20
-"""Slow commits keep everybody waiting for a twentieth of the time at most."""
+"""Of the last one's time. So a disk that is always slow keeps everybody waiting for a tenth of the
+time at most."""
 
 
 class Pace:
     """Of the commits that were made in place. Times are seconds of a clock that goes on."""
 
     def __init__(self) -> None:
+        self._slow = 0
         self._rests_until = 0.0
 
     def is_quick(self, now: float) -> bool:
@@ -26,5 +31,10 @@ class Pace:
 
     def took(self, begin: float, end: float) -> None:
         """One was made in place."""
-        if end - begin > QUICK_SECONDS:
+        if end - begin <= QUICK_SECONDS:
+            self._slow = 0
+            return
+        self._slow += 1
+        if self._slow >= SLOW_IN_A_ROW:
+            self._slow = 0
             self._rests_until = end + REST_FACTOR * (end - begin)
