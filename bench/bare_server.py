@@ -93,7 +93,7 @@ class Keeper(Protocol):
 
 
 class Least:
-    tables = ("CREATE TABLE revision (name TEXT, revision INTEGER, value BLOB)",)
+    tables: tuple[str, ...] = ("CREATE TABLE revision (name TEXT, revision INTEGER, value BLOB)",)
 
     def __init__(self) -> None:
         self._revision = 0
@@ -111,7 +111,7 @@ class Least:
 class Contract:
     """Rows have the columns of torcd's that are not empty. Who asks first with a token has it."""
 
-    tables = (
+    tables: tuple[str, ...] = (
         "CREATE TABLE revision (key INTEGER PRIMARY KEY, data_key INTEGER NOT NULL,"
         " revision INTEGER NOT NULL, previous INTEGER, run_id INTEGER NOT NULL,"
         " attempt_key INTEGER, stored_at INTEGER NOT NULL, sha256 BLOB NOT NULL,"

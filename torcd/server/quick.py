@@ -27,6 +27,7 @@ from torcd.scheduler.events import StoreRequested
 from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.server.calls import Later
 from torcd.server.context import find_data
+from torcd.server.forms import Forms
 from torcd.server.handlers import records
 
 MAX_CALL_BYTES = 8 << 10
@@ -67,6 +68,7 @@ class _Kept(NamedTuple):
 class Quick:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
+        self._forms = Forms()
         self._kept: dict[DataKey, _Kept] = {}
         self._kept_bytes = 0
 
@@ -150,16 +152,16 @@ class Quick:
             attempt_key=attempt_key,
             at=controller.now(),
         )
-        stored_by = records.stored_by(node, job)
+        form = self._forms.form(node, job, attempt_key, declared)
 
         def tell(request: Request) -> None:
             if request.error is not None:
                 answered(envelope.encode_error(request.error))
                 return
-            reply = records.stored(node, declared, parameters.data, request.commands, stored_by)
-            text = envelope.encode_reply(reply)
+            saved = records.saved_in(request.commands)
+            text = form.filled(parameters.data, saved)
             if declared.key in self._kept:
-                self._keep(node, data, reply.record.revision, text)
+                self._keep(node, data, saved.revision, text)
             answered(text)
 
         controller.put(Request(event, tell))

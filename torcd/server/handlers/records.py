@@ -103,6 +103,14 @@ def stored_by(node: WorkflowNode, job: JobNode) -> u.StoredBy:
     )
 
 
+def saved_in(commands: Iterable[Command]) -> SaveValue:
+    """What was decided about a Store."""
+    for command in commands:
+        if isinstance(command, SaveValue):
+            return command
+    raise AssertionError("a Store saves a value")
+
+
 def stored(
     node: WorkflowNode,
     declared: UserData,
@@ -111,7 +119,7 @@ def stored(
     by: u.StoredBy | None,
 ) -> u.RecordReply:
     """The answer to a Store that is on disk; `data` as it was sent."""
-    saved = next(command for command in commands if isinstance(command, SaveValue))
+    saved = saved_in(commands)
     return u.RecordReply(
         u.Record(
             key=str(declared.key),
