@@ -1,6 +1,6 @@
 """What comes into the loop, and what it decided and has to do about it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import cast, get_args
 
 from torcd import errors
@@ -16,22 +16,22 @@ _RECORDS = frozenset(get_args(c.Record))
 class Request:
     """Somebody waits for the answer to an event."""
 
-    __slots__ = ("commands", "error", "event", "is_awaited", "tell")
+    __slots__ = ("asker", "commands", "error", "event", "tell")
 
     def __init__(
         self,
         event: e.Event | None,
         tell: Callable[["Request"], None],
-        *,
-        is_awaited: bool = False,
+        asker: Hashable | None = None,
     ) -> None:
         self.event = event
         """None: somebody only wants to know when all before it is on disk."""
         self.tell = tell
         """Called when what was decided is on disk, or was refused. Whoever looks at memory then,
         before he waits for anything, sees what is on disk."""
-        self.is_awaited = is_awaited
-        """Telling only wakes a task, which looks at memory in the next turn of the event loop."""
+        self.asker = asker
+        """Whoever is answered by `tell` itself, within it. None: that only wakes a task, which looks
+        at memory in the next turn of the event loop."""
         self.commands: list[c.Command] = []
         self.error: errors.UserError | None = None
 

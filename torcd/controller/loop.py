@@ -4,7 +4,8 @@ Everything that can change anything comes in through one inbox: requests of clie
 the executor, files that appear. The loop takes what has gathered, lets the scheduler decide it
 piece by piece, commits all of it in one transaction, then acts on it, tells it, and only then
 answers those who asked. While a commit is under way the inbox fills: the busier it gets, the more
-share one commit.
+share one commit. Who is alone with what he asks need not wake the loop for it: it is decided and
+committed where it comes in.
 
 Memory and disk never disagree. When there is no room for a commit, what was decided and not written
 is forgotten, and the scheduler starts over from the disk, as it does after a start. Then all stands
@@ -18,7 +19,7 @@ is told what a power cut could take back.
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import anyio
@@ -79,6 +80,12 @@ class Loop:
         """For how many the next one waits; 0: for none."""
         self._commit_seconds = 0.0
         """How long the last commit took."""
+        self._lone_asker: Hashable | None = None
+        """Who was answered last, if nobody else was."""
+        self._begun: Batch | None = None
+        """Decided where it came in, and yet to be committed."""
+        self._problem: BaseException | None = None
+        """Of what was done where it came in: the daemon's end."""
         self._stands_still = True
         """Nothing is decided: before what is unfinished has been loaded, and while there is no
         room. Decided then, reports would be about attempts nobody knows: they would be
@@ -132,7 +139,9 @@ class Loop:
             self._gathers = 0
 
     async def _one_batch(self) -> None:
-        batch = self._decide()
+        if self._problem is not None:
+            raise self._problem
+        batch, self._begun = self._begun or self._decide(), None
         if (batch.records or batch.happenings) and not await self._commit(batch):
             return
         self._carry_out(batch)
@@ -142,10 +151,33 @@ class Loop:
         is_awaited = False
         for request in batch.requests:
             request.tell(request)
-            is_awaited |= request.is_awaited
+            is_awaited |= request.asker is None
+        self._lone_asker = batch.requests[0].asker if len(batch.requests) == 1 else None
         if is_awaited:
             # They look at memory now, before anything is decided that is not on disk.
             await anyio.lowlevel.checkpoint()
+
+    def _one_at_once(self) -> bool:
+        """The same without the loop. False: it has to go on with it."""
+        try:
+            batch = self._begun = self._decide()
+            if (batch.records or batch.happenings) and not self.store.commit_at_once(
+                batch.records,
+                batch.happenings,
+                environments=self._shelf.environments,
+                boot_id=self.settings.boot_id,
+            ):
+                return False
+            self._begun = None
+            self._carry_out(batch)
+            for request in batch.requests:
+                request.tell(request)
+        except errors.NoSpace:
+            return False  # nothing was done: the loop hears the same, and can stand still
+        except BaseException as problem:  # noqa: BLE001 - it is not the asker's, so it ends the loop
+            self._problem = problem
+            return False
+        return not self._inbox
 
     def _carry_out(self, batch: Batch) -> None:
         """Act and announce."""
@@ -342,7 +374,7 @@ class Loop:
 
     async def _asked(self, event: e.Event | None) -> Request:
         done = anyio.Event()
-        request = Request(event, lambda _: done.set(), is_awaited=True)
+        request = Request(event, lambda _: done.set())
         self.put(request)
         await done.wait()
         return request
@@ -374,6 +406,12 @@ class Loop:
         self._inbox.append(item)
         if not self._is_busy:
             self._is_busy = True
+            if isinstance(item, Request) and item.asker is not None:
+                # With others there would be a commit for each, in place of one for all.
+                is_alone = item.asker == self._lone_asker
+                if is_alone and self._one_at_once():
+                    self._is_busy = False
+                    return
             self._wake.set()
         elif self._gathers and (len(self._inbox) >= self._gathers or not isinstance(item, Request)):
             self._wake.set()

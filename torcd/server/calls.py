@@ -19,7 +19,7 @@ _HEAD_BYTES = 1_000
 """Where in a message its method is looked for when the message cannot be decoded."""
 
 Later = Literal["later"]
-"""A call has been taken, and its answer comes."""
+"""A call has been taken, and its answer comes, or has come already."""
 
 AtOnce = Callable[[envelope.Message, Peer, Callable[[bytes], None]], bytes | Later | None]
 """Given a message of a peer: the answer; or that it comes later, by the function; None: ask a

@@ -164,7 +164,7 @@ class Quick:
                 self._keep(node, data, saved.revision, text)
             answered(text)
 
-        controller.put(Request(event, tell))
+        controller.put(Request(event, tell, answered))
         return "later"
 
 

@@ -212,13 +212,14 @@ class Session(asyncio.BufferedProtocol):
         for n, message in enumerate(messages):
             if self._waiting or self._is_answering or self._is_writing_paused:
                 return messages[n:]
+            self._is_answering = True
             answer = self._dispatcher.at_once(message, self._peer, self._answered)
+            if answer == "later":  # or it has come meanwhile
+                continue
+            self._is_answering = False
             if answer is None:
                 return messages[n:]
-            if answer == "later":
-                self._is_answering = True
-            else:
-                self._transport.write(answer)
+            self._transport.write(answer)
         return []
 
     def _answered(self, answer: bytes) -> None:

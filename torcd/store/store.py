@@ -160,30 +160,67 @@ class Store:
         StoreError only a restart brings memory and disk together. A caller who is cancelled
         meanwhile waits for the end all the same.
         """
+        if not is_urgent and self.commit_at_once(
+            records, happenings, environments=environments, boot_id=boot_id
+        ):
+            return
         size_bytes = _size_of(records, happenings)
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._writer.call(
+                    lambda connection: self._write(
+                        connection,
+                        records,
+                        happenings,
+                        environments,
+                        boot_id,
+                        size_bytes,
+                        is_urgent=is_urgent,
+                    )
+                )
+            except StoreError:
+                raise
+            except Exception as error:
+                raise store_error(self._path, "write to", error) from error
+        if large_commits.is_large(size_bytes):
+            self._writer.afterwards(self._move_log)
 
-        def write(connection: sqlite3.Connection) -> None:
-            self._write(
-                connection,
-                records,
-                happenings,
-                environments,
-                boot_id,
-                size_bytes,
-                is_urgent=is_urgent,
-            )
-
+    def commit_at_once(
+        self,
+        records: Sequence[Record],
+        happenings: Sequence[Happening],
+        *,
+        environments: writing.Environments,
+        boot_id: str,
+    ) -> bool:
+        """The same in place, where that keeps nobody waiting for long. False: it is not as small as
+        that, or the disk is slow, or the thread is at work; nothing was done."""
+        size_bytes = _size_of(records, happenings)
+        if not self._may_write_here(records, size_bytes):
+            return False
+        begin = time.monotonic()
         try:
-            if self._may_write_here(records, size_bytes) and self._write_here(write):
-                return
-            with anyio.CancelScope(shield=True):
-                await self._writer.call(write)
+            self._writer.here(
+                lambda connection: self._write(
+                    connection,
+                    records,
+                    happenings,
+                    environments,
+                    boot_id,
+                    size_bytes,
+                    is_urgent=False,
+                )
+            )
         except StoreError:
             raise
         except Exception as error:
+            if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+                return False  # another program has it locked, which may last
             raise store_error(self._path, "write to", error) from error
-        if large_commits.is_large(size_bytes):
+        self._pace.took(begin, time.monotonic())
+        if self._reserve.log_pages() > MAX_LOG_PAGES_IN_PLACE:
             self._writer.afterwards(self._move_log)
+        return True
 
     def _may_write_here(self, records: Sequence[Record], size_bytes: int) -> bool:
         return (
@@ -192,20 +229,6 @@ class Store:
             and self._pace.is_quick(time.monotonic())
             and all(type(record) in _QUICK for record in records)
         )
-
-    def _write_here(self, write: Callable[[sqlite3.Connection], None]) -> bool:
-        """False: another program has the database locked, which may last; nothing was done."""
-        begin = time.monotonic()
-        try:
-            self._writer.here(write)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
-            return False
-        self._pace.took(begin, time.monotonic())
-        if self._reserve.log_pages() > MAX_LOG_PAGES_IN_PLACE:
-            self._writer.afterwards(self._move_log)
-        return True
 
     def _write(
         self,
@@ -403,6 +426,10 @@ def _place(path: str) -> tuple[int, int] | PermissionError | None:
     except OSError:
         return None
     return facts.st_dev, facts.st_ino
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:
