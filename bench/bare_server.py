@@ -149,9 +149,7 @@ class Contract:
             self._number += 1
             sha256 = bytes.fromhex(checked.sha256)
             previous = self._newest.get(key)
-            rows.append(
-                (self._row, key, revision, previous, 1, attempt, at, sha256, checked.text)
-            )
+            rows.append((self._row, key, revision, previous, 1, attempt, at, sha256, checked.text))
             self._newest[key] = self._row
             happened.append(Happened(self._number, at, key, revision))
             records.append(

@@ -30,8 +30,8 @@ class Request:
         """Called when what was decided is on disk, or was refused. Whoever looks at memory then,
         before he waits for anything, sees what is on disk."""
         self.asker = asker
-        """Whoever is answered by `tell` itself, within it. None: that only wakes a task, which looks
-        at memory in the next turn of the event loop."""
+        """Who is answered by `tell`, within it. None: that only wakes a task, which looks at memory
+        in the next turn of the event loop."""
         self.commands: list[c.Command] = []
         self.error: errors.UserError | None = None
 

@@ -214,7 +214,7 @@ class Store:
         except StoreError:
             raise
         except Exception as error:
-            if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
                 return False  # another program has it locked, which may last
             raise store_error(self._path, "write to", error) from error
         self._pace.took(begin, time.monotonic())
@@ -426,10 +426,6 @@ def _place(path: str) -> tuple[int, int] | PermissionError | None:
     except OSError:
         return None
     return facts.st_dev, facts.st_ino
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from tests.unit.server.test_quick import ROOT, world
 from torcd.server.memory import Memory
@@ -65,30 +66,58 @@ class Silent:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
+    def is_closing(self) -> bool:
+        return False
+
     def at_once(self, message: bytes, peer: object, answered: object) -> bytes:
         return message
+
+
+def in_silence(silent: Silent, tasks: TaskGroup) -> Session:
+    nothing: Any = None
+    session = Session(
+        silent,  # type: ignore[arg-type]
+        tasks,
+        1 << 20,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        Memory(),
+        nothing,
+        nothing,
+    )
+    session._transport = silent  # type: ignore[assignment]
+    session._peer = ROOT
+    return session
 
 
 async def test_a_session_does_little_for_a_message() -> None:
     silent = Silent()
     message = b"{%s}" % (b"x" * 180)
     async with anyio.create_task_group() as tasks:
-        nothing: Any = None
-        session = Session(
-            silent,
-            tasks,
-            1 << 20,
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-            Memory(),
-            nothing,
-            nothing,  # type: ignore[arg-type]
-        )
-        session._transport = silent  # type: ignore[assignment]
-        session._peer = ROOT
+        session = in_silence(silent, tasks)
         _buffer[: len(message) + 1] = message + b"\0"
         called = calls(lambda: session.buffer_updated(len(message) + 1))
     assert silent.written == [message]
     assert called.total() <= 14, called
+
+
+class Prompt(Silent):
+    """Answers within the call, though it says that the answer comes later."""
+
+    def at_once(self, message: bytes, peer: object, answered: Any) -> Any:
+        answered(message)
+        return "later"
+
+
+async def test_an_answer_may_come_before_it_was_said_that_it_comes_later() -> None:
+    prompt = Prompt()
+    async with anyio.create_task_group() as tasks:
+        session = in_silence(prompt, tasks)
+        _buffer[:4] = b"1\0002\0"
+        session.buffer_updated(4)
+        _buffer[:2] = b"3\0"
+        session.buffer_updated(2)
+    assert prompt.written == [b"1", b"2", b"3"]
+    assert not session._waiting
