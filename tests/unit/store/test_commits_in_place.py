@@ -1,4 +1,4 @@
-"""A small commit makes no trip to the database's thread, unless the disk is slow or it is at work."""
+"""A small commit makes no trip to the thread, unless the disk is slow or the thread is at work."""
 
 import asyncio
 import sqlite3
