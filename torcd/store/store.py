@@ -63,9 +63,13 @@ T = TypeVar("T")
 RECORD_BYTES = 512
 """What a record or a happening takes in the log, about, without values."""
 
-MAX_BYTES_IN_PLACE = 96 << 10
-"""Of a commit that is made in place: values of 64 clients at once, or the ends of some ten jobs.
-More takes longer than the trip to the thread that it would spare."""
+MAX_VALUES_BYTES_IN_PLACE = 96 << 10
+"""Of a commit of nothing but values that is made in place: those of 64 clients at once. More takes
+longer than the trip to the thread that it would spare."""
+
+MAX_BYTES_IN_PLACE = 8 << 10
+"""The same with jobs in it: the ends of two, and what comes after them. Nobody waits for an answer
+to more of them, and while the thread is at work the loop decides what comes next."""
 
 MAX_LOG_PAGES_IN_PLACE = 900
 """Beyond this the log is moved into the database first, by the thread. SQLite would do that within
@@ -74,6 +78,8 @@ place: each row that it writes may be on a page of its own."""
 
 _QUICK = frozenset({SaveValue, SaveJob, AddAttempt, SaveAttempt, RemoveAttempt})
 """Records that take a row or two each, whatever the workflow: those of values and of jobs."""
+
+_VALUES = frozenset({SaveValue})
 
 
 class Store:
@@ -223,12 +229,11 @@ class Store:
         return True
 
     def _may_write_here(self, records: Sequence[Record], size_bytes: int) -> bool:
-        return (
-            size_bytes <= MAX_BYTES_IN_PLACE
-            and self._writer.is_idle
-            and self._pace.is_quick(time.monotonic())
-            and all(type(record) in _QUICK for record in records)
-        )
+        if size_bytes > MAX_VALUES_BYTES_IN_PLACE or not self._writer.is_idle:
+            return False
+        kinds = {type(record) for record in records}
+        is_small = kinds == _VALUES or (size_bytes <= MAX_BYTES_IN_PLACE and kinds <= _QUICK)
+        return is_small and self._pace.is_quick(time.monotonic())
 
     def _write(
         self,

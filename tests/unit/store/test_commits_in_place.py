@@ -9,9 +9,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.store_world import commit, create, data_key, looking_at, save_value
+from tests.store_world import commit, create, data_key, looking_at, save_job, save_value
 from torcd.errors import NoSpace, StoreError
-from torcd.model import DataKey, WorkflowKey
+from torcd.model import DataKey, JobStatus, WorkflowKey
 from torcd.scheduler.commands import SaveValue
 from torcd.store import Store, pace, schema, writing
 from torcd.store import store as store_module
@@ -74,7 +74,7 @@ async def test_what_takes_long_is_written_by_the_thread(
 ) -> None:
     writers = Writers(monkeypatch)
     key = await with_data(store)
-    large = b'"%s"' % (b"x" * store_module.MAX_BYTES_IN_PLACE)
+    large = b'"%s"' % (b"x" * store_module.MAX_VALUES_BYTES_IN_PLACE)
     await commit(store, save_value(key, 1, large))
     await commit(store, *[save_value(key, 2 + n, SMALL) for n in range(1000)])
     assert writers.in_place == [False, False, False]
@@ -238,6 +238,16 @@ async def test_a_closed_store_refuses(path: Path) -> None:
     assert not store._writer.is_idle
     with pytest.raises(StoreError):
         await commit(store, save_value(key, 1, SMALL))
+
+
+async def test_the_end_of_a_job_is_written_in_place_and_those_of_many_are_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await commit(store, create(n_jobs=40))
+    writers = Writers(monkeypatch)
+    await commit(store, save_job(2, JobStatus.COMPLETED))
+    await commit(store, *[save_job(2 + n, JobStatus.COMPLETED) for n in range(40)])
+    assert writers.in_place == [True, False]
 
 
 async def test_nothing_of_a_workflow_as_a_whole_is_written_in_place(
