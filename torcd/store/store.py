@@ -1,49 +1,35 @@
 """The store: one connection that writes, one that reads, each on a thread of its own.
 
 Reads see what has been committed, all of it and nothing else, and neither wait for a commit nor
-keep one waiting. Where the disk is quick, small commits are made by the caller's thread
-(`torcd.store.pace`), which is that of the loop.
+keep one waiting. How it is written, and on which thread, says `torcd.store.commits`.
 """
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
 import msgspec
 from anyio import to_thread
 
-from torcd.errors import StoreError
 from torcd.model import (
     AttemptKey,
     DataKey,
     Happening,
-    Job,
     JobKey,
     KeptSpec,
     Timestamp,
     WorkflowKey,
 )
-from torcd.scheduler.commands import (
-    AddAttempt,
-    CreateWorkflow,
-    EditWorkflow,
-    Record,
-    RemoveAttempt,
-    SaveAttempt,
-    SaveJob,
-    SaveValue,
-)
-from torcd.store import large_commits, loading, pruning, reading, sweeping, writing
+from torcd.scheduler.commands import Record
+from torcd.store import loading, pruning, reading, sweeping, writing
+from torcd.store.commits import Commits, What
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
 from torcd.store.mark import MarkWriter
-from torcd.store.pace import Pace
 from torcd.store.reserve import Reserve
 from torcd.store.rows import (
     AttemptRow,
@@ -59,27 +45,6 @@ from torcd.store.rows import (
 from torcd.store.schema import Migrated, open_database, open_reader
 
 T = TypeVar("T")
-
-RECORD_BYTES = 512
-"""What a record or a happening takes in the log, about, without values."""
-
-MAX_VALUES_BYTES_IN_PLACE = 96 << 10
-"""Of a commit of nothing but values that is made in place: those of 64 clients at once. More takes
-longer than the trip to the thread that it would spare."""
-
-MAX_BYTES_IN_PLACE = 8 << 10
-"""The same with jobs in it: the ends of two, and what comes after them. Nobody waits for an answer
-to more of them, and while the thread is at work the loop decides what comes next."""
-
-MAX_LOG_PAGES_IN_PLACE = 900
-"""Beyond this the log is moved into the database first, by the thread. SQLite would do that within
-the commit with which the log has come to 1 000 pages, and the others are for one that is made in
-place: each row that it writes may be on a page of its own."""
-
-_QUICK = frozenset({SaveValue, SaveJob, AddAttempt, SaveAttempt, RemoveAttempt})
-"""Records that take a row or two each, whatever the workflow: those of values and of jobs."""
-
-_VALUES = frozenset({SaveValue})
 
 
 class Store:
@@ -97,16 +62,10 @@ class Store:
         migrated: Migrated,
     ) -> None:
         self._path = path
-        self._pace = Pace()
         self._writer = writer
+        self._commits = Commits(path, writer, counters, mark, reserve)
         self._reader = reader
         self._counters = counters
-        self._written = counters
-        """By what was committed last; of whoever writes."""
-        self._mark = mark
-        self._reserve = reserve
-        self._name = str(path)  # looked at with each commit, and a Path takes longer than the look
-        self._place = _place(self._name)
         self.secret = secret
         """32 random bytes, made with the database: what tokens are made from."""
         self.migrated = migrated
@@ -166,30 +125,9 @@ class Store:
         StoreError only a restart brings memory and disk together. A caller who is cancelled
         meanwhile waits for the end all the same.
         """
-        if not is_urgent and self.commit_at_once(
-            records, happenings, environments=environments, boot_id=boot_id
-        ):
-            return
-        size_bytes = _size_of(records, happenings)
-        with anyio.CancelScope(shield=True):
-            try:
-                await self._writer.call(
-                    lambda connection: self._write(
-                        connection,
-                        records,
-                        happenings,
-                        environments,
-                        boot_id,
-                        size_bytes,
-                        is_urgent=is_urgent,
-                    )
-                )
-            except StoreError:
-                raise
-            except Exception as error:
-                raise store_error(self._path, "write to", error) from error
-        if large_commits.is_large(size_bytes):
-            self._writer.afterwards(self._move_log)
+        await self._commits.commit(
+            What(records, happenings, environments, boot_id), is_urgent=is_urgent
+        )
 
     def commit_at_once(
         self,
@@ -199,75 +137,9 @@ class Store:
         environments: writing.Environments,
         boot_id: str,
     ) -> bool:
-        """The same in place, where that keeps nobody waiting for long. False: it is not as small as
-        that, or the disk is slow, or the thread is at work; nothing was done."""
-        size_bytes = _size_of(records, happenings)
-        if not self._may_write_here(records, size_bytes):
-            return False
-        begin = time.monotonic()
-        try:
-            self._writer.here(
-                lambda connection: self._write(
-                    connection,
-                    records,
-                    happenings,
-                    environments,
-                    boot_id,
-                    size_bytes,
-                    is_urgent=False,
-                )
-            )
-        except StoreError:
-            raise
-        except Exception as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                return False  # another program has it locked, which may last
-            raise store_error(self._path, "write to", error) from error
-        self._pace.took(begin, time.monotonic())
-        if self._reserve.log_pages() > MAX_LOG_PAGES_IN_PLACE:
-            self._writer.afterwards(self._move_log)
-        return True
-
-    def _may_write_here(self, records: Sequence[Record], size_bytes: int) -> bool:
-        if size_bytes > MAX_VALUES_BYTES_IN_PLACE or not self._writer.is_idle:
-            return False
-        kinds = {type(record) for record in records}
-        is_small = kinds == _VALUES or (size_bytes <= MAX_BYTES_IN_PLACE and kinds <= _QUICK)
-        return is_small and self._pace.is_quick(time.monotonic())
-
-    def _write(
-        self,
-        connection: sqlite3.Connection,
-        records: Sequence[Record],
-        happenings: Sequence[Happening],
-        environments: writing.Environments,
-        boot_id: str,
-        size_bytes: int,
-        *,
-        is_urgent: bool,
-    ) -> None:
-        place = _place(self._name)
-        if isinstance(place, PermissionError):
-            raise store_error(self._path, "write to", place)
-        if place != self._place:
-            # SQLite would go on with the file that it has open, and nobody would ever read it.
-            raise StoreError(
-                f"cannot write to the database {self._path}: while torcd had it open it was "
-                "removed, or another file was put in its place; put it back before you start "
-                "torcd again",
-                path=str(self._path),
-                problem="removed or replaced",
-            )
-        if not is_urgent:
-            self._reserve.keep(size_bytes)
-        with large_commits.for_commit_of(connection, size_bytes):
-            self._written = writing.write(connection, records, happenings, environments, boot_id)
-        self._reserve.written()
-        self._mark.write(self._written)
-
-    def _move_log(self, connection: sqlite3.Connection) -> None:
-        large_commits.move_log(connection)
-        self._mark.write(self._written)  # the database's file has changed
+        """The same without waiting for another thread, where that keeps nobody waiting for long.
+        False: it would, and nothing was done."""
+        return self._commits.at_once(What(records, happenings, environments, boot_id))
 
     async def unfinished(self) -> list[WorkflowKey]:
         """Workflows that are running or paused, oldest first."""
@@ -305,7 +177,7 @@ class Store:
 
     async def sweep(self, key: WorkflowKey) -> bool:
         """Remove some rows of a deleted workflow; True: nothing is left of it."""
-        return await self._remove(lambda connection: sweeping.sweep(connection, key))
+        return await self._commits.remove(lambda connection: sweeping.sweep(connection, key))
 
     async def removable(self, keep: int, key: WorkflowKey | None = None) -> list[Removable]:
         """What workflows, or that one, have beyond the newest `keep` runs, and what was found to be
@@ -317,11 +189,13 @@ class Store:
     ) -> pruning.Place | None:
         """Note who stored the revisions of these runs, some at a time: go on from where it returns;
         None: all are noted."""
-        return await self._remove(lambda connection: pruning.note_storers(connection, old, place))
+        return await self._commits.remove(
+            lambda connection: pruning.note_storers(connection, old, place)
+        )
 
     async def mark_removed(self, old: Removable) -> bool:
         """From now on nobody is told of these runs; returns whether that is new."""
-        return await self._remove(lambda connection: pruning.mark_removed(connection, old))
+        return await self._commits.remove(lambda connection: pruning.mark_removed(connection, old))
 
     async def old_attempts(self, old: Removable, after: OldAttempt | None) -> list[OldAttempt]:
         """Some of those in these runs, after that one; [] when there are no more."""
@@ -330,23 +204,11 @@ class Store:
 
     async def remove_attempts(self, keys: Collection[AttemptKey]) -> None:
         """Of removed runs, and not referred to."""
-        await self._remove(lambda connection: pruning.remove_attempts(connection, keys))
+        await self._commits.remove(lambda connection: pruning.remove_attempts(connection, keys))
 
     async def remove_events(self, old: Removable) -> bool:
         """Some of those in these runs; True: there are none any more."""
-        return await self._remove(lambda connection: pruning.remove_events(connection, old))
-
-    async def _remove(self, step: Callable[[sqlite3.Connection], T]) -> T:
-        def work(connection: sqlite3.Connection) -> T:
-            self._reserve.keep(sweeping.ROWS_IN_A_STEP * RECORD_BYTES)
-            done = step(connection)
-            self._reserve.written()
-            return done
-
-        try:
-            return await self._writer.call(work)
-        except (sqlite3.Error, OSError) as error:
-            raise store_error(self._path, "write to", error) from error
+        return await self._commits.remove(lambda connection: pruning.remove_events(connection, old))
 
     async def ended_before(self, at: Timestamp) -> list[WorkflowKey]:
         """Workflows that ended before then and are not archived, oldest first."""
@@ -420,40 +282,6 @@ class Store:
             return await self._reader.call(function)
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise store_error(self._path, "read", error) from error
-
-
-def _place(path: str) -> tuple[int, int] | PermissionError | None:
-    """Which file has that name; None: none has. Or why that cannot be seen."""
-    try:
-        facts = os.stat(path)
-    except PermissionError as error:
-        return error
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino
-
-
-def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:
-    """About how much the log grows by them."""
-    size = (len(records) + len(happenings)) * RECORD_BYTES
-    for record in records:
-        if isinstance(record, SaveValue):
-            size += len(record.value.text)
-        elif isinstance(record, CreateWorkflow):
-            workflow = record.workflow
-            size += workflow.size * RECORD_BYTES + sum(_text_size(job) for job in workflow.jobs)
-            size += len(record.spec or b"")
-        elif isinstance(record, EditWorkflow):
-            edited = (*record.jobs, *record.files, *record.user_data)
-            size += len(edited) * RECORD_BYTES + sum(_text_size(job) for job in record.jobs)
-            size += len(record.spec.text or b"")
-            size += sum(RECORD_BYTES + len(one.item) for one in record.spec.additions)
-    return size
-
-
-def _text_size(job: Job) -> int:
-    words = (job.command,) if isinstance(job.command, str) else job.command
-    return sum(map(len, words)) + sum(len(value) for value in job.env.values())
 
 
 def mark_as_newest(path: Path, connection: sqlite3.Connection) -> None:

@@ -13,8 +13,7 @@ from tests.store_world import commit, create, data_key, looking_at, save_job, sa
 from torcd.errors import NoSpace, StoreError
 from torcd.model import DataKey, JobStatus, WorkflowKey
 from torcd.scheduler.commands import SaveValue
-from torcd.store import Store, pace, schema, writing
-from torcd.store import store as store_module
+from torcd.store import Store, commits, pace, schema, writing
 from torcd.store.pace import QUICK_SECONDS, REST_FACTOR, SLOW_IN_A_ROW, Pace
 
 SMALL = b'"%s"' % (b"x" * 62)
@@ -74,7 +73,7 @@ async def test_what_takes_long_is_written_by_the_thread(
 ) -> None:
     writers = Writers(monkeypatch)
     key = await with_data(store)
-    large = b'"%s"' % (b"x" * store_module.MAX_VALUES_BYTES_IN_PLACE)
+    large = b'"%s"' % (b"x" * commits.MAX_VALUES_BYTES_IN_PLACE)
     await commit(store, save_value(key, 1, large))
     await commit(store, *[save_value(key, 2 + n, SMALL) for n in range(1000)])
     assert writers.in_place == [False, False, False]
@@ -198,9 +197,9 @@ async def test_the_thread_moves_the_log_before_a_commit_would(
 ) -> None:
     key = await with_data(store)
     await store._writer.call(lambda c: c.execute("PRAGMA wal_checkpoint").fetchall())
-    assert store._reserve.log_pages() == 0
+    assert store._commits._reserve.log_pages() == 0
     writers = Writers(monkeypatch)
-    monkeypatch.setattr(store_module, "MAX_LOG_PAGES_IN_PLACE", 20)
+    monkeypatch.setattr(commits, "MAX_LOG_PAGES_IN_PLACE", 20)
     before, revision, moved = path.stat().st_mtime_ns, 0, False
     while not moved:
         revision += 1
@@ -210,16 +209,16 @@ async def test_the_thread_moves_the_log_before_a_commit_would(
         assert revision < 20
     await store._writer.call(lambda _: None)
     assert all(writers.in_place)
-    assert store._reserve.log_pages() == 0
+    assert store._commits._reserve.log_pages() == 0
     assert path.stat().st_mtime_ns > before
     await commit(store, save_value(key, revision + 1, SMALL))
-    assert 0 < store._reserve.log_pages() <= 10
+    assert 0 < store._commits._reserve.log_pages() <= 10
 
 
 async def test_the_pages_of_the_log_are_those_that_sqlite_counts(store: Store) -> None:
     key = await with_data(store)
     await commit(store, save_value(key, 1, SMALL))
-    pages = store._reserve.log_pages()
+    pages = store._commits._reserve.log_pages()
     found = await store._writer.call(lambda c: c.execute("PRAGMA wal_checkpoint").fetchone())
     assert found == (0, pages, pages)
 

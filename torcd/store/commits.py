@@ -1,0 +1,212 @@
+"""What writes: commits, removals, and moving the log, one after the other.
+
+The connection's own thread does it. But where the disk is quick, a small commit is made by the
+caller's thread, which is that of the loop (`torcd.store.pace`).
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import anyio
+
+from torcd.errors import StoreError
+from torcd.model import Happening, Job
+from torcd.scheduler.commands import (
+    AddAttempt,
+    CreateWorkflow,
+    EditWorkflow,
+    Record,
+    RemoveAttempt,
+    SaveAttempt,
+    SaveJob,
+    SaveValue,
+)
+from torcd.store import large_commits, sweeping, writing
+from torcd.store.connection import ThreadedConnection
+from torcd.store.failure import store_error
+from torcd.store.mark import MarkWriter
+from torcd.store.pace import Pace
+from torcd.store.reserve import Reserve
+from torcd.store.rows import Counters
+
+T = TypeVar("T")
+
+RECORD_BYTES = 512
+"""What a record or a happening takes in the log, about, without values."""
+
+MAX_VALUES_BYTES_IN_PLACE = 96 << 10
+"""Of a commit of nothing but values that is made in place: those of 64 clients at once. More takes
+longer than the trip to the thread that it would spare."""
+
+MAX_BYTES_IN_PLACE = 8 << 10
+"""The same with jobs in it: the ends of two, and what comes after them. Nobody waits for an answer
+to more of them, and while the thread is at work the loop decides what comes next."""
+
+MAX_LOG_PAGES_IN_PLACE = 900
+"""Beyond this the log is moved into the database first, by the thread. SQLite would do that within
+the commit with which the log has come to 1 000 pages, and the others are for one that is made in
+place: each row that it writes may be on a page of its own."""
+
+_QUICK = frozenset({SaveValue, SaveJob, AddAttempt, SaveAttempt, RemoveAttempt})
+"""Records that take a row or two each, whatever the workflow: those of values and of jobs."""
+
+_VALUES = frozenset({SaveValue})
+
+
+class What(NamedTuple):
+    """To be written, as `torcd.store.writing` has it."""
+
+    records: Sequence[Record]
+    happenings: Sequence[Happening]
+    environments: writing.Environments
+    boot_id: str
+
+
+class Commits:
+    """Of one database that is open."""
+
+    def __init__(
+        self,
+        path: Path,
+        writer: ThreadedConnection,
+        counters: Counters,
+        mark: MarkWriter,
+        reserve: Reserve,
+    ) -> None:
+        self._path = path
+        self._writer = writer
+        self._written = counters
+        """By what was committed last; of whoever writes."""
+        self._mark = mark
+        self._reserve = reserve
+        self._pace = Pace()
+        self._name = str(path)  # looked at with each commit, and a Path takes longer than the look
+        self._place = _place(self._name)
+
+    async def commit(self, what: What, *, is_urgent: bool) -> None:
+        """See `torcd.store.Store`."""
+        size_bytes = _size_of(what.records, what.happenings)
+        if not is_urgent and self._here(what, size_bytes):
+            return
+
+        def write(connection: sqlite3.Connection) -> None:
+            self._write(connection, what, size_bytes, is_urgent=is_urgent)
+
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._writer.call(write)
+            except StoreError:
+                raise
+            except Exception as error:
+                raise store_error(self._path, "write to", error) from error
+        if large_commits.is_large(size_bytes):
+            self._writer.afterwards(self._move_log)
+
+    def at_once(self, what: What) -> bool:
+        """See `torcd.store.Store`."""
+        return self._here(what, _size_of(what.records, what.happenings))
+
+    def _here(self, what: What, size_bytes: int) -> bool:
+        """False: it is not as small as that, or the disk is slow, or the thread is at work."""
+        if not self._may_write_here(what.records, size_bytes):
+            return False
+        begin = time.monotonic()
+        try:
+            self._writer.here(
+                lambda connection: self._write(connection, what, size_bytes, is_urgent=False)
+            )
+        except StoreError:
+            raise
+        except Exception as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                return False  # another program has it locked, which may last
+            raise store_error(self._path, "write to", error) from error
+        self._pace.took(begin, time.monotonic())
+        if self._reserve.log_pages() > MAX_LOG_PAGES_IN_PLACE:
+            self._writer.afterwards(self._move_log)
+        return True
+
+    def _may_write_here(self, records: Sequence[Record], size_bytes: int) -> bool:
+        if size_bytes > MAX_VALUES_BYTES_IN_PLACE or not self._writer.is_idle:
+            return False
+        kinds = {type(record) for record in records}
+        is_small = kinds == _VALUES or (size_bytes <= MAX_BYTES_IN_PLACE and kinds <= _QUICK)
+        return is_small and self._pace.is_quick(time.monotonic())
+
+    def _write(
+        self, connection: sqlite3.Connection, what: What, size_bytes: int, *, is_urgent: bool
+    ) -> None:
+        place = _place(self._name)
+        if isinstance(place, PermissionError):
+            raise store_error(self._path, "write to", place)
+        if place != self._place:
+            # SQLite would go on with the file that it has open, and nobody would ever read it.
+            raise StoreError(
+                f"cannot write to the database {self._path}: while torcd had it open it was "
+                "removed, or another file was put in its place; put it back before you start "
+                "torcd again",
+                path=str(self._path),
+                problem="removed or replaced",
+            )
+        if not is_urgent:
+            self._reserve.keep(size_bytes)
+        with large_commits.for_commit_of(connection, size_bytes):
+            self._written = writing.write(connection, *what)
+        self._reserve.written()
+        self._mark.write(self._written)
+
+    def _move_log(self, connection: sqlite3.Connection) -> None:
+        large_commits.move_log(connection)
+        self._mark.write(self._written)  # the database's file has changed
+
+    async def remove(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        """One step of a removal, on the thread. Raises StoreError, and NoSpace."""
+
+        def work(connection: sqlite3.Connection) -> T:
+            self._reserve.keep(sweeping.ROWS_IN_A_STEP * RECORD_BYTES)
+            done = step(connection)
+            self._reserve.written()
+            return done
+
+        try:
+            return await self._writer.call(work)
+        except (sqlite3.Error, OSError) as error:
+            raise store_error(self._path, "write to", error) from error
+
+
+def _place(path: str) -> tuple[int, int] | PermissionError | None:
+    """Which file has that name; None: none has. Or why that cannot be seen."""
+    try:
+        facts = os.stat(path)
+    except PermissionError as error:
+        return error
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:
+    """About how much the log grows by them."""
+    size = (len(records) + len(happenings)) * RECORD_BYTES
+    for record in records:
+        if isinstance(record, SaveValue):
+            size += len(record.value.text)
+        elif isinstance(record, CreateWorkflow):
+            workflow = record.workflow
+            size += workflow.size * RECORD_BYTES + sum(_text_size(job) for job in workflow.jobs)
+            size += len(record.spec or b"")
+        elif isinstance(record, EditWorkflow):
+            edited = (*record.jobs, *record.files, *record.user_data)
+            size += len(edited) * RECORD_BYTES + sum(_text_size(job) for job in record.jobs)
+            size += len(record.spec.text or b"")
+            size += sum(RECORD_BYTES + len(one.item) for one in record.spec.additions)
+    return size
+
+
+def _text_size(job: Job) -> int:
+    words = (job.command,) if isinstance(job.command, str) else job.command
+    return sum(map(len, words)) + sum(len(value) for value in job.env.values())
