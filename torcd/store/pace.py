@@ -8,13 +8,14 @@ thread does it, for so long that they have not made up more than a small share o
 is tried again.
 """
 
-QUICK_SECONDS = 0.002
-"""A commit of a few rows on a solid-state disk takes less; that of a turning one never does. So
-long others wait for each other anyway: the loop decides some forty events in it."""
+QUICK_SECONDS = 0.005
+"""A commit of a few rows on a solid-state disk takes less, mostly far less; that of a turning one
+takes longer. As long as this a thread may keep the interpreter from others anyway
+(`sys.getswitchinterval`)."""
 
-SLOW_IN_A_ROW = 2
+SLOW_IN_A_ROW = 3
 
-REST_FACTOR = 20
+REST_FACTOR = 30
 """Of the last one's time. So a disk that is always slow keeps everybody waiting for a tenth of the
 time at most."""
 
