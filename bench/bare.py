@@ -1,4 +1,4 @@
-"""The bare server (`bench/bare_server.py`), started and ended."""
+"""The bare servers (`bench/bare_server.py`, `bench/bare_large_server.py`), started and ended."""
 
 import subprocess
 import tempfile
@@ -9,17 +9,30 @@ from typing import Literal
 
 from bench import ours
 
-PROGRAM = Path(__file__).with_name("bare_server.py")
+HERE = Path(__file__).parent
 
 
 @contextmanager
 def server(directory: Path, does: Literal["least", "contract"]) -> Iterator[Path]:
-    """One that keeps its database in a directory; yields the path of its socket."""
+    """One for small values, with its database in a directory; yields the path of its socket."""
+    with _running("bare_server.py", directory / "bare.db", does) as socket:
+        yield socket
+
+
+@contextmanager
+def large_server(directory: Path, place: Literal["files", "database"]) -> Iterator[Path]:
+    """One for large values, which it keeps in a directory; yields the path of its socket."""
+    with _running("bare_large_server.py", directory, place) as socket:
+        yield socket
+
+
+@contextmanager
+def _running(program: str, *words: str | Path) -> Iterator[Path]:
     # The path of a socket can have some 100 bytes.
     with tempfile.TemporaryDirectory(prefix="bare-") as short:
         socket = Path(short, "bare.sock")
         process = subprocess.Popen(
-            [ours.PYTHON, PROGRAM, socket, directory / "bare.db", does],
+            [ours.PYTHON, HERE / program, socket, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )

@@ -26,6 +26,7 @@
 
 #define MAX_REQUEST (32 << 20)
 #define CHUNK (1 << 18)
+#define MAX_PLACES 64
 #define CONTINUES "\"continues\":true}"
 #define TAIL (sizeof CONTINUES - 1)
 
@@ -60,14 +61,33 @@ static void fail(const char *what) {
   exit(1);
 }
 
-static void number(char *request, char mark, long value) {
+/* Where numbers go in a request. They are looked for once: a request may have 10 MiB. */
+static struct place {
+  char mark;
+  size_t begin, end;
+} places[MAX_PLACES];
+static int place_count;
+
+static void find_places(void) {
   for (size_t at = 0; at < length; at++) {
-    if (template[at] != mark) continue;
+    if (template[at] != 1 && template[at] != 2) continue;
     size_t end = at;
-    while (end < length && template[end] == mark) end++;
+    while (end < length && template[end] == template[at]) end++;
+    if (place_count == MAX_PLACES) {
+      fprintf(stderr, "a request has more than %d numbers\n", MAX_PLACES);
+      exit(2);
+    }
+    places[place_count++] = (struct place){template[at], at, end};
+    at = end - 1;
+  }
+}
+
+static void number(char *request, char mark, long value) {
+  for (struct place *place = places; place < places + place_count; place++) {
+    if (place->mark != mark) continue;
     long rest = value;
-    for (size_t digit = end; digit > at; digit--, rest /= 10) request[digit - 1] = '0' + rest % 10;
-    at = end;
+    for (size_t digit = place->end; digit > place->begin; digit--, rest /= 10)
+      request[digit - 1] = '0' + rest % 10;
   }
 }
 
@@ -202,6 +222,7 @@ static int watch(int poll, int argc, char **argv) {
 int main(int argc, char **argv) {
   template = malloc(MAX_REQUEST);
   for (ssize_t n; (n = read(0, template + length, MAX_REQUEST - length)) > 0;) length += n;
+  find_places();
   int poll = epoll_create1(EPOLL_CLOEXEC);
   int code = 2;
   if (argc > 1 && strcmp(argv[1], "ask") == 0) code = ask(poll, argc, argv);
