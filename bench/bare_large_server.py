@@ -2,12 +2,12 @@
 
 usage: python bare_large_server.py SOCKET DIRECTORY files|database; says "ready" when it is.
 
-It serves one client at a time. A message is read into one block of memory that is kept, decoded with
-msgspec, which finds out whether its value is JSON, and the value is hashed (SHA-256) while it is
-written; then it is answered with the record and the value in it. A Fetch is answered with what is on
-disk. Values are kept in files, each synced and then renamed, or as rows of a SQLite database, each
-in the log once it is answered and moved into the database when that is done. Nothing of what torcd
-does besides: not who asks, no revisions, no events, no bounds.
+It serves one client at a time. A message is read into one block of memory that is kept, decoded
+with msgspec, which finds out whether its value is JSON, and the value is hashed (SHA-256) while it
+is written; then it is answered with the record and the value in it. A Fetch is answered with what
+is on disk. Values are kept in files, each synced and then renamed, or as rows of a SQLite database,
+each in the log once it is answered and moved into the database when that is done. Nothing of what
+torcd does besides: not who asks, no revisions, no events, no bounds.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+
 from bench.bare_server import Answer, Call, Record, Reply
 
 MAX_MESSAGE_BYTES = (16 << 20) + (64 << 10)

@@ -4,8 +4,8 @@ All go the whole way, from a client's memory through the socket to the disk, and
 client's memory; torcd also checks that it is JSON, and hashes it. What is read comes out of the
 kernel's cache in both cases.
 
-Two more servers are asked the same, the least that one in Python can be (`bench/bare_large_server.py`):
-one keeps values in files, the other in a database as torcd does.
+Two more servers are asked the same, the least that one in Python can be
+(`bench/bare_large_server.py`): one keeps values in files, the other in a database as torcd does.
 """
 
 import os
