@@ -196,7 +196,7 @@ class Controller(Loop):
         """Raises InvalidValue for a value that does not fit the schema, if there is one."""
         if data.schema is not None:
             schema = bytes(data.schema)
-            check = partial(self._checker.require_fit, schema, value.text, name=data.name)
+            check = partial(self._checker.require_fit, schema, bytes(value.text), name=data.name)
             await to_thread.run_sync(check, limiter=self._one_check)
 
     def _reports(self, reports: list[base.Report]) -> None:

@@ -281,5 +281,5 @@ def _parse_line(
         )
     parsed = parse(text, name=name, max_bytes=max_value_bytes)
     if key in expected.schemas:
-        checker.require_fit(expected.schemas[key], parsed.text, name=name)
+        checker.require_fit(expected.schemas[key], bytes(parsed.text), name=name)
     return key, parsed

@@ -4,7 +4,7 @@ import msgspec
 
 from torcd.errors import Fact, InvalidMessage, TorcError
 
-Message = bytes | bytearray
+Message = bytes | bytearray | memoryview
 """Without its NUL. A large one is what it was gathered in, and no copy of that."""
 
 _EMPTY = msgspec.Raw(b"{}")

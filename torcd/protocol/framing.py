@@ -3,8 +3,10 @@
 JSON text cannot contain a NUL byte, so cutting at NUL never cuts a message in two.
 """
 
+import mmap
 from typing import cast
 
+from torcd.block import block
 from torcd.errors import InvalidMessage
 from torcd.protocol.envelope import Message
 from torcd.value import MAX_VALUE_BYTES
@@ -34,12 +36,41 @@ class Splitter:
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._max_message_bytes = max_message_bytes
         self._pieces: list[bytearray] = []
+        self._block: mmap.mmap | None = None
+        """What is held in place of the pieces, once there was `room`."""
         self.unfinished_bytes = 0
         """What is held of a message that is not whole."""
 
     @property
     def is_mid_message(self) -> bool:
         return self.unfinished_bytes > 0
+
+    def room(self, size_bytes: int) -> memoryview | None:
+        """Where to put what comes next, at most so much, if the unfinished message is large: then
+        it needs no copy. To be followed by `received` only."""
+        if self.unfinished_bytes <= LARGE_BYTES:
+            return None
+        if self._block is None:
+            # What is not touched of it costs nothing.
+            self._block = block(self._max_message_bytes + PIECE_BYTES)
+            self._block.write(b"".join(self._pieces))
+            self._pieces = []
+        end = min(self.unfinished_bytes + size_bytes, len(self._block))
+        return memoryview(self._block)[self.unfinished_bytes : end]
+
+    def received(self, size_bytes: int) -> list[Message]:
+        """As `feed`, of so much that was put where there was room."""
+        assert self._block is not None
+        held, end = self._block, self.unfinished_bytes + size_bytes
+        at = held.find(b"\0", self.unfinished_bytes, end)
+        if (end if at < 0 else at) > self._max_message_bytes:
+            raise self._too_large()
+        if at < 0:
+            self.unfinished_bytes = end
+            return []
+        self.forget()
+        view = memoryview(held)
+        return [view[:at], *self.feed(view[at + 1 : end])]
 
     def feed(self, data: bytes | memoryview) -> list[Message]:
         """The messages that `data` completes.
@@ -77,6 +108,7 @@ class Splitter:
     def forget(self) -> None:
         """What is held of a message that is not whole."""
         self._pieces = []
+        self._block = None
         self.unfinished_bytes = 0
 
     def _too_large(self) -> InvalidMessage:

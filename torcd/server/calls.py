@@ -35,7 +35,7 @@ class Call(msgspec.Struct, frozen=True):
     """A call as it came, and who made it."""
 
     method: str
-    parameters: msgspec.Raw | None
+    parameters: msgspec.Raw | Store | None
     more: bool
     peer: Peer
     send: Send
@@ -43,6 +43,15 @@ class Call(msgspec.Struct, frozen=True):
     take_room: Callable[[int], Awaitable[None]] = _there_is_room
     """Waits for room for a next part of about so many bytes; best before the part is made, for
     others may wait too."""
+
+
+class StoreCall(msgspec.Struct, frozen=True, tag_field="method", tag=_STORE):
+    """An `envelope.Call` of Store, which one look at the text makes of it."""
+
+    parameters: Store
+    oneway: bool | None = False
+    more: bool | None = False
+    upgrade: bool | None = False
 
 
 class Handler(msgspec.Struct, frozen=True):
@@ -93,6 +102,8 @@ class Dispatcher:
         if handler.method.streams and not call.more:
             raise errors.ExpectedMore(f"{call.method} answers more than once: call it with more")
         raw = call.parameters
+        if isinstance(raw, Store):
+            return await handler.function(self._context, raw, call)
         is_absent = raw is None or envelope.is_null(raw)
         try:
             parameters = handler.decoder.decode(b"{}" if is_absent else raw)
@@ -101,10 +112,27 @@ class Dispatcher:
         return await handler.function(self._context, parameters, call)
 
 
+LARGE_BYTES = 256 << 10
+"""A message that it pays to look at but once."""
+
+_decode_store = msgspec.json.Decoder(StoreCall).decode
+
+
+def decode(message: envelope.Message) -> tuple[str, envelope.Call | StoreCall]:
+    """The method, and the call; of a large Store with its parameters. Raises InvalidMessage."""
+    if len(message) > LARGE_BYTES and _STORE.encode() in bytes(message[:_HEAD_BYTES]):
+        try:
+            return _STORE, _decode_store(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # what is wrong is said as ever
+    call = envelope.decode_call(message)
+    return call.method, call
+
+
 def not_understood(message: envelope.Message, error: errors.InvalidMessage) -> errors.TorcError:
     """What to answer to a message that is no call: most often one with a value that is no JSON."""
     problem = f"{error}; messages are strict JSON in UTF-8 (no NaN, no half of a surrogate pair)"
-    if _STORE.encode() in message[:_HEAD_BYTES]:
+    if _STORE.encode() in bytes(message[:_HEAD_BYTES]):
         return errors.InvalidValue(problem, name="", problem=str(error))
     return errors.InvalidParameter(problem, parameter="")
 

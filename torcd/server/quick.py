@@ -25,7 +25,7 @@ from torcd.protocol import user_data as u
 from torcd.protocol.registry import full_name
 from torcd.scheduler.events import StoreRequested
 from torcd.scheduler.state import DataNode, WorkflowNode
-from torcd.server.calls import Later
+from torcd.server.calls import Later, StoreCall
 from torcd.server.context import find_data
 from torcd.server.forms import Forms
 from torcd.server.handlers import records
@@ -37,15 +37,6 @@ MAX_KEPT_BYTES = 4 << 20
 """Of answers that are kept; the oldest goes first."""
 
 
-class _StoreCall(msgspec.Struct, frozen=True, tag_field="method", tag=full_name(u.Store)):
-    """An `envelope.Call` of Store, which one look at the text makes of it."""
-
-    parameters: u.Store
-    oneway: bool | None = False
-    more: bool | None = False
-    upgrade: bool | None = False
-
-
 class _FetchCall(msgspec.Struct, frozen=True, tag_field="method", tag=full_name(u.Fetch)):
     parameters: u.Fetch
     oneway: bool | None = False
@@ -53,7 +44,7 @@ class _FetchCall(msgspec.Struct, frozen=True, tag_field="method", tag=full_name(
     upgrade: bool | None = False
 
 
-_decode = msgspec.json.Decoder(_StoreCall | _FetchCall).decode
+_decode = msgspec.json.Decoder(StoreCall | _FetchCall).decode
 
 
 class _Kept(NamedTuple):

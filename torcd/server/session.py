@@ -34,8 +34,9 @@ from torcd import errors
 from torcd.accounts import Accounts, Peer
 from torcd.protocol import envelope
 from torcd.protocol.framing import MAX_ENVELOPE_BYTES, Splitter
+from torcd.server import sending
 from torcd.server.answers import Later, Pieces, pieces_of, size_of
-from torcd.server.calls import Call, Dispatcher, not_understood
+from torcd.server.calls import Call, Dispatcher, decode, not_understood
 from torcd.server.complaints import Complaints
 from torcd.server.hangups import Hangups
 from torcd.server.memory import LITTLE_BYTES, Memory, Share
@@ -54,9 +55,6 @@ FIRST_BYTES = LITTLE_BYTES // 2
 RECEIVE_BUFFER_BYTES = 256 * 1024
 """One for all sessions, and the most that is read at a time: a large value takes few turns of the
 loop."""
-
-WRITE_BYTES = 256 * 1024
-"""Of a large answer at a time: asyncio copies what the client does not read at once."""
 
 _buffer = bytearray(RECEIVE_BUFFER_BYTES)
 _buffer_view = memoryview(_buffer)
@@ -104,6 +102,8 @@ class Session(asyncio.BufferedProtocol):
         """There is room for the answer."""
         self._may_read_bytes = FIRST_BYTES
         """At a time."""
+        self._is_reading_in_place = False
+        """What was read last is where the message is."""
         self._is_reading = True
         self._has_ended = False
         """The peer sends no more."""
@@ -138,12 +138,17 @@ class Session(asyncio.BufferedProtocol):
         self._tasks.start_soon(self._serve)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _buffer_view[: self._may_read_bytes]
+        room = self._splitter.room(self._may_read_bytes)
+        self._is_reading_in_place = room is not None
+        return _buffer_view[: self._may_read_bytes] if room is None else room
 
     def buffer_updated(self, nbytes: int) -> None:
         self._moved_bytes += nbytes
         try:
-            messages = self._splitter.feed(_buffer_view[:nbytes])
+            if self._is_reading_in_place:
+                messages = self._splitter.received(nbytes)
+            else:
+                messages = self._splitter.feed(_buffer_view[:nbytes])
         except errors.InvalidMessage as error:
             self.cut_off(str(error))
             return
@@ -310,16 +315,14 @@ class Session(asyncio.BufferedProtocol):
     async def _answer(self, message: envelope.Message) -> bool:
         """False when the connection is of no more use."""
         try:
-            raw = envelope.decode_call(message)
+            method, raw = decode(message)
         except errors.InvalidMessage as error:
             # It may be a value that is no JSON: say so, before nothing more is taken from them.
             await self._write([envelope.encode_error(not_understood(message, error))])
             return False
         assert self._peer is not None
-        call = Call(
-            raw.method, raw.parameters, bool(raw.more), self._peer, self._send_part, self._take
-        )
-        is_oneway, method = bool(raw.oneway), raw.method
+        call = Call(method, raw.parameters, bool(raw.more), self._peer, self._send_part, self._take)
+        is_oneway = bool(raw.oneway)
         del message, raw  # so that call alone holds it
         while True:
             reply = await self._reply(call, method)
@@ -398,15 +401,20 @@ class Session(asyncio.BufferedProtocol):
 
     async def _write_piece(self, piece: bytes | memoryview) -> None:
         assert self._transport is not None
-        for start in range(0, len(piece), WRITE_BYTES):
-            # Of most pieces this is the whole, and no copy.
-            part = piece[start : start + WRITE_BYTES]
-            self._transport.write(part)
-            if not self._writable.is_set():
-                await self._writable.wait()
-            if self._transport.is_closing():
-                return
-            self._moved_bytes += len(part)
+        if len(piece) < sending.LARGE_BYTES:
+            self._transport.write(piece)
+            self._moved_bytes += len(piece)
+        if not self._writable.is_set():
+            await self._writable.wait()
+        if len(piece) < sending.LARGE_BYTES or self._transport.is_closing():
+            return
+        try:
+            await sending.send(self._descriptor, memoryview(piece), self._moved)
+        except OSError:
+            self._transport.abort()
+
+    def _moved(self, size_bytes: int) -> None:
+        self._moved_bytes += size_bytes
 
     # Deadlines
 

@@ -63,7 +63,7 @@ class Unfillable(Exception):
 
 def read(name: str, value: "value.Value") -> Elements:
     """Raises NoElements."""
-    text = value.text
+    text = bytes(value.text)
     items: list[tuple[str | None, msgspec.Raw]]
     if text.startswith(b"["):
         items = [(None, item) for item in msgspec.json.decode(text, type=list[msgspec.Raw])]

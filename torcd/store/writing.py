@@ -39,7 +39,7 @@ MAX_HAPPENINGS_PER_ROW = 256
 LARGE_BYTES = 256 << 10
 """Values from here on are written in place: SQLite makes no copy of them, and keeps none."""
 
-_Row = tuple[str | bytes | int | float | None, ...]
+_Row = tuple[str | bytes | memoryview | int | float | None, ...]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -237,9 +237,9 @@ def _write_stored(connection: sqlite3.Connection, values: Sequence[SaveValue]) -
     newest: dict[DataKey, int] = {}
     changed_at: dict[DataKey, int] = {}
     rows = []
-    large: list[tuple[int, bytes]] = []
+    large: list[tuple[int, bytes | memoryview]] = []
     for key, saved in enumerate(values, first):
-        text: bytes | None = saved.value.text
+        text: bytes | memoryview | None = saved.value.text
         size = len(saved.value.text)
         # A statement keeps what was bound to it last, so a large value goes another way.
         if size > LARGE_BYTES:

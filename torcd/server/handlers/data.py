@@ -51,10 +51,12 @@ async def _parse(context: Context, data: msgspec.Raw, name: str) -> value.Value:
     limit = context.controller.settings.max_value_bytes
     if memoryview(data).nbytes <= LARGE_BYTES:
         return value.parse(bytes(data), name=name, max_bytes=limit)
-    return await to_thread.run_sync(
-        lambda: parse(bytes(data), name=name, max_bytes=limit),
-        limiter=context.controller.parsing,
-    )
+
+    def parse_large() -> value.Value:
+        in_place = value.parse_in_place(memoryview(data), max_bytes=limit)
+        return in_place or parse(bytes(data), name=name, max_bytes=limit)
+
+    return await to_thread.run_sync(parse_large, limiter=context.controller.parsing)
 
 
 async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordReply:
