@@ -211,7 +211,7 @@ def _granted(start: StartAttempt) -> dict[str, str]:
     return granted
 
 
-def write_inputs(path: str, values: Mapping[str, bytes]) -> None:
+def write_inputs(path: str, values: Mapping[str, bytes | memoryview]) -> None:
     """Make a TORC_INPUTS file of names and the JSON texts of their values.
 
     It is there whole or not at all, and one that is there already is left alone: the job of an

@@ -19,7 +19,7 @@ class Later(msgspec.Struct, frozen=True):
     """A value that is read when its turn has come to be written; `read` may raise TorcError."""
 
     size_bytes: int
-    read: Callable[[], Awaitable[bytes]]
+    read: Callable[[], Awaitable[memoryview]]
 
 
 class Listing(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from torcd.block import block
 from torcd.model import (
     AttemptKey,
     DataKey,
@@ -204,6 +205,9 @@ _ANY_SIZE = 1 << 40
 IN_PLACE_BYTES = 256 << 10
 """A value from here on is read from its place to where it shall be: SQLite makes no copy."""
 
+_PIECE_BYTES = 128 << 10
+"""Read at a time: a copy that the processor's cache holds costs less than memory for all of it."""
+
 _REVISION = (
     " SELECT r.data_key, r.revision,"
     " CASE WHEN length(r.value) <= :most THEN r.value ELSE x'' END, length(r.value),"
@@ -254,9 +258,16 @@ def value(
         if not IN_PLACE_BYTES < found.size_bytes <= most:
             return found
         with connection.blobopen("revision", "value", revision_key, readonly=True) as blob:
-            return msgspec.structs.replace(found, value=blob.read())
+            return msgspec.structs.replace(found, value=_in_a_block(blob))
     finally:
         connection.execute("COMMIT")
+
+
+def _in_a_block(blob: sqlite3.Blob) -> memoryview:
+    whole = block(len(blob))
+    while piece := blob.read(_PIECE_BYTES):
+        whole.write(piece)
+    return memoryview(whole)
 
 
 def revisions(

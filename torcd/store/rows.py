@@ -142,7 +142,7 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
     data_key: DataKey
     revision: int
-    value: bytes
+    value: memoryview
     """Empty, if it is larger than what was asked for."""
     size_bytes: int
     sha256: str

@@ -75,7 +75,7 @@ def _records(
     return Listing(items, later)
 
 
-async def _read(context: Context, data: DataNode, revision: int) -> bytes:
+async def _read(context: Context, data: DataNode, revision: int) -> memoryview:
     row = await context.controller.store.value(data.data.key, revision)
     if row is None:
         raise errors.NotFound(
