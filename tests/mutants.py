@@ -518,7 +518,7 @@ EXECUTOR_BUGS = [
     ),
     Mutant(
         name="an attempt is spawned before its claim is written",
-        file="torcd/executors/warden/attempts.py",
+        file="torcd/executors/warden/starting.py",
         old="        if not self._journal.write(ledger.claimed(batch)):\n",
         new="        if self._journal.later(ledger.claimed(batch)):\n",
         suites=CRASH,
@@ -526,7 +526,7 @@ EXECUTOR_BUGS = [
     ),
     Mutant(
         name="a child is reaped before its status is written",
-        file="torcd/executors/warden/attempts.py",
+        file="torcd/executors/warden/reaping.py",
         old="            if not self._journal.write(ledger.exited(key, code, now)):\n",
         new="            if now is None:\n",
         suites=(*CRASH, *FAULTS),

@@ -18,7 +18,7 @@ from torcd.executors.base import AttemptOrder, NotStarted
 from torcd.executors.local import LocalExecutor
 from torcd.executors.warden import processes
 from torcd.executors.warden.as_user import MAX_STARTING
-from torcd.executors.warden.attempts import CLAIM_BATCH
+from torcd.executors.warden.starting import CLAIM_BATCH
 from torcd.model import AttemptKey
 
 pytestmark = needs_root

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.executors.test_journal import full_disk, opened
-from torcd.executors.warden import attempts as attempts_module
-from torcd.executors.warden import processes, spawning
+from torcd.executors.warden import processes, reaping, spawning, starting
 from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.journal import Journal
@@ -22,8 +21,9 @@ class Scene:
         self.journal = opened(directory)
         self.spawned: list[str | None] = []
         self.log_disk_is_full = False
-        monkeypatch.setattr(attempts_module, "NO_ROOM_TRIES", 0)
-        monkeypatch.setattr(attempts_module, "FULL_DISK_SECONDS", -1.0)
+        monkeypatch.setattr(starting, "NO_ROOM_TRIES", 0)
+        for module in (starting, reaping):
+            monkeypatch.setattr(module, "FULL_DISK_SECONDS", -1.0)
         monkeypatch.setattr(spawning, "spawn", self._spawn)
         monkeypatch.setattr(spawning, "has_room_for", lambda log: not self.log_disk_is_full)
         monkeypatch.setattr(processes, "markers_possible", lambda: True)
@@ -85,10 +85,10 @@ def test_without_room_in_the_journal_nothing_is_spawned_and_nothing_fails(scene:
             scene.turn()
     assert scene.spawned == []
     assert scene.attempts.reports == []
-    assert str(scene.directory) in scene.attempts.held_up
+    assert str(scene.directory) in scene.attempts.starter.held_up
     scene.turn()
     assert scene.spawned == ["/logs/1"]
-    assert scene.attempts.held_up == ""
+    assert scene.attempts.starter.held_up == ""
 
 
 def test_without_room_for_a_log_it_is_given_back_once_and_tried_again_in_order(
@@ -101,7 +101,7 @@ def test_without_room_for_a_log_it_is_given_back_once_and_tried_again_in_order(
         scene.turn()
     assert scene.attempts.reports == []
     assert scene.claims() == []
-    assert "/logs/1" in scene.attempts.held_up
+    assert "/logs/1" in scene.attempts.starter.held_up
     size = scene.journal._size
     scene.turn()
     assert scene.journal._size == size, "each try takes more of the disk"
@@ -109,7 +109,7 @@ def test_without_room_for_a_log_it_is_given_back_once_and_tried_again_in_order(
     scene.turn()
     assert scene.spawned == ["/logs/1", "/logs/2"]
     assert scene.claims() == [1, 2]
-    assert scene.attempts.held_up == ""
+    assert scene.attempts.starter.held_up == ""
 
 
 def test_what_is_revoked_while_it_is_held_up_leaves_nothing_held_up(scene: Scene) -> None:
@@ -118,7 +118,7 @@ def test_what_is_revoked_while_it_is_held_up_leaves_nothing_held_up(scene: Scene
     scene.turn()
     scene.attempts.revoke(1)
     scene.turn()
-    assert scene.attempts.held_up == ""
+    assert scene.attempts.starter.held_up == ""
     assert [line.split(",")[0] for line in scene.attempts.reports] == ['["not_started"']
 
 

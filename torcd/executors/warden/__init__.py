@@ -2,7 +2,8 @@
 
 `ledger` has the nouns and the lines in which they are told, `journal` keeps these where a killed
 warden's successor finds them, `attempts` is the work itself, `lanes` say whose turn it is,
-`spawning` makes processes, `as_user` those of other users,
+`starting` and `reaping` are a process's begin and end, `spawning` makes one, `as_user` those of
+other users,
 `cgroups` gives each attempt a cgroup where that can be, `processes` tells whose they are otherwise,
 `cleaning` ends them, `freezing` has them stand still, `succession` and `orphans` take over from an
 earlier warden, `channel` talks to the daemon, and `warden` is the loop.

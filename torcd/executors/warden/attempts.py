@@ -1,4 +1,6 @@
-"""The attempts: take them up, start them when it is their turn, see them end, forget them.
+"""The attempts: take them up, have them started and reaped, clean up after them, forget them.
+
+`starting` makes processes of them and `reaping` sees these end; here is what lies around that.
 
 What may be killed between any two steps, and what holds then:
 
@@ -14,25 +16,16 @@ What may be killed between any two steps, and what holds then:
 import os
 import time
 
-from torcd.executors.warden import ledger, processes, spawning
-from torcd.executors.warden.as_user import Problem, Starts
-from torcd.executors.warden.cgroups import Cgroups, remove
+from torcd.executors.warden import ledger
+from torcd.executors.warden.cgroups import Cgroups
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.freezing import Freezer
 from torcd.executors.warden.journal import Journal, say
 from torcd.executors.warden.lanes import Lanes
 from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Order
 from torcd.executors.warden.orphans import Orphans
-
-CLAIM_BATCH = 16
-"""Claims in one write. More saves little, and all of a batch are lost if warden and daemon die at
-once in the middle of it."""
-NO_ROOM_SECONDS = 0.25
-"""How long to wait before another try when the system has no room for a process."""
-NO_ROOM_TRIES = 240
-"""How often, with nothing of ours running that could make room: a minute."""
-FULL_DISK_SECONDS = 1.0
-"""How long to wait before another try when the disk is full. Nobody tells when there is room."""
+from torcd.executors.warden.reaping import Reaper
+from torcd.executors.warden.starting import Starter
 
 PATIENCE_SECONDS = 1.0
 """How long an order waits for the attempt that it comes after. Then that is no short one, and what
@@ -48,15 +41,10 @@ class Attempts:
         orphans: Orphans,
         cgroups: Cgroups | None,
     ) -> None:
-        self._state_id = state_id
         self._journal = journal
         self._cleaner = cleaner
         self._orphans = orphans
         self._freezer = Freezer(cleaner)
-        self._cgroups = cgroups
-        self.starts = Starts()
-        """Of attempts of other users."""
-        self._marked = processes.markers_possible()
         self._known: dict[int, Attempt] = {}
         self._lanes = Lanes()
         self._patience: dict[int, float] = {}
@@ -64,19 +52,10 @@ class Attempts:
         that order."""
         self._leaders: dict[int, Attempt] = {}
         """Our children, by pid."""
-        self._elsewhere = False
-        """This process is in a job's working directory."""
-        self._room_at: float | None = None
-        """When to try again; the system had no room."""
-        self._room_tries = 0
-        self._full_log = ""
-        """A log for which the disk had no room."""
-        self._reap_at: float | None = None
-        """When to try again to write down how a child ended; the disk had no room."""
-        self.held_up = ""
-        """Why nothing can be started, if the disk is full; for people."""
         self.reports: list[str] = []
         """For the daemon, since they were last taken."""
+        self.starter = Starter(state_id, journal, self._lanes, self._leaders, self.reports, cgroups)
+        self._reaper = Reaper(journal, self.starter, cleaner, self._leaders)
         self.has_empty_place = False
         """A place for which nobody waited has become free since then."""
         self.has_end = False
@@ -108,7 +87,7 @@ class Attempts:
         """An order that can't be carried out."""
         if key not in self._known:
             attempt = self._known[key] = Attempt(key, None, None)
-            self._end(attempt, ledger.not_started(key, problem, _now()))
+            self._end(attempt, ledger.not_started(key, problem, ledger.now()))
             self._over(attempt)
 
     def stop(self, key: int, grace_seconds: float | None) -> None:
@@ -162,9 +141,9 @@ class Attempts:
         attempt.pidfd = -1
         if code is None:
             problem = "its warden died, and this kernel (before 6.15) does not tell how it ended"
-            self._end(attempt, ledger.lost(key, problem, _now()))
+            self._end(attempt, ledger.lost(key, problem, ledger.now()))
         else:
-            self._end(attempt, ledger.exited(key, code, _now()))
+            self._end(attempt, ledger.exited(key, code, ledger.now()))
         self._cleaner.condemn(attempt)
 
     def inherit(self, attempt: Attempt, lane_key: int | None) -> None:
@@ -211,20 +190,19 @@ class Attempts:
 
     def take_reports(self) -> list[str]:
         """What the daemon is told now."""
-        reports, self.reports = self.reports, []
+        reports = self.reports.copy()
+        self.reports.clear()
         self.has_end = self.has_empty_place = False
         return reports
 
     @property
     def due(self) -> float | None:
         """When `settle` is to be called though nothing has happened; monotonic seconds."""
-        if self._lanes.may_have_places and self._room_at is None:
-            return 0.0
         times = (
+            self.starter.due,
             self._cleaner.due,
             self._freezer.due,
-            self._lanes.due if self._room_at is None else self._room_at,
-            self._reap_at,
+            self._reaper.due,
             next(iter(self._patience.values()), None),
         )
         due = [t for t in times if t is not None]
@@ -233,76 +211,8 @@ class Attempts:
     # What happens
 
     def reap(self) -> None:
-        """Take the status of children that have ended. One whose status cannot be written down is
-        left as it is, and so are those behind it."""
-        if self._reap_at is not None and time.monotonic() < self._reap_at:
-            return
-        self._reap_at = None
-        while True:
-            try:
-                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if info is None:
-                return
-            attempt = self._leaders.get(info.si_pid)
-            if attempt is None:
-                os.waitpid(info.si_pid, 0)
-                self._cleaner.child_gone(info.si_pid)
-                continue
-            key, now = attempt.key, _now()
-            if attempt.starting:
-                problem = self.starts.problem(attempt)
-                if problem is not None:
-                    if not self._never_started(attempt, problem):
-                        self._reap_at = time.monotonic() + FULL_DISK_SECONDS
-                        return
-                    continue
-                self._is_its_program(attempt)
-            code = info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
-            if not self._journal.write(ledger.exited(key, code, now)):
-                self._reap_at = time.monotonic() + FULL_DISK_SECONDS
-                return
-            del self._leaders[info.si_pid]
-            usage = os.wait4(info.si_pid, 0)[2]
-            cpu_seconds = usage.ru_utime + usage.ru_stime
-            peak_bytes = usage.ru_maxrss * 1024
-            self._end(attempt, ledger.exited(key, code, now, cpu_seconds, peak_bytes))
-            self._cleaner.leader_ended(attempt)
-            if self._room_at is not None:
-                self._room_at = 0.0
-
-    def started(self, pipe: int) -> None:
-        """A process of another user has become its program, or cannot."""
-        attempt = self.starts.told(pipe)
-        if attempt is not None:
-            self._is_its_program(attempt)
-
-    def _is_its_program(self, attempt: Attempt) -> None:
-        self.starts.succeeded(attempt)
-        attempt.order = None
-        self.reports.append(attempt.line)
-
-    def _never_started(self, attempt: Attempt, problem: Problem) -> bool:
-        """Its process has ended, and was never its program. False: that cannot be written down."""
-        if self.starts.is_worth_a_try(attempt, problem):
-            if not self._journal.write(ledger.returned([attempt.key])):
-                return False
-            attempt.state = QUEUED
-            self._leave_cgroup(attempt, for_good=True)
-            self._lanes.hold([attempt])
-        else:
-            text = None if attempt.stopped else problem.text
-            final = ledger.not_started(attempt.key, text, _now())
-            if not self._journal.write(final):
-                return False
-            self._end(attempt, final)
-            self._cleaner.leader_ended(attempt)
-        del self._leaders[attempt.pid]
-        os.waitpid(attempt.pid, 0)
-        self.starts.forget(attempt)
-        attempt.pid, attempt.line = 0, ""
-        return True
+        """Take up how children have ended."""
+        self._reaper.reap()
 
     def settle(self) -> None:
         """What is to be done after anything has happened. What is to be in the journal need not be
@@ -311,10 +221,9 @@ class Attempts:
         for attempt in self._cleaner.clean(self._leaders):
             self._over(attempt)
         self._lose_patience()
-        self._fill()
-        if self._elsewhere and not self._leaders:
-            os.chdir("/")  # keep no directory busy that no job is in
-            self._elsewhere = False
+        for attempt in self.starter.fill():
+            self._over(attempt)
+        self.starter.leave_directory()
 
     def _lose_patience(self) -> None:
         """Give back what has waited for another one for long."""
@@ -352,114 +261,8 @@ class Attempts:
             facts.append(ledger.frozen(frozen))
         return facts
 
-    def _fill(self) -> None:
-        """Start what has a place, at most a batch of it."""
-        if self._room_at is not None and time.monotonic() < self._room_at:
-            return
-        if not self._lanes.may_have_places and self._lanes.due is None:
-            return
-        self._room_at = None
-        batch = self._lanes.take(CLAIM_BATCH)
-        held = [a for a in batch if a.uid is not None and self.starts.are_enough(a.uid)]
-        if held:
-            self._lanes.hold(held)
-            batch = [attempt for attempt in batch if attempt not in held]
-        if not batch:
-            self.held_up = self._full_log = ""
-            return
-        if self._full_log and not spawning.has_room_for(self._full_log):
-            self._disk_full(batch, self.held_up)
-            return
-        if not self._journal.write(ledger.claimed(batch)):
-            self._disk_full(batch, self._journal.full)
-            return
-        for i, attempt in enumerate(batch):
-            try:
-                self._spawn(attempt)
-            except spawning.DiskFull as error:
-                self._journal.later(ledger.returned([a.key for a in batch[i:]]))
-                self._full_log = error.log
-                self._disk_full(batch[i:], str(error))
-                return
-            except spawning.NoRoom as error:
-                self._journal.later(ledger.returned([a.key for a in batch[i:]]))
-                self._no_room(batch[i:], str(error))
-                break
-        else:
-            self._room_tries = 0
-        self.held_up = self._full_log = ""
-
-    def _spawn(self, attempt: Attempt) -> None:
-        order = attempt.order
-        assert order is not None
-        key = attempt.key
-        if self._marked:
-            processes.wear_marker(processes.marker(self._state_id, key))
-        self._elsewhere = True
-        environment = {**order.base, **order.env} if order.env else order.base
-        if self._cgroups is not None:
-            attempt.cgroup = self._cgroups.enter(key)
-        try:
-            if order.user is not None:
-                pid = self.starts.begin(attempt, order.user, environment)
-            else:
-                pid = spawning.spawn(
-                    order.argv, environment, order.cwd, order.stdout, order.stderr, order.plain
-                )
-        except (spawning.CannotStart, spawning.NoRoom) as error:
-            self._leave_cgroup(attempt, for_good=True)
-            if isinstance(error, spawning.NoRoom):
-                raise
-            self._end(attempt, ledger.not_started(key, str(error), _now()))
-            self._over(attempt)
-            return
-        self._leave_cgroup(attempt)
-        attempt.state = RUNNING
-        attempt.pid = pid
-        if not self._marked:
-            process = processes.read_process(pid)
-            attempt.born = process.born if process is not None else None
-        attempt.line = ledger.started(key, pid, _now(), attempt.born)
-        self._leaders[pid] = attempt
-        self._journal.later(attempt.line)
-        if not self._marked:
-            self._journal.flush()
-        if not attempt.starting:
-            attempt.order = None
-            self.reports.append(attempt.line)
-
-    def _leave_cgroup(self, attempt: Attempt, *, for_good: bool = False) -> None:
-        """Back to our own, now that it is spawned; `for_good`: it was not."""
-        if self._cgroups is not None and attempt.cgroup:
-            self._cgroups.leave()
-            if for_good:
-                remove(attempt.cgroup)
-                attempt.cgroup = ""
-
-    def _no_room(self, batch: list[Attempt], problem: str) -> None:
-        """Try them again later, before those behind them; in the end say why it can't be done."""
-        self._room_tries += 1
-        if self._room_tries > NO_ROOM_TRIES and not self._leaders:
-            self._room_tries = 0
-            for attempt in batch:
-                self._end(attempt, ledger.not_started(attempt.key, problem, _now()))
-                self._over(attempt)
-            return
-        self._put_back(batch, NO_ROOM_SECONDS)
-
-    def _disk_full(self, batch: list[Attempt], problem: str) -> None:
-        """Try them again when there is room, be it in a week."""
-        self.held_up = problem
-        self._put_back(batch, FULL_DISK_SECONDS)
-
-    def _put_back(self, batch: list[Attempt], seconds: float) -> None:
-        self._lanes.give_back(batch)
-        self._room_at = time.monotonic() + seconds
-
     def _end(self, attempt: Attempt, final: str) -> None:
-        attempt.state = ENDING
-        attempt.order = None
-        attempt.final = final
+        attempt.end(final)
         self._journal.later(final)
 
     def _over(self, attempt: Attempt) -> None:
@@ -504,15 +307,10 @@ class Attempts:
         if attempt.lane is not None:
             self._lanes.look_at(attempt.lane)  # it may be empty now
             attempt.lane = None
-        self._end(attempt, ledger.not_started(attempt.key, None, _now()))
+        self._end(attempt, ledger.not_started(attempt.key, None, ledger.now()))
 
 
 def _told(attempt: Attempt) -> list[str]:
     line = "" if attempt.starting else attempt.line
     final = attempt.final if attempt.state == OVER else ""
     return [line for line in (line, final) if line]
-
-
-def _now() -> int:
-    """Microseconds since the epoch."""
-    return time.time_ns() // 1000

@@ -10,6 +10,7 @@ readers take the items they know and ignore what follows them.
 """
 
 import json
+import time
 from collections import deque
 
 TYPE_CHECKING = False  # as in typing, whose import would cost the warden memory
@@ -158,6 +159,12 @@ class Attempt:
         self.final = ""
         """The line that says how it ended; it counts once the attempt is over."""
 
+    def end(self, final: str) -> None:
+        """It has no leader any more, or never had one."""
+        self.state = ENDING
+        self.order = None
+        self.final = final
+
 
 class Lane:
     """Attempts that share a limit."""
@@ -189,6 +196,11 @@ class Lane:
     @property
     def empty(self) -> bool:
         return not self.running and not self.queue
+
+
+def now() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
 
 
 def started(key: int, pid: int, at: int, born: int | None) -> str:

@@ -59,7 +59,7 @@ class Warden:
         journal = Journal(directory, boot_id, state_id, self._cgroups)
         past = journal.read()
         self._attempts = Attempts(state_id, journal, self._cleaner, self._orphans, cgroups)
-        self._attempts.starts.poller = self._poller
+        self._attempts.starter.as_users.poller = self._poller
         take_over(past, self._attempts, self._cleaner, boot_id, state_id, heir)
         clear_cgroups({past.cgroups, self._cgroups}, self._attempts, leave_children)
         journal.rewrite(self._attempts.facts())
@@ -102,8 +102,8 @@ class Warden:
         connection = self._channel.connection
         if fd == self._child_signals:
             os.read(fd, 4096)
-        elif fd in self._attempts.starts:
-            self._attempts.started(fd)
+        elif fd in self._attempts.starter.as_users:
+            self._attempts.starter.told(fd)
         elif fd in self._orphans:
             end = self._orphans.ended(fd, self._channel.daemon_pid)
             if end is not None:
@@ -148,8 +148,8 @@ class Warden:
             reports = self._attempts.take_reports()
             self._channel.send('{"reports":[' + ",".join(reports) + "]}")
             self._to_tell_at = None
-        if self._attempts.held_up != self._told_held_up:
-            self._told_held_up = self._attempts.held_up
+        if self._attempts.starter.held_up != self._told_held_up:
+            self._told_held_up = self._attempts.starter.held_up
             self._channel.send(json.dumps({"held_up": self._told_held_up}))
         had = self._channel.connection
         self._channel.flush()
