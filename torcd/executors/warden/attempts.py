@@ -32,6 +32,9 @@ PATIENCE_SECONDS = 1.0
 is given back can be changed and disabled, like all that has not been chosen."""
 
 
+_NEVER = (None,) * 5
+
+
 class Attempts:
     def __init__(
         self,
@@ -186,7 +189,9 @@ class Attempts:
             return False
         if self.has_empty_place:
             return True
-        return not self._lanes.anyone_waits and not any(a.followers for a in self._leaders.values())
+        if self._lanes.anyone_waits:
+            return False
+        return not any(a.followers for a in self._leaders.values())
 
     def take_reports(self) -> list[str]:
         """What the daemon is told now."""
@@ -205,8 +210,9 @@ class Attempts:
             self._reaper.due,
             next(iter(self._patience.values()), None),
         )
-        due = [t for t in times if t is not None]
-        return min(due) if due else None
+        if times == _NEVER:  # as a rule, and this is asked in each turn
+            return None
+        return min(t for t in times if t is not None)
 
     # What happens
 
@@ -220,7 +226,8 @@ class Attempts:
         self._freezer.settle(self._leaders)
         for attempt in self._cleaner.clean(self._leaders):
             self._over(attempt)
-        self._lose_patience()
+        if self._patience:
+            self._lose_patience()
         for attempt in self.starter.fill():
             self._over(attempt)
         self.starter.leave_directory()

@@ -100,6 +100,13 @@ class Cleaner:
         pid."""
         if not (self._ending or self._condemned or self._graces or self._look):
             return []
+        if not (self._condemned or self._graces or self.due) and self._children.are(len(leaders)):
+            # Nobody is to be ended, and there are no strays: nothing is left of any but a cgroup.
+            self._look = False
+            over = list(self._ending.values())
+            if not any(attempt.cgroup for attempt in over):
+                self._ending.clear()
+                return over
         now = time.monotonic()
         self.due = None
         if self._stopping:

@@ -45,7 +45,7 @@ class Lanes:
     @property
     def due(self) -> float | None:
         """When there is something to take though nothing has happened; monotonic seconds."""
-        return min(self._held.values(), default=None)
+        return min(self._held.values()) if self._held else None
 
     @property
     def may_have_places(self) -> bool:
@@ -53,7 +53,10 @@ class Lanes:
 
     @property
     def anyone_waits(self) -> bool:
-        return any(lane.queue for lane in self._all.values())
+        for lane in self._all.values():  # noqa: SIM110 - asked with each report; a generator costs
+            if lane.queue:
+                return True
+        return False
 
     def take(self, most: int) -> list[Attempt]:
         """Those whose turn it is; they have a place."""

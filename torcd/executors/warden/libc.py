@@ -30,6 +30,7 @@ _SPAWN.argtypes = [
     ctypes.c_char_p,
     ctypes.c_char_p,
 ]
+_Actions = ctypes.c_char * _ACTIONS_BYTES
 _PID = ctypes.c_int()
 _PID_POINTER = ctypes.byref(_PID)
 _ADD_OPEN = _LIBC.posix_spawn_file_actions_addopen
@@ -75,7 +76,7 @@ class FileActions:
     __slots__ = ("pointer",)
 
     def __init__(self) -> None:
-        self.pointer = ctypes.create_string_buffer(_ACTIONS_BYTES)
+        self.pointer = _Actions()
         _none_wrong(_LIBC.posix_spawn_file_actions_init(self.pointer))
 
     def open(self, fd: int, path: str, flags: int, mode: int) -> None:

@@ -142,6 +142,16 @@ class Children:
         except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
             self._fd = -1
 
+    def are(self, number: int) -> bool:
+        """Whether there are so many."""
+        if self._fd < 0:
+            return len(self.pids()) == number
+        # Each is followed by a space. That of a few is read in one piece.
+        text = os.pread(self._fd, _CHILDREN_BYTES, 0)
+        if len(text) >= _CHILDREN_BYTES // 2:
+            return len(self.pids()) == number
+        return text.count(b" ") == number
+
     def pids(self) -> list[int]:
         if self._fd < 0:
             found = all_processes().values()
