@@ -1,4 +1,4 @@
-"""The bare servers (`bench/bare_server.py`, `bench/bare_large_server.py`), started and ended."""
+"""The bare servers, for small values and for large ones, started and ended; the bare warden, run."""
 
 import subprocess
 import tempfile
@@ -44,3 +44,25 @@ def _running(program: str, *words: str | Path) -> Iterator[Path]:
         finally:
             process.kill()
             process.communicate()
+
+
+def warden_seconds(directory: Path, count: int, at_once: int, *command: str) -> float:
+    """How long the bare warden takes. It writes into a directory."""
+    done = subprocess.run(
+        [
+            ours.PYTHON,
+            "-I",
+            "-S",
+            HERE / "bare_warden.py",
+            directory,
+            str(count),
+            str(at_once),
+            *command,
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return float(done.stderr)

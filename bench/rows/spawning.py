@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import native, ours, shapes
+import msgspec
+
+from bench import bare, native, ours, shapes
 from bench.figures import Figure, Skipped, Target, at_least, ratio
 from bench.peers import Peer, Task
 from bench.run import Run
@@ -37,21 +39,19 @@ def shell(run: Run) -> Iterator[Figure | Skipped]:
     graph = shapes.flat(run.size(10_000, 60))
     spec = ours.spec_file(run, shapes.workflow(graph, SHELL_COMMAND))
     command = ("/bin/bash", "-c", SHELL_COMMAND)
-    measured = [
-        _ours_and_limit(run, spec, len(graph), run.at_once, command) for _ in run.each_round()
-    ]
-    yield _of_the_limit("shell", "of the limit with bash -c", measured, at_least(0.75))
+    measured = [_measured(run, spec, len(graph), run.at_once, command) for _ in run.each_round()]
+    yield from _of_the_limit("shell", "of the limit with bash -c", measured, at_least(0.75))
 
 
 def _against_all(
     run: Run, row: str, graph: Graph, at_once: int, bound: float
 ) -> Iterator[Figure | Skipped]:
     spec = ours.spec_file(run, shapes.workflow(graph, COMMAND))
-    measured: list[tuple[float, float]] = []
+    measured: list[Measured] = []
     times: dict[str, list[float]] = {peer.name: [] for peer in run.peers}
     unfinished: set[str] = set()
     for number in run.each_round():
-        measured.append(_ours_and_limit(run, spec, len(graph), at_once, (COMMAND,)))
+        measured.append(_measured(run, spec, len(graph), at_once, (COMMAND,)))
         for peer in run.peers:
             so_far = times[peer.name]
             if number and (not so_far or so_far[-1] > SLOW_SECONDS):
@@ -63,8 +63,8 @@ def _against_all(
                 seconds = run.peer_seconds
             if seconds is not None:
                 so_far.append(seconds)
-    yield _of_the_limit(row, "of the limit", measured, at_least(bound))
-    mine = [seconds for seconds, _ in measured]
+    yield from _of_the_limit(row, "of the limit", measured, at_least(bound))
+    mine = [each.mine for each in measured]
     for peer in run.peers:
         if found := times[peer.name]:
             yield ratio(
@@ -76,24 +76,35 @@ def _against_all(
             )
 
 
-def _ours_and_limit(
-    run: Run, spec: Path, jobs: int, at_once: int, command: tuple[str, ...]
-) -> tuple[float, float]:
+class Measured(msgspec.Struct, frozen=True):
+    """Seconds of one round."""
+
+    limit: float
+    mine: float
+    bare: float
+    """Of the least warden in Python (`bench/bare_warden.py`)."""
+
+
+def _measured(run: Run, spec: Path, jobs: int, at_once: int, command: tuple[str, ...]) -> Measured:
     before = native.limit_seconds(jobs, at_once, *command)
     mine = ours.seconds_for(run, spec, at_once=at_once)
     after = native.limit_seconds(jobs, at_once, *command)
-    return mine, (before + after) / 2
+    directory = run.fresh("bare") if run.logs is None else run.logs / run.fresh("bare").name
+    directory.mkdir(exist_ok=True)
+    least = bare.warden_seconds(directory, jobs, at_once, *command)
+    return Measured((before + after) / 2, mine, least)
 
 
 def _of_the_limit(
-    row: str, what: str, measured: list[tuple[float, float]], target: Target
-) -> Figure:
-    return ratio(
+    row: str, what: str, measured: list[Measured], target: Target
+) -> Iterator[Figure]:
+    limits = ("limit s", [each.limit for each in measured])
+    yield ratio(row, what, limits, ("torcd s", [each.mine for each in measured]), target=target)
+    yield ratio(
         row,
-        what,
-        ("limit s", [limit for _, limit in measured]),
-        ("torcd s", [mine for mine, _ in measured]),
-        target=target,
+        f"a bare warden in Python, {what}",
+        limits,
+        ("bare warden s", [each.bare for each in measured]),
     )
 
 

@@ -10,7 +10,8 @@ from torcd.protocol import envelope
 from torcd.protocol import user_data as u
 from torcd.protocol.times import rfc3339
 from torcd.scheduler.commands import SaveValue
-from torcd.scheduler.state import JobNode, WorkflowNode
+from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.state import WorkflowNode
 from torcd.server.handlers import records
 
 MAX_FORMS = 4_096

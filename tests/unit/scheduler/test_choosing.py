@@ -72,7 +72,7 @@ def test_not_more_than_a_bound_is_handed_over_ahead():
 
 
 def test_when_jobs_turn_out_longer_nothing_more_is_handed_over_until_there_is_room():
-    play = Play(**many(100), parallel=1)
+    play = Play(**many(300), parallel=1)
     ends_after(play, "j0", 1_000)
     ahead = play.node.in_flight
     assert ahead == 1 + choosing.LOOKAHEAD_MICROSECONDS // 1_000

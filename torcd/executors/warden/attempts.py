@@ -61,8 +61,8 @@ class Attempts:
         self._reaper = Reaper(journal, self.starter, cleaner, self._leaders)
         self.has_empty_place = False
         """A place for which nobody waited has become free since then."""
-        self.has_end = False
-        """There is an end among the reports."""
+        self._ends = 0
+        """How many there are among the reports."""
 
     # What is asked of us
 
@@ -183,21 +183,22 @@ class Attempts:
     @property
     def urgent(self) -> bool:
         """The daemon is to know at once: something has ended, and nobody waits for a place, or in
-        some lane nobody did when one became free. That something has started is not urgent: nobody
-        waits for it, and it may end before it is told."""
-        if not self.has_end:
+        some lane nobody did when one became free, or fewer wait than have ended: with what these
+        make ready others come before no one waits any more. That something has started is not
+        urgent: nobody waits for it, and it may end before it is told."""
+        if not self._ends:
             return False
         if self.has_empty_place:
             return True
-        if self._lanes.anyone_waits:
-            return False
+        if waiting := self._lanes.waiting:
+            return self._ends > waiting
         return not any(a.followers for a in self._leaders.values())
 
     def take_reports(self) -> list[str]:
         """What the daemon is told now."""
         reports = self.reports.copy()
         self.reports.clear()
-        self.has_end = self.has_empty_place = False
+        self._ends, self.has_empty_place = 0, False
         return reports
 
     @property
@@ -291,7 +292,7 @@ class Attempts:
                 self._lanes.look_at(one.lane)
                 one.lane = None
             self.reports.append(one.final)
-            self.has_end = True
+            self._ends += 1
 
     def _follows(self, leader: Attempt, attempt: Attempt) -> bool:
         """Of one that comes after one that is over. False: it is over as well, and that remains to

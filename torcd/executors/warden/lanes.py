@@ -52,11 +52,12 @@ class Lanes:
         return bool(self._free)
 
     @property
-    def anyone_waits(self) -> bool:
-        for lane in self._all.values():  # noqa: SIM110 - asked with each report; a generator costs
-            if lane.queue:
-                return True
-        return False
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        number = 0
+        for lane in self._all.values():  # asked in each turn: a generator costs as much again
+            number += len(lane.queue)
+        return number
 
     def take(self, most: int) -> list[Attempt]:
         """Those whose turn it is; they have a place."""

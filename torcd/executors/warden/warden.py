@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 SYNC_BATCH = 512
 """Reports in one line when a daemon is told everything: a line stays below some 100 KiB."""
 
-GATHER_SECONDS = 0.020
+GATHER_SECONDS = 0.040
 """How long reports may wait for others, if none is urgent: several short jobs are told in one line,
 and share a commit, and so do the start and the end of one. It is below what jobs are handed over
-ahead for (60 ms); should a place become empty all the same, it is told at once."""
+ahead for (120 ms); should a place become empty all the same, it is told at once."""
 
 
 class Warden:

@@ -1,0 +1,56 @@
+"""The least warden in Python: what it takes to spawn as torcd does, and nothing else.
+
+usage: bare_warden.py DIRECTORY COUNT AT_ONCE PROGRAM [ARGUMENT...]
+
+Each process gets two log files, a session, default signals and an environment with some variables
+of its own; a line is written before it is made, and one when it has ended. There is no daemon, no
+database, nobody to tell, and nobody looks for what a process has left behind. The seconds it took
+go to standard error. Standard library only.
+"""
+
+import os
+import signal
+import sys
+import time
+
+VARIABLES = 8
+"""Of each process's own, as torcd's."""
+
+_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+
+
+def main() -> None:
+    directory, argv = sys.argv[1], sys.argv[4:]
+    count, at_once = int(sys.argv[2]), int(sys.argv[3])
+    journal = os.open(f"{directory}/journal", _LOG | os.O_CLOEXEC, 0o600)
+    shared = dict(os.environ)
+    started = running = 0
+    begin = time.perf_counter()
+    while started < count or running:
+        while running < at_once and started < count:
+            started += 1
+            running += 1
+            os.write(journal, b'["claimed",[%d]]\n' % started)
+            own = {f"TORC_VARIABLE_{i}": f"of number {started}" for i in range(VARIABLES)}
+            os.posix_spawn(
+                argv[0],
+                argv,
+                {**shared, **own},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, f"{directory}/{started}.out", _LOG, 0o600),
+                    (os.POSIX_SPAWN_OPEN, 2, f"{directory}/{started}.err", _LOG, 0o600),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+            )
+        pid, status = os.wait()
+        running -= 1
+        os.write(journal, b'["exited",%d,%d]\n' % (pid, status))
+        assert status == 0, f"process {pid} has failed"
+    print(f"{time.perf_counter() - begin:.6f}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
