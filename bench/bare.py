@@ -1,4 +1,4 @@
-"""The bare servers, for small values and for large ones, started and ended; the bare warden, run."""
+"""The bare servers, for small values and for large ones, and the bare warden, run."""
 
 import subprocess
 import tempfile

@@ -49,7 +49,7 @@ SCHEDULER = [
     Mutant(
         name="a job is spared that was made for another element",
         file="torcd/scheduler/digests.py",
-        old="    if declared.element is not None:\n",
+        old="    if job.element is not None:\n",
         new="    if False:\n",
         suites=UNFOLDING,
     ),
@@ -142,7 +142,7 @@ SCHEDULER = [
     Mutant(
         name="a job that is another one is spared when its inputs are the same",
         file="torcd/scheduler/spreading.py",
-        old="        if trace.definition != definition(self.node, job):\n",
+        old="        if trace.definition != definition(self.node, job.job):\n",
         new="        if False:\n",
         suites=EDITING,
     ),
