@@ -3,18 +3,12 @@
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from torcd.executors.warden import direct, spawning
-from torcd.executors.warden.ledger import Order
-from torcd.executors.warden.readying import Readier
-
-if TYPE_CHECKING:
-    from torcd.executors.warden.ledger import OrderMessage
 
 BASH = shutil.which("bash") or "/bin/bash"
 SHOW = ["cat", "/proc/self/environ", "/proc/self/cmdline"]
@@ -42,50 +36,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-READIER = Readier()
-
-
-def spawned(
-    argv: list[str],
-    plain: list[str] | None,
-    environment: dict[str, str],
-    cwd: str,
-    log: tuple[str | None, str | None] = (None, None),
-    *,
-    got_ready: bool = False,
-) -> int:
-    """The pid. Of those that are got ready, half of the variables are the order's own; the others
-    have another value in what it shares."""
-    own = dict(list(environment.items())[::2]) if got_ready else {}
-    shared = environment | dict.fromkeys(list(own)[::2], "/another")
-    message: OrderMessage = {
-        "key": 1,
-        "lane": 1,
-        "lane_limit": 1,
-        "argv": argv,
-        "plain": plain,
-        "base": "b",
-        "env": own,
-        "cwd": cwd,
-        "stdout": log[0],
-        "stderr": log[1],
-        "user": None,
-        "after": None,
-    }
-    order = Order(message, shared)
-    if got_ready:
-        order.ready = READIER.ready(order, READIER.shared(shared))
-    return spawning.spawn(order)
-
-
 def outcome(
-    place: Path,
-    command: list[str],
-    environment: dict[str, str],
-    cwd: str,
-    *,
-    plain: bool,
-    got_ready: bool = False,
+    place: Path, command: list[str], environment: dict[str, str], cwd: str, *, plain: bool
 ) -> tuple[int, list[str], list[str], str]:
     """Its wait status, its environment in no order, its words, and what it complained of."""
     out, err = place / "out", place / "err"
@@ -93,13 +45,13 @@ def outcome(
         log.unlink(missing_ok=True)
     here = os.getcwd()
     try:
-        pid = spawned(
+        pid = spawning.spawn(
             [BASH, "-c", " ".join(command)],
-            command if plain else None,
             environment,
             cwd,
-            (str(out), str(err)),
-            got_ready=got_ready,
+            str(out),
+            str(err),
+            command if plain else None,
         )
         status = os.waitpid(pid, 0)[1]
     finally:
@@ -110,15 +62,12 @@ def outcome(
 
 
 def require_same(place: Path, command: list[str], variables: dict[str, str], cwd: str) -> None:
-    """It comes to the same with bash and without, got ready before or not; {0} is `place`."""
+    """It comes to the same with bash and without; {0} is `place`."""
     environment = {name: text.replace("{0}", str(place)) for name, text in variables.items()}
     environment["LC_ALL"] = "C"
     directory = cwd.replace("{0}", str(place))
     with_bash = outcome(place, command, environment, directory, plain=False)
     assert outcome(place, command, environment, directory, plain=True) == with_bash
-    for plain in (True, False):
-        got = outcome(place, command, environment, directory, plain=plain, got_ready=True)
-        assert got == with_bash
 
 
 PROGRAMS = st.sampled_from(
@@ -200,7 +149,9 @@ def test_a_plain_command_in_a_usual_environment_needs_no_shell(place: Path) -> N
 def test_the_shell_is_not_run_for_a_plain_command(place: Path) -> None:
     here = os.getcwd()
     try:
-        pid = spawned(["/no/such/shell", "-c", "cat"], ["cat"], {"PATH": "/bin"}, "/")
+        pid = spawning.spawn(
+            ["/no/such/shell", "-c", "cat"], {"PATH": "/bin"}, "/", None, None, ["cat"]
+        )
         assert os.waitpid(pid, 0)[1] == 0
     finally:
         os.chdir(here)

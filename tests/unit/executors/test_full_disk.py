@@ -13,7 +13,6 @@ from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.journal import Journal
 from torcd.executors.warden.ledger import Order
 from torcd.executors.warden.orphans import Orphans
-from torcd.executors.warden.readying import Readier
 
 
 class Scene:
@@ -32,10 +31,18 @@ class Scene:
         cleaner = Cleaner(7, True, False)
         self.attempts = Attempts(7, self.journal, cleaner, Orphans(None), None)  # type: ignore[arg-type]
 
-    def _spawn(self, order: Order) -> int:
+    def _spawn(
+        self,
+        argv: list[str],
+        env: object,
+        cwd: str,
+        stdout: str | None,
+        stderr: str | None,
+        plain: list[str] | None,
+    ) -> int:
         if self.log_disk_is_full:
-            raise spawning.DiskFull(order.stdout or "", OSError(28, "No space left on device"))
-        self.spawned.append(order.stdout)
+            raise spawning.DiskFull(stdout or "", OSError(28, "No space left on device"))
+        self.spawned.append(stdout)
         return 1_000_000 + len(self.spawned)
 
     def order(self, key: int) -> None:
@@ -117,11 +124,7 @@ def test_what_is_revoked_while_it_is_held_up_leaves_nothing_held_up(scene: Scene
 
 def test_a_log_s_directory_is_made_by_who_has_room_for_it(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "1" / "2.1.1.out"
-    facts = {"argv": ["true"], "env": {}, "cwd": "/", "stdout": str(log), "stderr": None}
-    order = Order(facts, {"PATH": os.defpath})  # type: ignore[arg-type]
-    order.ready = Readier().ready(order, Readier().shared(order.base))
-    assert order.ready is not None
-    pid = spawning.spawn(order)
+    pid = spawning.spawn(["true"], {"PATH": os.defpath}, "/", str(log), None)
     os.waitpid(pid, 0)
     assert log.exists()
     assert log.parent.stat().st_mode & 0o777 == 0o700

@@ -17,8 +17,6 @@ TYPE_CHECKING = False  # as in typing, whose import would cost the warden memory
 if TYPE_CHECKING:
     from typing import TypedDict
 
-    from torcd.executors.warden.readying import Ready
-
     class User(TypedDict):
         """Another user whom an attempt runs as."""
 
@@ -79,7 +77,6 @@ class Order:
         "cwd",
         "env",
         "plain",
-        "ready",
         "stderr",
         "stdout",
         "unless_exists",
@@ -103,12 +100,6 @@ class Order:
         """The attempt it comes after."""
         self.unless_exists = "" if after is None else after[1]
         """A path that must not be there then."""
-        self.ready: Ready | None = None
-        """Its process, as far as it could be got ready."""
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return {**self.base, **self.env} if self.env else self.base
 
 
 class Attempt:

@@ -5,7 +5,6 @@ import os
 import signal
 
 from torcd.executors.warden import direct
-from torcd.executors.warden.ledger import Order
 from torcd.executors.warden.lookup import find_program
 
 OPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
@@ -53,23 +52,20 @@ class DiskFull(NoRoom):
         self.log = log
 
 
-def spawn(order: Order) -> int:
-    """Start it in a session of its own and return the pid; changes this process's directory."""
-    _enter(order.cwd)
-    return (order.ready is not None and order.ready.spawn()) or _spawn_order(order)
-
-
-def _enter(cwd: str) -> None:
+def spawn(
+    argv: list[str],
+    environment: dict[str, str],
+    cwd: str,
+    stdout: str | None,
+    stderr: str | None,
+    plain: list[str] | None = None,
+) -> int:
+    """Start it in a session of its own and return the pid; changes this process's directory.
+    `plain`: see `AttemptOrder`."""
     try:
         os.chdir(cwd)
     except (OSError, ValueError) as error:
         raise cannot_enter(cwd, error) from error
-
-
-def _spawn_order(order: Order) -> int:
-    """By what it says alone."""
-    argv, environment, cwd, plain = order.argv, order.variables, order.cwd, order.plain
-    stdout, stderr = order.stdout, order.stderr
     actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
         _STDIN,
         (os.POSIX_SPAWN_OPEN, 1, stdout or os.devnull, OPEN, LOG_MODE),

@@ -22,7 +22,6 @@ from torcd.executors.warden.journal import Journal, say
 from torcd.executors.warden.ledger import Order
 from torcd.executors.warden.libc import take_child_signals
 from torcd.executors.warden.orphans import Orphans
-from torcd.executors.warden.readying import Readier, Shared
 from torcd.executors.warden.succession import clear_cgroups, take_over
 
 TYPE_CHECKING = False  # as in typing, whose import would cost memory
@@ -64,9 +63,7 @@ class Warden:
         take_over(past, self._attempts, self._cleaner, boot_id, state_id, heir)
         clear_cgroups({past.cgroups, self._cgroups}, self._attempts, leave_children)
         journal.rewrite(self._attempts.facts())
-        self._readier = Readier()
-        self._environments: dict[str, tuple[dict[str, str], Shared | None]] = {}
-        """By name; also as C has them."""
+        self._environments: dict[str, dict[str, str]] = {}
         self._retiring = False
         self._to_tell_at: float | None = None
         """When the reports there are have waited for long enough; monotonic seconds."""
@@ -184,8 +181,7 @@ class Warden:
             self._cleaner.leave_children = message["hello"]["leave_children"]
         if "environment" in message:
             name, variables = message["environment"]
-            if name not in self._environments:
-                self._environments[name] = variables, self._readier.shared(variables)
+            self._environments.setdefault(name, variables)
         if "forget_environment" in message:
             self._environments.pop(message["forget_environment"], None)
         for order in message.get("start", ()):
@@ -205,13 +201,12 @@ class Warden:
         if "retire" in message:
             self._retiring = True
 
-    def _start(self, message: "OrderMessage") -> None:
-        environment = self._environments.get(message["base"])
-        if environment is None:
-            problem = f"its environment {message['base']!r} was not given to the warden"
-            self._attempts.refuse(message["key"], problem)
-            return
-        base, shared = environment
-        order = Order(message, base)
-        order.ready = self._readier.ready(order, shared)
-        self._attempts.order(message["key"], message["lane"], message["lane_limit"], order)
+    def _start(self, order: "OrderMessage") -> None:
+        base = self._environments.get(order["base"])
+        if base is None:
+            problem = f"its environment {order['base']!r} was not given to the warden"
+            self._attempts.refuse(order["key"], problem)
+        else:
+            self._attempts.order(
+                order["key"], order["lane"], order["lane_limit"], Order(order, base)
+            )
