@@ -267,3 +267,12 @@ def test_a_workflow_that_is_over_is_loaded_without_a_word(status, jobs):
     assert play.last == []
     play.stores("d")
     assert play.workflow_status == status.value
+
+
+def test_a_job_of_which_nothing_is_saved_is_built_as_if_just_that_was_saved():
+    loaded = Loaded({"a": job(), "b": job(after="a")}, {})  # with records that say it
+    event = msgspec.structs.replace(loaded.event, jobs=(AS_SUBMITTED,) * 2)
+    short = Scheduler(next_key=100, next_attempt_key=50, next_happening=500)
+    assert short.handle(event) == loaded.history
+    assert [job.run_id for job in short.workflows[loaded.workflow.key].jobs.values()] == [3, 3]
+    assert snapshot(short) == snapshot(loaded.scheduler)
