@@ -404,7 +404,7 @@ class Client:
 
     def _receive(
         self, connection: Connection, parameters: Request[Any], deadline: float | None
-    ) -> bytes:
+    ) -> bytes | memoryview:
         try:
             return connection.receive(deadline)
         except BaseException as e:
