@@ -177,7 +177,7 @@ class Store:
 
     async def sweep(self, key: WorkflowKey) -> bool:
         """Remove some rows of a deleted workflow; True: nothing is left of it."""
-        return await self._commits.remove(lambda connection: sweeping.sweep(connection, key))
+        return await self._remove(lambda connection: sweeping.sweep(connection, key))
 
     async def removable(self, keep: int, key: WorkflowKey | None = None) -> list[Removable]:
         """What workflows, or that one, have beyond the newest `keep` runs, and what was found to be
@@ -189,13 +189,11 @@ class Store:
     ) -> pruning.Place | None:
         """Note who stored the revisions of these runs, some at a time: go on from where it returns;
         None: all are noted."""
-        return await self._commits.remove(
-            lambda connection: pruning.note_storers(connection, old, place)
-        )
+        return await self._remove(lambda connection: pruning.note_storers(connection, old, place))
 
     async def mark_removed(self, old: Removable) -> bool:
         """From now on nobody is told of these runs; returns whether that is new."""
-        return await self._commits.remove(lambda connection: pruning.mark_removed(connection, old))
+        return await self._remove(lambda connection: pruning.mark_removed(connection, old))
 
     async def old_attempts(self, old: Removable, after: OldAttempt | None) -> list[OldAttempt]:
         """Some of those in these runs, after that one; [] when there are no more."""
@@ -204,11 +202,14 @@ class Store:
 
     async def remove_attempts(self, keys: Collection[AttemptKey]) -> None:
         """Of removed runs, and not referred to."""
-        await self._commits.remove(lambda connection: pruning.remove_attempts(connection, keys))
+        await self._remove(lambda connection: pruning.remove_attempts(connection, keys))
 
     async def remove_events(self, old: Removable) -> bool:
         """Some of those in these runs; True: there are none any more."""
-        return await self._commits.remove(lambda connection: pruning.remove_events(connection, old))
+        return await self._remove(lambda connection: pruning.remove_events(connection, old))
+
+    async def _remove(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._commits.remove(step)
 
     async def ended_before(self, at: Timestamp) -> list[WorkflowKey]:
         """Workflows that ended before then and are not archived, oldest first."""
