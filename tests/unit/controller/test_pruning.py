@@ -17,20 +17,17 @@ class Killed(BaseException):
     """The daemon was."""
 
 
-class Mortal:
+class MortalStore(Store):
     """Does so many steps more, and is killed then: before the step, or after it."""
 
-    def __init__(self, store: Store, steps_left: int, *, is_after: bool) -> None:
-        self.steps_left = steps_left
-        self._is_after = is_after
-        self._remove = store._commits.remove
-        store._commits.remove = self.remove  # type: ignore[method-assign]
+    steps_left = 1_000
+    is_after = False
 
-    async def remove(self, step: Any) -> Any:
+    async def _remove(self, step: Any) -> Any:
         self.steps_left -= 1
-        if self.steps_left < 0 and not self._is_after:
+        if self.steps_left < 0 and not self.is_after:
             raise Killed
-        done = await self._remove(step)
+        done = await super()._remove(step)
         if self.steps_left < 0:
             raise Killed
         return done
@@ -95,17 +92,18 @@ async def test_killed_at_any_step_the_next_one_goes_on(
         directory = tmp_path / str(steps)
         layout, log = logs(directory), Log()
         path = directory / "torcd.db"
-        async with Store.open(path) as store:
+        async with MortalStore.open(path) as store:
+            assert isinstance(store, MortalStore)
             await lived(store)
             values = await store.revisions(VALUE)
             loaded = await store.load(W)
-            mortal = Mortal(store, steps, is_after=is_after)
+            store.steps_left, store.is_after = steps, is_after
             try:
                 await until_told(Pruner(store, layout, log, keep_runs=2), log)
             except BaseExceptionGroup:
                 pass
             else:
-                assert not mortal.steps_left < 0
+                assert not store.steps_left < 0
             survived = bool(log.lines)
         assert await problems(path) == []
         async with Store.open(path) as store:
