@@ -99,9 +99,28 @@ def test_a_signal_does_not_reach_a_process_that_has_got_the_pid_since(
 def test_the_children_of_this_process_are_listed(sleeper: subprocess.Popen[bytes]) -> None:
     children = processes.Children()
     assert sleeper.pid in children.pids()
+    number = len(children.pids())
+    assert children.are(number)
     sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert children.are(number), "one that has ended counts until it is reaped"
     sleeper.wait()
     assert sleeper.pid not in children.pids()
+    assert children.are(number - 1)
+
+
+def test_many_children_are_counted_too() -> None:
+    children = processes.Children()
+    before = len(children.pids())
+    many = processes._CHILDREN_BYTES // 8
+    pids = [os.posix_spawn("/bin/true", ["true"], {}) for _ in range(many)]
+    try:
+        assert children.are(before + many)
+        assert not children.are(before + many - 1)
+    finally:
+        for pid in pids:
+            os.waitpid(pid, 0)
+    assert children.are(before)
 
 
 def test_a_process_may_be_its_users_or_one_that_became_root() -> None:
