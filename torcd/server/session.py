@@ -219,8 +219,9 @@ class Session(asyncio.BufferedProtocol):
                 return messages[n:]
             self._is_answering = True
             answer = self._dispatcher.at_once(message, self._peer, self._answered)
-            if answer == "later":  # or it has come meanwhile
-                continue
+            if answer == "later":
+                # Or it has come, and all have waited for the disk: once in a turn is enough.
+                return messages[n + 1 :]
             self._is_answering = False
             if answer is None:
                 return messages[n:]

@@ -115,9 +115,19 @@ async def test_an_answer_may_come_before_it_was_said_that_it_comes_later() -> No
     prompt = Prompt()
     async with anyio.create_task_group() as tasks:
         session = in_silence(prompt, tasks)
-        _buffer[:4] = b"1\0002\0"
-        session.buffer_updated(4)
-        _buffer[:2] = b"3\0"
-        session.buffer_updated(2)
-    assert prompt.written == [b"1", b"2", b"3"]
+        for message in (b"1", b"2"):
+            _buffer[:2] = message + b"\0"
+            session.buffer_updated(2)
+    assert prompt.written == [b"1", b"2"]
     assert not session._waiting
+
+
+async def test_what_is_sent_ahead_is_not_stored_in_the_same_turn() -> None:
+    """Each may wait for the disk in place, and everybody else meanwhile."""
+    prompt = Prompt()
+    async with anyio.create_task_group() as tasks:
+        session = in_silence(prompt, tasks)
+        _buffer[:6] = b"1\0002\0003\0"
+        session.buffer_updated(6)
+    assert prompt.written == [b"1"]
+    assert list(session._waiting) == [b"2", b"3"]
