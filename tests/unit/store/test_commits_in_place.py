@@ -263,10 +263,18 @@ async def test_nothing_of_a_workflow_as_a_whole_is_written_in_place(
 
 def test_one_slow_commit_says_nothing() -> None:
     paced = Pace()
-    paced.took(0.0, 1.0)
+    slow = 2 * QUICK_SECONDS
+    paced.took(0.0, slow)
     paced.took(1.0, 1.0 + QUICK_SECONDS / 2)
-    paced.took(2.0, 3.0)
-    assert paced.is_quick(3.0)
+    paced.took(2.0, 2.0 + slow)
+    assert paced.is_quick(2.0 + slow)
+
+
+def test_one_for_which_all_have_waited_for_long_is_enough() -> None:
+    paced = Pace()
+    paced.took(0.0, 1.0)
+    assert not paced.is_quick(REST_FACTOR)
+    assert paced.is_quick(1.0 + REST_FACTOR)
 
 
 def test_a_disk_that_is_always_slow_keeps_everybody_waiting_for_a_tenth_of_the_time() -> None:
