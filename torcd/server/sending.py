@@ -6,6 +6,7 @@ end. A larger buffer in the kernel makes no difference then.
 """
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -18,7 +19,9 @@ async def send(descriptor: int, data: memoryview, moved: Callable[[int], None]) 
     """All of it into a socket that has nothing else to write meanwhile; `moved` is told of the
     bytes that went. Raises OSError."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
+    done: asyncio.Future[int] = loop.create_future()
+    """The number of the error; 0: all has gone. The error itself would refer to what refers to it,
+    and keep the data in memory until Python looks for such circles."""
     sent = 0
 
     def write() -> None:
@@ -33,9 +36,9 @@ async def send(descriptor: int, data: memoryview, moved: Callable[[int], None]) 
         except BlockingIOError:
             return
         except OSError as error:
-            done.set_exception(error)
+            done.set_result(error.errno or errno.EIO)
             return
-        done.set_result(None)
+        done.set_result(0)
 
     # The transport waits with its own descriptor; another one of the same socket is nobody's.
     with socket.socket(fileno=os.dup(descriptor)) as sock:
@@ -46,4 +49,6 @@ async def send(descriptor: int, data: memoryview, moved: Callable[[int], None]) 
                 await done
             finally:
                 loop.remove_writer(sock)
-        done.result()
+        problem = done.result()
+    if problem:
+        raise OSError(problem, os.strerror(problem))

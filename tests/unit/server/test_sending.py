@@ -1,13 +1,17 @@
 """Large answers, written past the transport."""
 
 import asyncio
+import contextlib
+import gc
 import os
 import socket
+import weakref
 from collections.abc import Iterator
 
 import anyio
 import pytest
 
+from torcd.block import block
 from torcd.server import sending
 
 LARGE = os.urandom(3 << 20)
@@ -52,6 +56,24 @@ async def test_who_leaves_ends_it(pair: tuple[socket.socket, socket.socket]) -> 
             tasks.start_soon(leave)
             with pytest.raises(OSError, match=r"Broken pipe|reset"):
                 await sending.send(ours.fileno(), memoryview(LARGE), lambda _: None)
+
+
+async def test_what_was_sent_is_let_go_at_once_when_it_has_failed(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """Python looks for circles seldom, and what is in this one is large."""
+    ours, theirs = pair
+    theirs.close()
+    large = block(len(LARGE))
+    held = weakref.ref(large)
+    gc.disable()
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            await sending.send(ours.fileno(), memoryview(large), lambda _: None)
+        del large
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 async def test_it_can_be_given_up(pair: tuple[socket.socket, socket.socket]) -> None:
