@@ -134,6 +134,18 @@ def test_large_answers_for_many_are_made_when_there_is_room_for_them(daemon: Dae
     wait_until(daemon, lambda: resident_bytes(daemon) - before < LARGE_BYTES)
 
 
+def test_who_leaves_before_a_large_answer_leaves_nothing_behind(daemon: Daemon) -> None:
+    daemon.submit(SPEC)
+    ask(daemon, STATUS)
+    before = resident_bytes(daemon)
+    store = b'{"method":"io.torcd.UserData.Store","parameters":{"name":"large","data":"%s"}}\0'
+    for _ in range(6):
+        with connect(daemon) as sock:
+            sock.sendall(store % (b"x" * LARGE_BYTES))
+            assert sock.recv(1000)
+    wait_until(daemon, lambda: resident_bytes(daemon) - before < 2 * LARGE_BYTES)
+
+
 def test_what_a_crowd_took_is_given_back_when_it_has_left(daemon: Daemon) -> None:
     ask(daemon, STATUS)
     before = resident_bytes(daemon)
