@@ -1,4 +1,4 @@
-"""The bare servers, for small values and for large ones, and the bare warden, run."""
+"""The bare servers, for small and for large values; the bare warden, and the bare job runner."""
 
 import subprocess
 import tempfile
@@ -46,19 +46,20 @@ def _running(program: str, *words: str | Path) -> Iterator[Path]:
             process.communicate()
 
 
-def warden_seconds(directory: Path, count: int, at_once: int, *command: str) -> float:
-    """How long the bare warden takes. It writes into a directory."""
+def warden_seconds(logs: Path, count: int, at_once: int, *command: str) -> float:
+    """How long the bare warden takes."""
+    return _seconds("-I", "-S", HERE / "bare_warden.py", logs, str(count), str(at_once), *command)
+
+
+def runner_seconds(logs: Path, database: Path, count: int, at_once: int, *command: str) -> float:
+    """How long the bare job runner takes, daemon and warden."""
+    program = HERE / "bare_runner.py"
+    return _seconds(program, logs, database, str(count), str(at_once), *command)
+
+
+def _seconds(*words: str | Path) -> float:
     done = subprocess.run(
-        [
-            ours.PYTHON,
-            "-I",
-            "-S",
-            HERE / "bare_warden.py",
-            directory,
-            str(count),
-            str(at_once),
-            *command,
-        ],
+        [ours.PYTHON, *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

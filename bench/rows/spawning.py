@@ -81,18 +81,29 @@ class Measured(msgspec.Struct, frozen=True):
 
     limit: float
     mine: float
-    bare: float
+    warden: float
     """Of the least warden in Python (`bench/bare_warden.py`)."""
+    runner: float
+    """Of the least job runner in Python (`bench/bare_runner.py`)."""
 
 
 def _measured(run: Run, spec: Path, jobs: int, at_once: int, command: tuple[str, ...]) -> Measured:
     before = native.limit_seconds(jobs, at_once, *command)
     mine = ours.seconds_for(run, spec, at_once=at_once)
     after = native.limit_seconds(jobs, at_once, *command)
-    directory = run.fresh("bare") if run.logs is None else run.logs / run.fresh("bare").name
-    directory.mkdir(exist_ok=True)
-    least = bare.warden_seconds(directory, jobs, at_once, *command)
-    return Measured((before + after) / 2, mine, least)
+    warden = bare.warden_seconds(_logs(run), jobs, at_once, *command)
+    database = run.fresh("bare") / "bare.db"
+    runner = bare.runner_seconds(_logs(run), database, jobs, at_once, *command)
+    return Measured((before + after) / 2, mine, warden, runner)
+
+
+def _logs(run: Run) -> Path:
+    """A new directory where torcd's logs are, too."""
+    directory = run.fresh("bare")
+    if run.logs is not None:
+        directory = run.logs / directory.name
+        directory.mkdir()
+    return directory
 
 
 def _of_the_limit(
@@ -100,12 +111,11 @@ def _of_the_limit(
 ) -> Iterator[Figure]:
     limits = ("limit s", [each.limit for each in measured])
     yield ratio(row, what, limits, ("torcd s", [each.mine for each in measured]), target=target)
-    yield ratio(
-        row,
-        f"a bare warden in Python, {what}",
-        limits,
-        ("bare warden s", [each.bare for each in measured]),
-    )
+    for name, seconds in (
+        ("warden", [each.warden for each in measured]),
+        ("job runner", [each.runner for each in measured]),
+    ):
+        yield ratio(row, f"a bare {name} in Python, {what}", limits, (f"bare {name} s", seconds))
 
 
 def _peer_seconds(run: Run, peer: Peer, graph: Graph) -> float | None:

@@ -1,0 +1,177 @@
+"""The least job runner in Python that keeps torcd's promises: a bare daemon and a bare warden.
+
+usage: bare_runner.py LOGS DATABASE COUNT AT_ONCE PROGRAM [ARGUMENT...]
+
+The daemon writes what is to be started into SQLite, in a synced transaction, before it orders it,
+and how it ended before it forgets it: for each job an attempt that begins and ends, the state of
+the job, and three things that have happened. It orders ahead, and what belongs together shares a
+transaction. The warden does what `bench/bare_warden.py` does, reads orders and tells of ends, some
+at a time, as JSON. There is no scheduler, as all jobs are independent; no client, no server, no
+log; no output is looked for, nor what a process has left behind; nothing can be stopped, taken back
+or resumed. The seconds it took go to standard error.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sqlite3
+import sys
+import time
+from collections import deque
+
+from torcd.executors.warden.libc import take_child_signals
+
+AHEAD = 200
+"""Jobs that are ordered and have not ended, at most: as torcd has it, a tenth of a second's."""
+
+GATHER_SECONDS = 0.04
+"""How long ends wait for others, as long as there are more orders than ends."""
+
+VARIABLES = 8
+"""Of each process's own, as torcd's."""
+
+_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+
+_TABLES = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE attempt (key INTEGER PRIMARY KEY, job_key INTEGER, status TEXT, return_code INTEGER,
+  started_at INTEGER, ended_at INTEGER) STRICT;
+CREATE TABLE job (key INTEGER PRIMARY KEY, status TEXT, attempt_key INTEGER) STRICT;
+CREATE TABLE event (number INTEGER PRIMARY KEY, at INTEGER, text TEXT) STRICT;
+"""
+
+
+def warden(connection: socket.socket, directory: str, at_once: int) -> None:
+    """Until the other side closes the connection."""
+    journal = os.open(f"{directory}/journal", _LOG | os.O_CLOEXEC, 0o600)
+    shared = dict(os.environ)
+    children = take_child_signals()
+    orders: deque[list[object]] = deque()
+    running: dict[int, tuple[int, int]] = {}
+    ends: list[tuple[int, int, int, int]] = []
+    gathers_until = 0.0
+    received = b""
+    while True:
+        while orders and len(running) < at_once:
+            key, argv, own = orders.popleft()
+            assert isinstance(key, int)
+            assert isinstance(argv, list)
+            assert isinstance(own, dict)
+            os.write(journal, b'["claimed",[%d]]\n' % key)
+            pid = os.posix_spawn(
+                argv[0],
+                argv,
+                {**shared, **own},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, f"{directory}/{key}.out", _LOG, 0o600),
+                    (os.POSIX_SPAWN_OPEN, 2, f"{directory}/{key}.err", _LOG, 0o600),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+            )
+            running[pid] = key, time.time_ns() // 1000
+        now = time.monotonic()
+        if ends and (now >= gathers_until or len(ends) >= len(orders)):
+            connection.sendall(json.dumps(ends).encode() + b"\n")
+            ends = []
+        patience = max(gathers_until - now, 0.0) if ends else None
+        ready, _, _ = select.select((connection, children), (), (), patience)
+        if connection in ready:
+            piece = connection.recv(1 << 16)
+            if not piece:
+                return
+            *lines, received = (received + piece).split(b"\n")
+            for line in lines:
+                orders.extend(json.loads(line))
+        if children in ready:
+            os.read(children, 128)
+            while running:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    break
+                assert status == 0, f"process {pid} has failed"
+                key, started_at = running.pop(pid)
+                os.write(journal, b'["exited",%d,%d]\n' % (pid, status))
+                if not ends:
+                    gathers_until = time.monotonic() + GATHER_SECONDS
+                ends.append((key, status, started_at, time.time_ns() // 1000))
+
+
+def daemon(connection: socket.socket, path: str, count: int, argv: list[str]) -> None:
+    """Until all have ended."""
+    database = sqlite3.connect(path, isolation_level=None)
+    database.executescript(_TABLES)
+    database.executemany(
+        "INSERT INTO job VALUES (?, 'ready', NULL)", ((key,) for key in range(1, count + 1))
+    )
+    ordered = ended = number = 0
+    received = b""
+    ends: list[tuple[int, int, int, int]] = []
+    while True:
+        first, ordered = ordered + 1, min(ended + AHEAD, count)
+        told = []
+        for key in range(first, ordered + 1):
+            told.append((key, {"kind": "job_pending", "job_key": key, "attempt_id": 1}))
+        for key, status, _, _ in ends:
+            told.append((key, {"kind": "job_running", "job_key": key, "attempt_id": 1}))
+            told.append((key, {"kind": "job_completed", "job_key": key, "return_code": status}))
+        at = time.time_ns() // 1000
+        database.execute("BEGIN IMMEDIATE")
+        database.executemany(
+            "INSERT INTO attempt (key, job_key) VALUES (?, ?)",
+            [(key, key) for key in range(first, ordered + 1)],
+        )
+        database.executemany(
+            "UPDATE attempt SET status = 'completed', return_code = ?, started_at = ?, ended_at = ?"
+            " WHERE key = ?",
+            [(status, began, over, key) for key, status, began, over in ends],
+        )
+        database.executemany(
+            "UPDATE job SET status = 'completed', attempt_key = ? WHERE key = ?",
+            [(key, key) for key, _, _, _ in ends],
+        )
+        database.executemany(
+            "INSERT INTO event VALUES (?, ?, ?)",
+            [(number + n, at, json.dumps(what)) for n, (_, what) in enumerate(told)],
+        )
+        database.execute("COMMIT")
+        number += len(told)
+        if ended == count:
+            return
+        orders = [
+            (key, argv, {f"TORC_VARIABLE_{i}": f"of number {key}" for i in range(VARIABLES)})
+            for key in range(first, ordered + 1)
+        ]
+        if orders:
+            connection.sendall(json.dumps(orders).encode() + b"\n")
+        while b"\n" not in received:
+            received += connection.recv(1 << 16)
+        *lines, received = received.split(b"\n")
+        ends = [end for line in lines for end in json.loads(line)]
+        ended += len(ends)
+
+
+def main() -> None:
+    logs, database, argv = sys.argv[1], sys.argv[2], sys.argv[5:]
+    count, at_once = int(sys.argv[3]), int(sys.argv[4])
+    mine, its = socket.socketpair()
+    begin = time.perf_counter()
+    pid = os.fork()
+    if pid == 0:
+        mine.close()
+        warden(its, logs, at_once)
+        os._exit(0)
+    its.close()
+    daemon(mine, database, count, argv)
+    print(f"{time.perf_counter() - begin:.6f}", file=sys.stderr)
+    mine.close()
+    os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    main()
