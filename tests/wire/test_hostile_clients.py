@@ -146,6 +146,17 @@ def test_who_leaves_before_a_large_answer_leaves_nothing_behind(daemon: Daemon) 
     wait_until(daemon, lambda: resident_bytes(daemon) - before < 2 * LARGE_BYTES)
 
 
+def test_large_values_that_are_refused_leave_nothing_behind(daemon: Daemon) -> None:
+    daemon.submit(SPEC)
+    ask(daemon, STATUS)
+    before = resident_bytes(daemon)
+    store = b'{"method":"io.torcd.UserData.Store","parameters":{"name":"large","data":%s"%s"%s}}\0'
+    for _ in range(6):
+        answer = ask(daemon, store % (b"[" * 70, b"x" * LARGE_BYTES, b"]" * 70))
+        assert b"InvalidValue" in answer
+    wait_until(daemon, lambda: resident_bytes(daemon) - before < 2 * LARGE_BYTES)
+
+
 def test_what_a_crowd_took_is_given_back_when_it_has_left(daemon: Daemon) -> None:
     ask(daemon, STATUS)
     before = resident_bytes(daemon)

@@ -352,6 +352,9 @@ class Session(asyncio.BufferedProtocol):
                 return None if is_over else reply
             return await pieces_of(await self._dispatcher.answer(call))
         except errors.TorcError as error:
+            # Its frames have the call, and futures and requests that refer to the error again: a
+            # circle that would keep a large value until Python looks for such.
+            error.__traceback__ = None
             return [envelope.encode_error(error)]
         except Exception:  # noqa: BLE001 - the border: a bug here must not end others' sessions
             self._log.exception("a request failed", method=method[:200])
