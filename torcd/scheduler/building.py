@@ -60,6 +60,7 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
             data_node.initial_sha256 = value.initial_sha256
             data_node.changed_at = value.changed_at
         data_node.is_stored_in_run = data.key in loaded.stored_in_run
+        data_node.storers = tuple(loaded.stored_in_run.get(data.key, ()))
     queues: dict[Share | None, Queue] = {None: node.ready}
     ranks: dict[Rank, Rank] = {}
     sort_method = loaded.workflow.jobs_sort_method
@@ -284,9 +285,7 @@ def as_loaded(node: WorkflowNode, at: Timestamp) -> WorkflowLoaded:
         },
         file_states=node.file_states,
         stored_in_run={
-            key: frozenset((data.gate and data.gate.opens_early) or ())
-            for key, data in node.data.items()
-            if data.is_stored_in_run
+            key: frozenset(data.storers) for key, data in node.data.items() if data.is_stored_in_run
         },
         absent_files=frozenset(),
         archived=node.archived,

@@ -34,6 +34,7 @@ class DataNode:
         "is_stored_in_run",
         "revision",
         "sha256",
+        "storers",
     )
 
     def __init__(self, data: UserData) -> None:
@@ -48,6 +49,9 @@ class DataNode:
         """The next attempt's key when it last became another value: attempts before it may have
         seen the one before."""
         self.is_stored_in_run = False
+        self.storers: tuple[JobKey, ...] = ()
+        """The jobs that have stored it in this run, also where that has opened nothing: an edit may
+        say `available: on_store` afterwards."""
         self.gate: GateNode | None = None
 
 

@@ -23,6 +23,8 @@ class Storing(Spreading):
         data = self.node.data[data_key]
         data.revision += 1
         data.is_stored_in_run = True
+        if producer is not None and producer.job.key not in data.storers:
+            data.storers = (*data.storers, producer.job.key)
         if data.sha256 != value.sha256:
             data.sha256 = value.sha256
             data.changed_at = self.memory.next_attempt_key
