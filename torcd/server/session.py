@@ -138,9 +138,13 @@ class Session(asyncio.BufferedProtocol):
         self._tasks.start_soon(self._serve)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        room = self._splitter.room(self._may_read_bytes)
-        self._is_reading_in_place = room is not None
-        return _buffer_view[: self._may_read_bytes] if room is None else room
+        self._is_reading_in_place = False
+        if self._splitter.unfinished_bytes:
+            room = self._splitter.room(self._may_read_bytes)
+            if room is not None:
+                self._is_reading_in_place = True
+                return room
+        return _buffer_view[: self._may_read_bytes]
 
     def buffer_updated(self, nbytes: int) -> None:
         self._moved_bytes += nbytes
