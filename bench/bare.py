@@ -53,8 +53,7 @@ def warden_seconds(logs: Path, count: int, at_once: int, *command: str) -> float
 
 def runner_seconds(logs: Path, database: Path, count: int, at_once: int, *command: str) -> float:
     """How long the bare job runner takes, daemon and warden."""
-    program = HERE / "bare_runner.py"
-    return _seconds(program, logs, database, str(count), str(at_once), *command)
+    return _seconds("-m", "bench.bare_runner", logs, database, str(count), str(at_once), *command)
 
 
 def _seconds(*words: str | Path) -> float:

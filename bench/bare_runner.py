@@ -1,6 +1,6 @@
 """The least job runner in Python that keeps torcd's promises: a bare daemon and a bare warden.
 
-usage: bare_runner.py LOGS DATABASE COUNT AT_ONCE PROGRAM [ARGUMENT...]
+usage: python -m bench.bare_runner LOGS DATABASE COUNT AT_ONCE PROGRAM [ARGUMENT...]
 
 The daemon writes what is to be started into SQLite, in a synced transaction, before it orders it,
 and how it ended before it forgets it: for each job an attempt that begins and ends, the state of
@@ -14,13 +14,13 @@ or resumed. The seconds it took go to standard error.
 import json
 import os
 import select
-import signal
 import socket
 import sqlite3
 import sys
 import time
 from collections import deque
 
+from bench.bare_warden import LOG, spawn, variables
 from torcd.executors.warden.libc import take_child_signals
 
 AHEAD = 200
@@ -28,11 +28,6 @@ AHEAD = 200
 
 GATHER_SECONDS = 0.04
 """How long ends wait for others, as long as there are more orders than ends."""
-
-VARIABLES = 8
-"""Of each process's own, as torcd's."""
-
-_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 _TABLES = """
 PRAGMA journal_mode = WAL;
@@ -46,7 +41,7 @@ CREATE TABLE event (number INTEGER PRIMARY KEY, at INTEGER, text TEXT) STRICT;
 
 def warden(connection: socket.socket, directory: str, at_once: int) -> None:
     """Until the other side closes the connection."""
-    journal = os.open(f"{directory}/journal", _LOG | os.O_CLOEXEC, 0o600)
+    journal = os.open(f"{directory}/journal", LOG | os.O_CLOEXEC, 0o600)
     shared = dict(os.environ)
     children = take_child_signals()
     orders: deque[list[object]] = deque()
@@ -61,19 +56,7 @@ def warden(connection: socket.socket, directory: str, at_once: int) -> None:
             assert isinstance(argv, list)
             assert isinstance(own, dict)
             os.write(journal, b'["claimed",[%d]]\n' % key)
-            pid = os.posix_spawn(
-                argv[0],
-                argv,
-                {**shared, **own},
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, f"{directory}/{key}.out", _LOG, 0o600),
-                    (os.POSIX_SPAWN_OPEN, 2, f"{directory}/{key}.err", _LOG, 0o600),
-                ],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
-            )
+            pid = spawn(directory, key, argv, {**shared, **own})
             running[pid] = key, time.time_ns() // 1000
         now = time.monotonic()
         if ends and (now >= gathers_until or len(ends) >= len(orders)):
@@ -143,10 +126,7 @@ def daemon(connection: socket.socket, path: str, count: int, argv: list[str]) ->
         number += len(told)
         if ended == count:
             return
-        orders = [
-            (key, argv, {f"TORC_VARIABLE_{i}": f"of number {key}" for i in range(VARIABLES)})
-            for key in range(first, ordered + 1)
-        ]
+        orders = [(key, argv, variables(key)) for key in range(first, ordered + 1)]
         if orders:
             connection.sendall(json.dumps(orders).encode() + b"\n")
         while b"\n" not in received:

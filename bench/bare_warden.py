@@ -16,13 +16,35 @@ import time
 VARIABLES = 8
 """Of each process's own, as torcd's."""
 
-_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+
+
+def variables(number: int) -> dict[str, str]:
+    """A process's own."""
+    return {f"TORC_VARIABLE_{i}": f"of number {number}" for i in range(VARIABLES)}
+
+
+def spawn(directory: str, number: int, argv: list[str], environment: dict[str, str]) -> int:
+    """With its two logs in the directory. Returns its pid."""
+    return os.posix_spawn(
+        argv[0],
+        argv,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, f"{directory}/{number}.out", LOG, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, f"{directory}/{number}.err", LOG, 0o600),
+        ],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+    )
 
 
 def main() -> None:
     directory, argv = sys.argv[1], sys.argv[4:]
     count, at_once = int(sys.argv[2]), int(sys.argv[3])
-    journal = os.open(f"{directory}/journal", _LOG | os.O_CLOEXEC, 0o600)
+    journal = os.open(f"{directory}/journal", LOG | os.O_CLOEXEC, 0o600)
     shared = dict(os.environ)
     started = running = 0
     begin = time.perf_counter()
@@ -31,20 +53,7 @@ def main() -> None:
             started += 1
             running += 1
             os.write(journal, b'["claimed",[%d]]\n' % started)
-            own = {f"TORC_VARIABLE_{i}": f"of number {started}" for i in range(VARIABLES)}
-            os.posix_spawn(
-                argv[0],
-                argv,
-                {**shared, **own},
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, f"{directory}/{started}.out", _LOG, 0o600),
-                    (os.POSIX_SPAWN_OPEN, 2, f"{directory}/{started}.err", _LOG, 0o600),
-                ],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
-            )
+            spawn(directory, started, argv, {**shared, **variables(started)})
         pid, status = os.wait()
         running -= 1
         os.write(journal, b'["exited",%d,%d]\n' % (pid, status))
