@@ -12,6 +12,7 @@ user_data `data` anything, of which `data.encode` knows what is JSON.
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 
 import msgspec
 from msgspec import inspect
@@ -42,8 +43,16 @@ def decode(tree: object) -> Decoded:
             return Decoded(msgspec.convert(plain, WorkflowSpec), [], set())
     walk = _Walk()
     walk.findings = findings
-    cleaned = walk.value(inspect.type_info(WorkflowSpec), tree, ())
+    cleaned = walk.value(language(), tree, ())
     return Decoded(msgspec.convert(cleaned, WorkflowSpec), walk.findings, walk.untrusted)
+
+
+@cache
+def language() -> inspect.StructType:
+    """The structs of a spec, as msgspec describes them."""
+    info = inspect.type_info(WorkflowSpec)
+    assert isinstance(info, inspect.StructType)
+    return info
 
 
 def _encode_data(tree: object) -> list[Finding]:

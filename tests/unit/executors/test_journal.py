@@ -179,10 +179,12 @@ def test_rewriting_leaves_what_is_needed_and_the_old_one_if_there_is_no_room(
 def test_a_journal_is_worth_rewriting_when_it_is_large_and_mostly_old(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     assert not journal.worth_rewriting
-    long = claim(*range(REWRITE_BYTES // 5))
-    assert journal.write(long)
+    thousand = claim(*range(1_000))
+    facts = [thousand] * (REWRITE_BYTES // len(thousand) + 1)
+    for fact in facts:
+        assert journal.write(fact)
     assert journal.worth_rewriting
-    journal.rewrite([long])
+    journal.rewrite(facts)
     assert not journal.worth_rewriting
 
 

@@ -26,7 +26,7 @@ from torcd.spec.formats import HALF_A_PAIR, TOO_DEEP, SpecSyntaxError, duplicate
 from torcd.spec.formats.kdl_reading import visible
 from torcd.spec.formats.kdl_text import LIST, dump
 from torcd.spec.problems import Path, Position
-from torcd.spec.schema import WorkflowSpec
+from torcd.spec.structure import language
 
 __all__ = ["dump", "load", "locate"]
 
@@ -61,11 +61,9 @@ def load(text: str) -> object:
         raise SpecSyntaxError(HALF_A_PAIR) from None
     kdl_reading.refuse_repeated_properties(text, document)
     _correct(document, text)
-    info = inspect.type_info(WorkflowSpec)
-    assert isinstance(info, inspect.StructType)
     tree: dict[str, object] = {}
     for node in document.nodes:
-        _add_field(tree, info, node)
+        _add_field(tree, language(), node)
     return tree
 
 
