@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -110,47 +110,67 @@ def _says_something(statement: ast.stmt) -> bool:
     )
 
 
-@contextmanager
-def lines_run() -> Iterator[set[Site]]:
-    """The lines of the package that run meanwhile."""
-    found: set[Site] = set()
-    prefix = f"{SOURCE}/"
+class _Listener:
+    """Takes down which statements that say something have run. Only functions with one that has
+    not been heard are listened to: to trace every line takes several times as long as to run it."""
 
-    def in_function(frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line":
-            found.add((frame.f_code.co_filename.removeprefix(prefix), frame.f_lineno))
-        return in_function
+    def __init__(self) -> None:
+        self.silent = sites()
+        self._of: dict[CodeType, set[Site]] = {}
 
-    def on_call(frame: FrameType, _event: str, _: Any) -> Any:
-        return in_function if frame.f_code.co_filename.startswith(prefix) else None
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        before = sys.gettrace()
+        sys.settrace(self._on_call)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
 
-    before = sys.gettrace()
-    sys.settrace(on_call)
-    try:
-        yield found
-    finally:
-        sys.settrace(before)
+    def _on_call(self, frame: FrameType, _event: str, _: Any) -> Any:
+        code = frame.f_code
+        mine = self._of.get(code)
+        if mine is None:
+            mine = self._of[code] = self._sites_in(code)
+        return self._on_line if mine else None
+
+    def _on_line(self, frame: FrameType, _event: str, _: Any) -> Any:
+        mine = self._of[frame.f_code]
+        for site in [site for site in mine if frame.f_lineno in self.silent.get(site, ())]:
+            del self.silent[site]
+        mine &= self.silent.keys()
+        return self._on_line if mine else None
+
+    def _sites_in(self, code: CodeType) -> set[Site]:
+        prefix = f"{SOURCE}/"
+        if not code.co_filename.startswith(prefix):
+            return set()
+        name = code.co_filename.removeprefix(prefix)
+        lines = {line for *_, line in code.co_lines() if line is not None}
+        return {
+            (file, n)
+            for (file, n), statement in self.silent.items()
+            if file == name and not lines.isdisjoint(statement)
+        }
 
 
 @cache
 def everything_heard() -> tuple[dict[Path, Heard], set[Site]]:
-    """Of each golden spec, and the lines of the package that have run for it."""
+    """Of each golden spec, and the statements of the package that none of them makes speak."""
     heard: dict[Path, Heard] = {}
-    run: set[Site] = set()
+    listener = _Listener()
     for path in SPECS:  # one by one: a stack that is full ends the tracing
-        with lines_run() as lines:
+        with listener.listening():
             heard[path] = _hear(path)
-        run |= lines
-    return heard, run
+    return heard, set(listener.silent)
 
 
 def silent_sites() -> list[str]:
     """The statements that no golden spec makes speak."""
-    _, run = everything_heard()
+    _, silent = everything_heard()
     return sorted(
         f"{file}:{line}: {(SOURCE / file).read_text().splitlines()[line - 1].strip()}"
-        for (file, line), lines in sites().items()
-        if not any((file, n) in run for n in lines)
+        for file, line in silent
     )
 
 
