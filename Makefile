@@ -4,14 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Without a cache: nothing is left outside the clone.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir
+# Without a cache: nothing is left outside the clone. What is never imported need not be compiled.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile
 # Some machines forbid it: then each process of the tests would compile all that it imports anew.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check torture mutants docs golden format fuzz bench dist packages bounds \
-  pythons record release clean
+.PHONY: help demo test check types arrows units torture mutants docs golden format fuzz bench dist \
+  packages bounds pythons record release clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -33,14 +33,21 @@ demo: $(READY) ## run a workflow whose jobs pass data, and clean up after it
 test: $(READY) ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-# Whole files go to a process: the tests of a group are all in one here, and to hand out three thousand
-# tests one by one takes seconds.
 check: $(READY) ## what to run before a commit: under a minute
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(MAKE) --silent -j 3 types arrows units
+
+types: $(READY)
 	@$(BIN)/mypy
+
+arrows: $(READY)
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not large" --hypothesis-profile=brief \
-	  tests/unit tests/sim
+
+# Whole files go to a process: the tests of a group are all in one here, and to hand out three thousand
+# tests one by one takes seconds. The simulation takes longest, and comes first.
+units: $(READY)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not large" \
+	  --hypothesis-profile=brief tests/sim tests/unit
 
 torture: $(READY) ## campaigns of faults at full length: for the night
 	@$(BIN)/python -m pytest -s --torture tests/crash
