@@ -48,7 +48,7 @@ async def watching() -> AsyncIterator[tuple[InputWatcher, Appearances, Capturing
     [
         "/proc/1/root/x/f",
         "/" + "n" * 300 + "/f",
-        "/tmp/" + "x/" * 3_000 + "f",
+        pytest.param("/tmp/" + "x/" * 3_000 + "f", id="a path of 6 000 characters"),
         "/etc/passwd/x/f",
         "/dev/null/f",
         "/proc/self/fd/9999/f",
