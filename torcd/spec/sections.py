@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torcd import model
 from torcd.spec.elements import Element
+from torcd.spec.names import Namespace
 from torcd.spec.parameters import Reader
 from torcd.spec.problems import Finding
 from torcd.spec.schema import FileSpec, JobSpec, UserDataSpec, WorkflowSpec
@@ -53,6 +54,26 @@ class Sections:
         self.folds, self.elements = unfolded.folds, unfolded.elements
         self.standing = unfolded.standing
         return unfolded.findings
+
+    def namespaces(self, first_key: int) -> tuple[Namespace, Namespace, Namespace]:
+        """Of jobs, files and user_data, with keys in this order from `first_key` on."""
+        jobs, files, user_data = self.jobs, self.files, self.user_data
+        first_file = first_key + jobs.count
+        first_data = first_file + files.count
+        standing = self.standing.get
+        names = jobs.names("job"), files.names("file"), user_data.names("user_data")
+        return (
+            Namespace("job", "jobs", names[0], first_key, jobs.origins, standing("job")),
+            Namespace("file", "files", names[1], first_file, files.origins, standing("file")),
+            Namespace(
+                "user_data",
+                "user_data",
+                names[2],
+                first_data,
+                user_data.origins,
+                standing("user_data"),
+            ),
+        )
 
     def too_many(self, max_jobs: int) -> list[Finding]:
         gates = sum(1 for fold in self.folds.values() if fold.count)

@@ -29,7 +29,7 @@ NOT_GOLDEN = {
     ("elements.py", "TOO_LONG"): "half a billion characters",
     ("unfolding.py", "message = ("): "a million elements; test_for_each.py",
     ("unfolding.py", "if section == "): "a million elements; test_for_each.py",
-    ("expansion.py", "error.message"): "a value of 16 MiB",
+    ("data_expansion.py", "error.message"): "a value of 16 MiB",
     ("formats/toml.py", "TOO_DEEP"): "a full stack, which ends the looking on; too_deep.toml",
     ("formats/toml.py", "{problem}"): "only with Python's limit of digits turned down",
     ("formats/toml.py", "{words}"): "tomllib has always told a place",
