@@ -1,7 +1,6 @@
 """The async client, on anyio: for programs under asyncio or trio."""
 
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -11,17 +10,10 @@ import anyio
 import msgspec
 
 from torcd import errors, locations
-from torcd.client import conversation
-from torcd.client.async_connection import AsyncConnection, connect
-from torcd.client.conversation import (
-    RESTART_TIMEOUT_SECONDS,
-    ConnectionBroken,
-    NotThere,
-    Patience,
-)
+from torcd.client import async_calls, conversation
+from torcd.client.conversation import RESTART_TIMEOUT_SECONDS, ConnectionBroken, Patience
 from torcd.client.requests import JobLike, Relation, Requests
 from torcd.model import WORKFLOW_OVER, JobStatus
-from torcd.protocol import envelope
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
 from torcd.protocol.request import Reply, Request
@@ -48,7 +40,7 @@ class AsyncClient:
         self.socket = locations.client_socket() if socket is None else socket
         self._requests = Requests(token)
         self._restart_timeout = restart_timeout_seconds
-        self._idle: deque[AsyncConnection] = deque()
+        self._calls = async_calls.AsyncCalls(self.socket, restart_timeout_seconds)
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -63,30 +55,21 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Close the connections that are not in use. The client may be used again."""
-        while self._idle:
-            await self._idle.pop().aclose()
+        await self._calls.aclose()
 
     # Any request
 
     async def call(self, parameters: Request[Reply]) -> Reply:
         """Send a request, a struct of `torcd.protocol`, and return the reply to it."""
-        connection, reply, _ = await self._start(parameters)
-        self._idle.append(connection)
-        return reply
+        return await self._calls.call(parameters)
 
-    async def stream(self, parameters: Request[Reply]) -> AsyncGenerator[Reply, None]:
+    def stream(self, parameters: Request[Reply]) -> AsyncGenerator[Reply, None]:
         """Send a request that is answered more than once, and yield the replies as they come.
 
         It has a connection of its own. Close the iterator (`contextlib.aclosing`) when leaving it
         early. A connection that breaks after the first reply is a NoDaemon.
         """
-        connection, reply, continues = await self._start(parameters, more=True)
-        async with aclosing(connection):
-            yield reply
-            while continues:
-                message = await self._receive(connection, parameters)
-                reply, continues = conversation.decode(message, parameters)
-                yield reply
+        return self._calls.stream(parameters)
 
     # Values
 
@@ -160,7 +143,7 @@ class AsyncClient:
                             yield record
                 return
             except (ConnectionBroken, errors.ShuttingDown, errors.Lagged) as e:
-                await _pause(patience, began, e)
+                await async_calls.pause(patience, began, e)
 
     # Workflows
 
@@ -301,84 +284,4 @@ class AsyncClient:
                             return reply.workflow
                 raise conversation.broken(self.socket, request)
             except (ConnectionBroken, errors.ShuttingDown, errors.Lagged) as e:
-                await _pause(patience, began, e)
-
-    async def _start(
-        self, parameters: Request[Reply], *, more: bool = False
-    ) -> tuple[AsyncConnection, Reply, bool]:
-        """Send a request until there is a first reply, and return that, whether more will come,
-        and the connection."""
-        began = tried_at = time.monotonic()
-        patience = Patience(self._restart_timeout)
-        repeatable = conversation.is_safe_to_repeat(parameters)
-        while True:
-            # Whether a daemon still is at the end of an idle connection is seen only by using it.
-            idle = self._idle.pop() if repeatable and self._idle else None
-            try:
-                connection = idle or await self._connect()
-                reply, continues = await self._exchange(connection, parameters, more)
-            except (NotThere, ConnectionBroken, errors.ShuttingDown) as e:
-                if isinstance(e, ConnectionBroken) and not repeatable:
-                    raise
-                if idle is None:
-                    await _pause(patience, tried_at, e)
-            else:
-                return connection, reply, continues
-            tried_at = time.monotonic()
-            parameters = conversation.with_time_left(parameters, tried_at - began)
-
-    async def _connect(self) -> AsyncConnection:
-        try:
-            return await connect(self.socket)
-        except OSError as e:
-            raise conversation.nobody_answers(self.socket, e) from None
-
-    async def _exchange(
-        self, connection: AsyncConnection, parameters: Request[Reply], more: bool
-    ) -> tuple[Reply, bool]:
-        """The first answer. The connection is closed unless it may be used again."""
-        refused: errors.TorcError | None = None
-        call = conversation.encode(parameters, more=more)
-        try:
-            await connection.send(call)
-        except anyio.BrokenResourceError:
-            # It may have said why before it closed.
-            refused = conversation.too_large(parameters, len(call))
-        except BaseException:
-            await connection.aclose()
-            raise
-        try:
-            message = await self._receive(connection, parameters)
-        except ConnectionBroken:
-            if refused is not None:
-                raise refused from None
-            raise
-        try:
-            return conversation.decode(message, parameters)
-        except (errors.InvalidMessage, errors.ShuttingDown):
-            await connection.aclose()
-            raise
-        except errors.TorcError:
-            self._idle.append(connection)
-            raise
-
-    async def _receive(
-        self, connection: AsyncConnection, parameters: Request[Any]
-    ) -> envelope.Message:
-        try:
-            return await connection.receive()
-        except BaseException as e:
-            # Also when cancelled: the answer is still to come, and the next request would take it
-            # for its own.
-            await connection.aclose()
-            if isinstance(e, anyio.EndOfStream | anyio.BrokenResourceError | OSError):
-                raise conversation.broken(self.socket, parameters) from None
-            raise
-
-
-async def _pause(patience: Patience, tried_at: float, problem: errors.TorcError) -> None:
-    """Sleep before the next try, or raise the problem when that was the last."""
-    pause = patience.after_failure(tried_at, time.monotonic())
-    if pause is None:
-        raise problem
-    await anyio.sleep(pause)
+                await async_calls.pause(patience, began, e)

@@ -1,8 +1,6 @@
 """The blocking client, for scripts and programs."""
 
-import os
 import time
-from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
@@ -11,14 +9,8 @@ from typing import Any
 import msgspec
 
 from torcd import errors, locations
-from torcd.client import conversation
-from torcd.client.connection import Connection, connect
-from torcd.client.conversation import (
-    RESTART_TIMEOUT_SECONDS,
-    ConnectionBroken,
-    NotThere,
-    Patience,
-)
+from torcd.client import calls, conversation
+from torcd.client.conversation import RESTART_TIMEOUT_SECONDS, ConnectionBroken, Patience
 from torcd.client.requests import JobLike, Relation, Requests
 from torcd.model import WORKFLOW_OVER, JobStatus
 from torcd.protocol import manager as m
@@ -58,8 +50,7 @@ class Client:
         self.socket = locations.client_socket() if socket is None else socket
         self._requests = Requests(token)
         self._restart_timeout = restart_timeout_seconds
-        # Threads take connections and give them back; a deque's ends are safe for that.
-        self._idle: deque[Connection] = deque()
+        self._calls = calls.Calls(self.socket, restart_timeout_seconds)
 
     def __enter__(self) -> "Client":
         return self
@@ -74,14 +65,13 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that are not in use. The client may be used again."""
-        while self._idle:
-            self._idle.pop().close()
+        self._calls.close()
 
     # Any request
 
     def call(self, parameters: Request[Reply]) -> Reply:
         """Send a request, a struct of `torcd.protocol`, and return the reply to it."""
-        return self._call(parameters, None)
+        return self._calls.call(parameters, None)
 
     def stream(self, parameters: Request[Reply]) -> Generator[Reply, None, None]:
         """Send a request that is answered more than once, and yield the replies as they come.
@@ -89,7 +79,7 @@ class Client:
         It has a connection of its own, which closes with the iterator. A daemon that restarts is
         waited for until the first reply; a connection that breaks later is a NoDaemon.
         """
-        return self._stream(parameters, None)
+        return self._calls.stream(parameters, None)
 
     # Values
 
@@ -115,7 +105,7 @@ class Client:
         TimedOut after `timeout` seconds.
         """
         request = self._requests.fetch(name, workflow_key, wait=wait, timeout=timeout)
-        return conversation.value_of(self._call(request, timeout if wait else None).record)
+        return conversation.value_of(self._calls.call(request, timeout if wait else None).record)
 
     def record(
         self, name: str, *, revision: int | None = None, workflow_key: str | None = None
@@ -153,7 +143,7 @@ class Client:
         while True:
             began = time.monotonic()
             try:
-                with closing(self._stream(request, None)) as replies:
+                with closing(self._calls.stream(request, None)) as replies:
                     for reply in replies:
                         record = reply.record
                         if seen.get(record.key, -1) < record.revision:
@@ -161,7 +151,7 @@ class Client:
                             yield record
                 return
             except (ConnectionBroken, errors.ShuttingDown, errors.Lagged) as e:
-                _pause(patience, began, e)
+                calls.pause(patience, began, e)
 
     # Workflows
 
@@ -229,7 +219,7 @@ class Client:
             began = time.monotonic()
             request = self._requests.follow(workflow_key)
             try:
-                with closing(self._stream(request, deadline)) as replies:
+                with closing(self._calls.stream(request, deadline)) as replies:
                     for reply in replies:
                         # "The newest" may be another one after a restart.
                         workflow_key = reply.workflow.key
@@ -239,7 +229,7 @@ class Client:
             except TimeoutError:
                 raise conversation.timed_out(request, timeout or 0) from None
             except (ConnectionBroken, errors.ShuttingDown, errors.Lagged) as e:
-                _pause(patience, began, e)
+                calls.pause(patience, began, e)
 
     def cancel(
         self, jobs: Sequence[str] | None = None, *, workflow_key: str | None = None
@@ -304,121 +294,3 @@ class Client:
             jobs, files, user_data, resource_requirements, failure_handlers, parameters, directory
         )
         return self.call(request)
-
-    # How it is done
-
-    def _call(self, parameters: Request[Reply], timeout: float | None) -> Reply:
-        # The daemon keeps the time; this bounds the wait for one that does not answer at all.
-        grace = self._restart_timeout
-        deadline = None if timeout is None else time.monotonic() + timeout + grace
-        try:
-            connection, reply, _ = self._start(parameters, deadline)
-        except TimeoutError:
-            raise conversation.timed_out(parameters, timeout or 0.0) from None
-        self._idle.append(connection)
-        return reply
-
-    def _stream(
-        self, parameters: Request[Reply], deadline: float | None
-    ) -> Generator[Reply, None, None]:
-        connection, reply, continues = self._start(parameters, deadline, more=True)
-        with closing(connection):
-            yield reply
-            while continues:
-                message = self._receive(connection, parameters, deadline)
-                reply, continues = conversation.decode(message, parameters)
-                yield reply
-
-    def _start(
-        self, parameters: Request[Reply], deadline: float | None, *, more: bool = False
-    ) -> tuple[Connection, Reply, bool]:
-        """Send a request until there is a first reply, and return that, whether more will come,
-        and the connection. Raises TimeoutError at the deadline."""
-        began = tried_at = time.monotonic()
-        patience = Patience(self._restart_timeout)
-        repeatable = conversation.is_safe_to_repeat(parameters)
-        while True:
-            # Whether a daemon still is at the end of an idle connection is seen only by using it.
-            idle = self._take() if repeatable else None
-            try:
-                connection = idle or self._connect(deadline)
-                reply, continues = self._exchange(connection, parameters, deadline, more)
-            except (NotThere, ConnectionBroken, errors.ShuttingDown) as e:
-                if isinstance(e, ConnectionBroken) and not repeatable:
-                    raise
-                if idle is None:
-                    _pause(patience, tried_at, e)
-            else:
-                return connection, reply, continues
-            tried_at = time.monotonic()
-            parameters = conversation.with_time_left(parameters, tried_at - began)
-
-    def _take(self) -> Connection | None:
-        """An idle connection that this process has opened."""
-        while self._idle:
-            try:
-                connection = self._idle.pop()
-            except IndexError:  # another thread was faster
-                break
-            if connection.pid == os.getpid():
-                return connection
-            connection.close()
-        return None
-
-    def _connect(self, deadline: float | None) -> Connection:
-        try:
-            return connect(self.socket, deadline)
-        except TimeoutError:
-            raise
-        except OSError as e:
-            raise conversation.nobody_answers(self.socket, e) from None
-
-    def _exchange(
-        self, connection: Connection, parameters: Request[Reply], deadline: float | None, more: bool
-    ) -> tuple[Reply, bool]:
-        """The first answer. The connection is closed unless it may be used again."""
-        refused: errors.TorcError | None = None
-        call = conversation.encode(parameters, more=more)
-        try:
-            connection.send(call, deadline)
-        except ConnectionError:
-            # It may have said why before it closed.
-            refused = conversation.too_large(parameters, len(call))
-        except BaseException:
-            connection.close()
-            raise
-        try:
-            message = self._receive(connection, parameters, deadline)
-        except ConnectionBroken:
-            if refused is not None:
-                raise refused from None
-            raise
-        try:
-            return conversation.decode(message, parameters)
-        except (errors.InvalidMessage, errors.ShuttingDown):
-            connection.close()
-            raise
-        except errors.TorcError:
-            self._idle.append(connection)
-            raise
-
-    def _receive(
-        self, connection: Connection, parameters: Request[Any], deadline: float | None
-    ) -> bytes | memoryview:
-        try:
-            return connection.receive(deadline)
-        except BaseException as e:
-            # Also for an interrupt: the answer is still to come, and the next request would take
-            # it for its own.
-            connection.close()
-            if isinstance(e, OSError) and not isinstance(e, TimeoutError):
-                raise conversation.broken(self.socket, parameters) from None
-            raise
-
-
-def _pause(patience: Patience, tried_at: float, problem: errors.TorcError) -> None:
-    """Sleep before the next try, or raise the problem when that was the last."""
-    pause = patience.after_failure(tried_at, time.monotonic())
-    if pause is None:
-        raise problem
-    time.sleep(pause)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.client.scripted_daemon import Call, InTurn, Peer, ScriptedDaemon, record, workflow
 from torcd import errors
-from torcd.client import AsyncClient, Client, asynchronous
+from torcd.client import AsyncClient, Client, async_calls
 from torcd.protocol import user_data as u
 
 
@@ -108,13 +108,13 @@ async def test_a_read_waits_for_a_daemon_that_is_starting(
 ) -> None:
     daemon.script = lambda call, peer: peer.reply(record=record(data=1))
     daemon.stop()
-    pause = asynchronous._pause
+    pause = async_calls.pause
 
     async def start_then(*arguments: Any) -> None:
         await pause(*arguments)
         daemon.start()
 
-    monkeypatch.setattr(asynchronous, "_pause", start_then)
+    monkeypatch.setattr(async_calls, "pause", start_then)
     assert await patient.fetch("x") == 1
 
 

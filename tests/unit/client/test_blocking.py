@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.client.scripted_daemon import Call, InTurn, Peer, ScriptedDaemon, record, workflow
 from torcd import errors
-from torcd.client import Client, blocking
+from torcd.client import Client, calls
 from torcd.model import JobStatus
 from torcd.protocol import manager as m
 from torcd.protocol import user_data as u
@@ -42,13 +42,13 @@ def closes(_: Call, peer: Peer) -> None:
 
 def before_each_pause(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
     """Call `action` where the client would sleep before it tries again."""
-    pause = blocking._pause
+    pause = calls.pause
 
     def act(*arguments: Any) -> None:
         pause(*arguments)
         action()
 
-    monkeypatch.setattr(blocking, "_pause", act)
+    monkeypatch.setattr(calls, "pause", act)
 
 
 # Requests and replies
