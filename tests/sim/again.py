@@ -308,9 +308,11 @@ class Again:
             return True
         if memory.definition != self.definition(job):
             return True
-        if memory.given != self.snapshot(job, given=True, at_restart=True):
-            return True
-        return not but_for_made and memory.made != self.snapshot(job, given=False)
+        given = self.snapshot(job, given=True, at_restart=True)
+        # Who makes what it reads may be another one than before, or nobody.
+        if {**memory.given, **memory.made} == {**given, **self.snapshot(job, given=False)}:
+            return False
+        return not but_for_made or memory.given != given
 
     def _is_another_list(self, job: Job, for_each: ForEach) -> bool:
         values = self.values | self.first_values()
@@ -414,9 +416,7 @@ class Again:
             return True
         if any(self.status(key) in ENDED_BADLY for key in self.before(job)):
             return True  # it may have left anything behind
-        return memory.given != self.snapshot(job, given=True) or memory.made != self.snapshot(
-            job, given=False
-        )
+        return {**memory.given, **memory.made} != self._seen(job)
 
     def _seen(self, job: Job) -> Snapshot:
         return {**self.snapshot(job, given=True), **self.snapshot(job, given=False)}

@@ -9,7 +9,8 @@ The digest of a job's inputs is a sum over (kind, name, identity), modulo 2^128.
 no order, things go by their names and not by their keys, and what a group adds is worked out once
 for all that wait for it: the cost follows the declarations, not the pairs. There are two sums, one
 over what no job makes (*given*) and one over what jobs make (*made*): only the first can be
-compared while jobs that come before may yet run.
+compared while jobs that come before may yet run. If both together are what they were, so is all
+that a job reads, though somebody else may make it than before, or nobody any more.
 
 The digest of a job's definition is over its command as it is run, over the names and paths of
 what it makes, and over the element that it was made for: of the value that this is in it sees
@@ -26,7 +27,7 @@ import msgspec
 from torcd.model import DataKey, FileKey, FileState
 
 if TYPE_CHECKING:
-    from torcd.model import Job
+    from torcd.model import Job, Trace
     from torcd.scheduler.nodes import GateNode, JobNode
     from torcd.scheduler.state import WorkflowNode
 
@@ -168,6 +169,16 @@ NOTHING = bytes(SIZE)
 def packed(number: int) -> bytes:
     """A digest as it is kept: mostly one of the two is of nothing."""
     return number.to_bytes(SIZE, "big") if number else NOTHING
+
+
+def is_as_read(trace: "Trace", now: Inputs) -> bool:
+    """Whether all that a job would read is what it has read before."""
+    if trace.given is None or trace.made is None:
+        return False
+    if trace.given == packed(now.given) and trace.made == packed(now.made):
+        return True
+    read = int.from_bytes(trace.given, "big") + int.from_bytes(trace.made, "big")
+    return (read - now.given - now.made) % _MODULUS == 0
 
 
 def _number(kind: str, name: str, identity: str) -> int:

@@ -38,7 +38,7 @@ from torcd.model import (
     JobStatus,
 )
 from torcd.scheduler import wording
-from torcd.scheduler.digests import Digests, definition, packed
+from torcd.scheduler.digests import Digests, definition, is_as_read, packed
 from torcd.scheduler.events import Selection
 from torcd.scheduler.job_states import Ended
 from torcd.scheduler.nodes import GateNode, JobNode
@@ -197,7 +197,10 @@ class _Planner:
         if trace.given is None or trace.made is None:
             return Verdict("will_run", "what it reads changed while it ran, or had not come well")
         now = self._digests.inputs(job)
-        if trace.given != packed(now.given):
+        is_same = is_as_read(trace, now)
+        if cause is None and is_same:
+            return Verdict("up_to_date", "nothing that it needs has changed")
+        if not is_same and trace.given != packed(now.given):
             what = self._changed(job, trace.attempt_key, given=True)
             return Verdict("will_run", what or "what it reads, and no job makes, has changed")
         if cause is not None:
@@ -210,10 +213,8 @@ class _Planner:
                 name = self._node.data[cause.job.for_each.data].data.name
                 return Verdict("may_run", f'user_data "{name}" may have other elements')
             return Verdict("may_run", f'"{cause.job.name}", which comes before it, {how}')
-        if trace.made != packed(now.made):
-            what = self._changed(job, trace.attempt_key, given=False)
-            return Verdict("will_run", what or "what it reads, and other jobs make, has changed")
-        return Verdict("up_to_date", "nothing that it needs has changed")
+        what = self._changed(job, trace.attempt_key, given=False)
+        return Verdict("will_run", what or "what it reads, and other jobs make, has changed")
 
     def _verdict_of_fold(self, for_each: ForEach, cause: JobNode | None) -> Verdict:
         """It runs nothing, but there may have to be other jobs after it."""

@@ -34,7 +34,7 @@ from torcd.model import (
     Trace,
 )
 from torcd.scheduler import following, wording
-from torcd.scheduler.digests import NOTHING, definition, packed
+from torcd.scheduler.digests import NOTHING, definition, is_as_read, packed
 from torcd.scheduler.job_states import (
     BLOCKED,
     READY,
@@ -317,11 +317,8 @@ class Spreading:
         """Whether it is what it was, and all that it would read is what it has read before."""
         if trace.definition != definition(self.node, job.job):
             return False  # an edit has come between
-        inputs = self.node.digests.inputs(job)
-        was = (trace.given, trace.made)
-        return was == (packed(inputs.given), packed(inputs.made)) and not any(
-            gate.spoiled for gate in job.awaits
-        )
+        is_same = is_as_read(trace, self.node.digests.inputs(job))
+        return is_same and not any(gate.spoiled for gate in job.awaits)
 
     def _skip(self, job: JobNode, trace: Trace) -> None:
         """It is up to date: it ends as it did before, and what it made is what it was."""

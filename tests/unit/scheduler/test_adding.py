@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from torcd.errors import Denied, WrongState
@@ -117,6 +118,38 @@ def test_several_calls_of_an_attempt_add_up():
     play.adds("a", c=job(after="b"))
     play.ends("a")
     assert play.statuses == {"a": "completed", "b": "pending", "c": "blocked"}
+
+
+@pytest.mark.parametrize(("made", "outlook"), [("1", "up_to_date"), ("2", "will_run")])
+def test_who_had_read_what_is_only_now_made_has_ended_and_runs_the_next_time_if_it_is_another(
+    made: str, outlook: str
+):
+    play = Adds(a=job(), b=job(reads="f"))
+    play.exits("b", files={"f": "1"})
+    play.starts("a")
+    play.adds("a", c=job(writes="f"))
+    play.ends("a")
+    play.exits("c", files={"f": made})
+    assert play.statuses == {"a": "completed", "b": "completed", "c": "completed"}
+    assert play.outlooks(files={"f": made})["b"][0] == outlook
+
+
+def test_one_that_comes_after_an_adder_has_seen_its_end_whatever_goes_with_that():
+    play = Adds(z=job(), a=job(after="z"), d=job(after="a"))
+    play.starts("z")
+    play._time -= 999_000
+    play.exits("z")  # after a millisecond, so others follow
+    play.starts("a")
+    play.adds("a", b=job(after="a"))
+    play.exits("a", 1)
+    play.does_not_start("d")
+    play.retry("a")
+    assert play.statuses["d"] == "pending"
+    play.starts("a")
+    play.ends("a", gone="b")
+    play.starts("d")
+    play.exits("d")
+    assert play.outlooks()["d"] == ("up_to_date", "nothing that it needs has changed")
 
 
 def test_an_attempt_that_is_over_adds_nothing():

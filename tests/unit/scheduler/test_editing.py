@@ -220,7 +220,38 @@ def test_what_nobody_makes_any_more_must_be_there():
     with refused(MissingInputs, "f"):
         play.edit(files={"f": None}, b=jobs["b"], c=job(priority=1))
     play.edit(files={"f": "made of 1"}, b=jobs["b"], c=jobs["c"])
-    assert play.statuses == {"b": "pending", "c": "completed"}  # nobody makes it: other inputs
+    assert play.statuses == {"b": "completed", "c": "completed"}  # it reads what it had read
+    assert play.node.run_id == 1
+
+
+def test_a_file_that_its_job_had_made_and_nobody_makes_any_more_is_read_again_when_it_changes():
+    play, jobs = chain()
+    verdicts = play.verdicts(files={"f": "another"}, b=jobs["b"], c=jobs["c"])
+    assert verdicts["b"] == ("will_run", 'file "f" (/f) has changed')
+
+
+@pytest.mark.parametrize(("made", "then"), [("1", "completed"), ("2", "pending")])
+def test_a_new_job_makes_what_was_there_before_and_who_reads_it_runs_if_it_is_another(
+    made: str, then: str
+):
+    play = Edits(b=job(reads="f"))
+    play.exits("b", files={"f": "1"})
+    jobs = {"a": job(writes="f"), "b": job(reads="f")}
+    assert play.verdicts(files={"f": "1"}, **jobs) == {
+        "a": ("will_run", "it is new"),
+        "b": ("may_run", '"a", which comes before it, will run again'),
+    }
+    play.edit(files={"f": "1"}, **jobs)
+    play.exits("a", files={"f": made})
+    assert play.statuses == {"a": "completed", "b": then}
+
+
+def test_an_input_that_changes_with_who_makes_another_runs_its_reader_whatever_that_makes():
+    play = Edits(b=job(reads="f g"))
+    play.exits("b", files={"f": "1", "g": "1"})
+    jobs = {"a": job(writes="f"), "b": job(reads="f g")}
+    verdicts = play.verdicts(files={"f": "1", "g": "2"}, **jobs)
+    assert verdicts["b"] == ("will_run", 'file "g" (/g) has changed')
 
 
 def test_a_file_that_is_elsewhere_is_another_file():
@@ -377,6 +408,23 @@ def test_one_that_has_completed_is_out_of_date_for_the_next_run():
     play.exits("b")
     assert play.outlooks()["a"][0] == "will_run"
     assert play.outlooks()["b"][0] == "up_to_date"
+
+
+@pytest.mark.parametrize(("made", "outlook"), [("1", "up_to_date"), ("2", "will_run")])
+def test_what_comes_back_after_it_was_removed_has_another_key_and_is_known_by_what_it_makes(
+    made: str, outlook: str
+):
+    jobs = {"a": job(writes="f"), "b": job(after="a"), "c": job()}
+    play = Edits(**jobs)
+    play.exits("a", files={"f": "1"})
+    play.exits("b")
+    was = play.keys["a"]
+    play.edit(b=job(), c=job())
+    play.edit(**jobs)
+    assert play.keys["a"] != was
+    play.exits("a", files={"f": made})
+    play.exits("c")
+    assert play.outlooks()["b"][0] == outlook
 
 
 def test_a_failed_one_is_retried_as_it_is_now():
