@@ -8,6 +8,7 @@ is real: whatever makes the same again is seen to.
 
 import contextlib
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 
@@ -91,9 +92,12 @@ class Again:
         self.chosen: list[JobKey] = []
         """In this run."""
         self.became_another: set[JobKey] = set()
-        """They were added again in this run, as other jobs than those that had ended in it."""
+        """When they had ended, they were added again as other jobs, or what they had read or waited
+        for was: they are left to the next run."""
         self.is_forced: set[JobKey] = set()
         """They are to run in this run, whatever they read."""
+        self.stored: set[tuple[JobKey, DataKey]] = set()
+        """What attempts of this run have stored, and whose they were."""
         self.orders: list[unfolding.Order] = []
         """To make jobs for elements."""
         self.unfolded: set[str] = set()
@@ -226,7 +230,20 @@ class Again:
 
     def definition(self, job: Job) -> object:
         element = None if job.element is None else job.element.sha256
-        return job.command, set(job.output_files), set(job.output_user_data), element
+        return job.command, self.names(job.output_files), self.names(job.output_user_data), element
+
+    def names(self, keys: Iterable[int]) -> set[str]:
+        return set(map(self.name, keys))
+
+    def name(self, key: int) -> str:
+        """Of a job, a file or a user_data: what was removed and comes back has another key."""
+        workflow = self.workflow
+        return next(
+            item.name
+            for items in (workflow.jobs, workflow.files, workflow.user_data)
+            for item in items
+            if item.key == key
+        )
 
     def states(self) -> dict[FileKey, FileState | None]:
         return {file.key: self.state(file.key) for file in self.workflow.files}
@@ -245,12 +262,12 @@ class Again:
         found: Snapshot = {}
         for file in self.workflow.input_files(job):
             if (self.maker(file) is None) is given:
-                found["file", str(file)] = self.disk.get(file)
+                found["file", self.name(file)] = self.disk.get(file)
         for data in self.workflow.input_user_data(job):
             if (self.maker(data) is None) is given:
-                found["data", str(data)] = values.get(data)
+                found["data", self.name(data)] = values.get(data)
         for key in () if given else self.workflow.depends_on(job):
-            found["job", str(key)] = self.product(self.job(key))
+            found["job", self.name(key)] = self.product(self.job(key))
         return found
 
     def first_values(self) -> dict[DataKey, str]:
@@ -266,7 +283,7 @@ class Again:
             files = [self.disk.get(key) for key in job.output_files]
             return (*files, *(self.values.get(key) for key in job.output_user_data))
         memory = self.memories.get(job.key)
-        return None if memory is None else memory.number
+        return None if memory is None else (job.key, memory.number)
 
     def before(self, job: Job) -> set[JobKey]:
         found = set(self.workflow.depends_on(job))
@@ -428,7 +445,8 @@ class Again:
             changed = {thing for thing in seen if now[thing] != seen[thing]}
             if changed:
                 self.disturbed.add(attempt)
-            if any(kind == "file" and self.maker(int(name)) is None for kind, name in changed):
+            given = self.snapshot(self.job(key), given=True)
+            if any(thing in given for thing in changed if thing[0] == "file"):
                 self.file_changed.add(attempt)
 
     def step(self) -> bool:
@@ -516,6 +534,8 @@ class Again:
 
     def _store(self, key: DataKey, text: str, attempt: AttemptKey | None) -> None:
         self.values[key] = self.written(key, text)
+        if attempt is not None:
+            self.stored.add((self.under_way[attempt][0], key))
         self.tell(
             e.StoreRequested(
                 workflow_key=WorkflowKey(1),
@@ -586,6 +606,7 @@ class Again:
             )
             self.is_forced.discard(job.key)
             self._has_written(job)
+            self._lead_on(attempt)
         assert del_under_way[0] == job.key
         fallen = self._followers(attempt) if fails else []
         told_before = fallen if self.pick(2) else []
@@ -608,7 +629,6 @@ class Again:
         )
         for follower in fallen if not told_before else ():
             self._does_not_start(follower)
-        self._lead_on(attempt)
         self.look_for_disturbed()
         assert self.node.workflow == self.workflow
         if removes:
@@ -630,8 +650,9 @@ class Again:
         before = set(self.workflow.depends_on(job))
         for subject in (*self.workflow.input_files(job), *self.workflow.input_user_data(job)):
             maker = self.maker(subject)
-            if maker is not None and subject not in early:
-                before.add(maker.key)
+            if maker is None or (subject in early and (maker.key, subject) in self.stored):
+                continue
+            before.add(maker.key)
         return any(
             self.status(key) not in (*ENDED_BADLY, JobStatus.COMPLETED, JobStatus.DISABLED)
             for key in before
@@ -682,7 +703,7 @@ class Again:
                 assert outlooks == self.outlooks()
                 assert to_clear == self.cleared(outlooks)
         will_run = {key for key, outlook in outlooks.items() if outlook == "will_run"}
-        forced_before, values_before = self.is_forced, dict(self.values)
+        before = self.is_forced, dict(self.values), self.stored
         self._is_to_begin(will_run, to_clear)
         event = e.RestartRequested(
             workflow_key=WorkflowKey(1), selection=selection, files=files, at=self.tick()
@@ -694,7 +715,7 @@ class Again:
                 event = msgspec.structs.replace(event, prepared=prepared)
         commands = self.tell(event)
         if not commands:
-            self.is_forced, self.values = forced_before, values_before
+            self.is_forced, self.values, self.stored = before
             assert commands is None or not will_run
             assert self.node.run_id == run_id
             return False
@@ -717,11 +738,14 @@ class Again:
             assert data.is_ephemeral
         self.chosen = []
         self.became_another = set()
+        self.stored = set()
 
     def check_the_end(self) -> None:
         """A restart of all has come to its end, and nobody has meddled: what completed is as it
-        would be had it just run, and a second restart finds nothing to do but what ended badly, or
-        of which nobody can tell."""
+        would be had it just run, and a second restart finds nothing to do but what ended badly, of
+        which nobody can tell, or of which something was added only when it had ended."""
+        plan = planning.plan(self.node, e.Selection(), self.states())
+        assert {key: one.outlook for key, one in plan.verdicts.items()} == self.outlooks()
         left = {job.key for job in self.workflow.jobs if self._is_left_over(job)}
         for job in self.workflow.jobs:
             if self.status(job.key) is JobStatus.COMPLETED and job.key not in left:

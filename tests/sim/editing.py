@@ -98,7 +98,8 @@ def applied(world: "Again", event: e.EditRequested) -> bool:
         for job in world.workflow.jobs
         if world.status(job.key) in (JobStatus.COMPLETED, JobStatus.FAILED)
     }
-    becomes(world, new)
+    if edit.node is not world.node:
+        becomes(world, new)
     changed = _given(new)
     for key, value in changed.items():
         if event.values_before.get(key) != value.sha256:
