@@ -384,8 +384,8 @@ SCHEDULER = [
     ),
 ]
 
-COMMIT = """        if (batch.records or batch.happenings) and not await self._commit(batch):
-            return
+COMMIT = """            if not await self._committed(batch):
+                return
 """
 
 CONTROLLER_BUGS = [
@@ -393,7 +393,7 @@ CONTROLLER_BUGS = [
         name="an end is acknowledged to the executor before it is on disk",
         file="torcd/controller/loop.py",
         old=COMMIT,
-        new="        self._executor.acknowledge([end.attempt_key for end in batch.over])\n"
+        new="            self._executor.acknowledge([end.attempt_key for end in batch.over])\n"
         + COMMIT,
         suites=(*CONTROLLER, *CRASH),
     ),
@@ -401,21 +401,22 @@ CONTROLLER_BUGS = [
         name="a request is answered before it is on disk",
         file="torcd/controller/loop.py",
         old=COMMIT,
-        new="        for request in batch.requests:\n            request.tell(request)\n" + COMMIT,
+        new="            for request in batch.requests:\n                request.tell(request)\n"
+        + COMMIT,
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(
         name="a happening is told before it is on disk",
         file="torcd/controller/loop.py",
         old=COMMIT,
-        new="        self.feed.publish(batch.happenings)\n" + COMMIT,
+        new="            self.feed.publish(batch.happenings)\n" + COMMIT,
         suites=CONTROLLER,
     ),
     Mutant(
         name="orders are given before the intent is on disk",
         file="torcd/controller/loop.py",
         old=COMMIT,
-        new="        self._actor.act([], batch.actions, [])\n" + COMMIT,
+        new="            self._actor.act([], batch.actions, [])\n" + COMMIT,
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(
@@ -434,14 +435,14 @@ CONTROLLER_BUGS = [
     ),
     Mutant(
         name="reports are taken before what they are about is loaded",
-        file="torcd/controller/loop.py",
+        file="torcd/controller/standing_still.py",
         old='        self._stands_still = True\n        """Nothing is decided',
         new='        self._stands_still = False\n        """Nothing is decided',
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(
         name="what could not be written for want of room stays in memory",
-        file="torcd/controller/loop.py",
+        file="torcd/controller/standing_still.py",
         old="        self._start_over(counters, is_draining=True)\n",
         new="",
         suites=CONTROLLER,
@@ -455,14 +456,14 @@ CONTROLLER_BUGS = [
     ),
     Mutant(
         name="with what is urgent on a full disk jobs are started",
-        file="torcd/controller/loop.py",
+        file="torcd/controller/standing_still.py",
         old="batch = await self._take_up(is_draining=True)",
         new="batch = await self._take_up(is_draining=False)",
         suites=CONTROLLER,
     ),
     Mutant(
         name="the end of an attempt that is lost is not acknowledged",
-        file="torcd/controller/loop.py",
+        file="torcd/controller/rounds.py",
         old="            if isinstance(item, End):\n",
         new="            if isinstance(item, e.AttemptExited):\n",
         suites=CONTROLLER,

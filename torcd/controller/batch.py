@@ -46,6 +46,10 @@ class Batch:
         self.over: list[End] = []
         self.requests: list[Request] = []
 
+    @property
+    def is_to_be_written(self) -> bool:
+        return bool(self.records or self.happenings)
+
     def add(self, commands: Iterable[c.Command]) -> None:
         for command in commands:
             # Seven for each job: by type, for isinstance goes through the union one by one.
