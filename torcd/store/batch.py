@@ -50,7 +50,11 @@ class Batch:
         self.next_attempt_key = 0
         """Both 0 when the counter has not moved."""
         for record in records:
-            self._sort(record)
+            if type(record) is SaveValue:  # most of them, and many at a time
+                self.values.append(record)
+            else:
+                self._sort(record)
+        self.has_more_than_values = len(self.values) < len(records)
 
     def _sort(self, record: Record) -> None:
         match record:

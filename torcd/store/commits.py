@@ -4,7 +4,6 @@ The connection's own thread does it. But where the disk is quick, a small commit
 caller's thread, which is that of the loop (`torcd.store.pace`).
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +27,7 @@ from torcd.scheduler.commands import (
 from torcd.store import large_commits, sweeping, writing
 from torcd.store.connection import ThreadedConnection
 from torcd.store.failure import store_error
-from torcd.store.mark import MarkWriter
+from torcd.store.mark import MarkWriter, Place
 from torcd.store.pace import Pace
 from torcd.store.reserve import Reserve
 from torcd.store.rows import Counters
@@ -85,7 +84,8 @@ class Commits:
         self._reserve = reserve
         self._pace = Pace()
         self._name = str(path)  # looked at with each commit, and a Path takes longer than the look
-        self._place = _place(self._name)
+        self._file = _place(self._name)
+        """Which is open."""
 
     async def commit(self, what: What, *, is_urgent: bool) -> None:
         """See `torcd.store.Store`."""
@@ -95,6 +95,8 @@ class Commits:
 
         def write(connection: sqlite3.Connection) -> None:
             self._write(connection, what, size_bytes, is_urgent=is_urgent)
+            # It may have moved the log.
+            self._note(_place(self._name))
 
         with anyio.CancelScope(shield=True):
             try:
@@ -112,13 +114,20 @@ class Commits:
 
     def _here(self, what: What, size_bytes: int) -> bool:
         """False: it is not as small as that, or the disk is slow, or the thread is at work."""
-        if not self._may_write_here(what.records, size_bytes):
-            return False
         begin = time.monotonic()
+        if not (
+            self._is_small(what.records, size_bytes)
+            and self._writer.is_idle
+            and self._pace.is_quick(begin)
+        ):
+            return False
+
+        def write(connection: sqlite3.Connection) -> None:
+            # It moves no log: there is room in it for what is small.
+            self._note(self._write(connection, what, size_bytes, is_urgent=False))
+
         try:
-            self._writer.here(
-                lambda connection: self._write(connection, what, size_bytes, is_urgent=False)
-            )
+            self._writer.here(write)
         except StoreError:
             raise
         except Exception as error:
@@ -130,20 +139,20 @@ class Commits:
             self._writer.afterwards(self._move_log)
         return True
 
-    def _may_write_here(self, records: Sequence[Record], size_bytes: int) -> bool:
-        if size_bytes > MAX_VALUES_BYTES_IN_PLACE or not self._writer.is_idle:
+    def _is_small(self, records: Sequence[Record], size_bytes: int) -> bool:
+        if size_bytes > MAX_VALUES_BYTES_IN_PLACE:
             return False
-        kinds = {type(record) for record in records}
-        is_small = kinds == _VALUES or (size_bytes <= MAX_BYTES_IN_PLACE and kinds <= _QUICK)
-        return is_small and self._pace.is_quick(time.monotonic())
+        kinds = set(map(type, records))
+        return kinds == _VALUES or (size_bytes <= MAX_BYTES_IN_PLACE and kinds <= _QUICK)
 
     def _write(
         self, connection: sqlite3.Connection, what: What, size_bytes: int, *, is_urgent: bool
-    ) -> None:
+    ) -> Place:
+        """Returns how the database's file was before."""
         place = _place(self._name)
         if isinstance(place, PermissionError):
             raise store_error(self._path, "write to", place)
-        if place != self._place:
+        if place is None or not isinstance(self._file, Place) or not place.is_same_file(self._file):
             # SQLite would go on with the file that it has open, and nobody would ever read it.
             raise StoreError(
                 f"cannot write to the database {self._path}: while torcd had it open it was "
@@ -154,14 +163,21 @@ class Commits:
             )
         if not is_urgent:
             self._reserve.keep(size_bytes)
-        with large_commits.for_commit_of(connection, size_bytes):
-            self._written = writing.write(connection, *what)
+        if large_commits.is_large(size_bytes):
+            with large_commits.for_one_of(connection, size_bytes):
+                self._written = writing.write(connection, *what, self._written)
+        else:
+            self._written = writing.write(connection, *what, self._written)
         self._reserve.written()
-        self._mark.write(self._written)
+        return place
+
+    def _note(self, place: Place | PermissionError | None) -> None:
+        if isinstance(place, Place):
+            self._mark.write(self._written, place)
 
     def _move_log(self, connection: sqlite3.Connection) -> None:
         large_commits.move_log(connection)
-        self._mark.write(self._written)  # the database's file has changed
+        self._note(_place(self._name))  # the database's file has changed
 
     async def remove(self, step: Callable[[sqlite3.Connection], T]) -> T:
         """One step of a removal, on the thread. Raises StoreError, and NoSpace."""
@@ -178,22 +194,21 @@ class Commits:
             raise store_error(self._path, "write to", error) from error
 
 
-def _place(path: str) -> tuple[int, int] | PermissionError | None:
+def _place(path: str) -> Place | PermissionError | None:
     """Which file has that name; None: none has. Or why that cannot be seen."""
     try:
-        facts = os.stat(path)
+        return Place.of(path)
     except PermissionError as error:
         return error
     except OSError:
         return None
-    return facts.st_dev, facts.st_ino
 
 
 def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:
     """About how much the log grows by them."""
     size = (len(records) + len(happenings)) * RECORD_BYTES
     for record in records:
-        if isinstance(record, SaveValue):
+        if type(record) is SaveValue:  # most of them
             size += len(record.value.text)
         elif isinstance(record, CreateWorkflow):
             workflow = record.workflow

@@ -38,7 +38,8 @@ class ThreadedConnection(aiosqlite.Connection):
         """What `function` returns or raises, at once and on the caller's thread, which is that of
         the loop. Only while `is_idle`. It does not wait for locks of other programs (BUSY)."""
         assert self.is_idle
-        self._have_patience(False)
+        if self._is_patient:
+            self._have_patience(False)
         return function(self._conn)
 
     def _have_patience(self, wanted: bool) -> None:

@@ -119,14 +119,13 @@ class MarkWriter:
     """Writes the mark of a database that is open. Raises OSError when it cannot begin."""
 
     def __init__(self, path: Path, secret: bytes, counters: Counters) -> None:
-        self._path = str(path)  # looked at with each commit, and a Path takes longer than the look
         self._database = identity(secret)
         self._boot = boot_id()
         fresh = beside(path, "-mark.new")
         self._descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             self._inode = os.fstat(self._descriptor).st_ino
-            os.pwrite(self._descriptor, self._line(counters), 0)
+            os.pwrite(self._descriptor, self._line(counters, Place.of(path)), 0)
             os.fsync(self._descriptor)
             os.replace(fresh, mark_of(path))
             sync(path.parent)
@@ -134,17 +133,19 @@ class MarkWriter:
             os.close(self._descriptor)
             raise
 
-    def write(self, counters: Counters) -> None:
-        """After a commit. That this fails is no reason to end: the mark is only less sharp."""
-        with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor, self._line(counters), 0)
+    def write(self, counters: Counters, place: Place) -> None:
+        """After a commit, which has left the database's file like that. That this fails is no
+        reason to end: the mark is only less sharp."""
+        try:  # noqa: SIM105 - with each commit
+            os.pwrite(self._descriptor, self._line(counters, place), 0)
+        except OSError:
+            pass
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             os.fsync(self._descriptor)
         os.close(self._descriptor)
 
-    def _line(self, counters: Counters) -> bytes:
-        place = Place.of(self._path)
+    def _line(self, counters: Counters, place: Place) -> bytes:
         mark = Mark(self._database, counters, place, self._inode, self._boot, __version__)
         return _encoded(mark)

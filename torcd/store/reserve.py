@@ -10,12 +10,14 @@ as the reserve and that write need, and fails where they cannot: so it is refuse
 from the reserve. What is urgent goes without.
 
 SQLite cuts the log back now and then (`journal_size_limit`), which frees the blocks; that is seen
-by its size. A write that failed halfway leaves the log longer, and its end where it was. Where the
-file system cannot reserve blocks there is no reserve, and all else is as it is.
+by its size. It does so only when it begins it anew, so only then it is looked at. A write that
+failed halfway leaves the log longer, and its end where it was. Where the file system cannot reserve
+blocks there is no reserve, and all else is as it is.
 """
 
 import ctypes
 import errno
+import mmap
 import os
 import struct
 from pathlib import Path
@@ -34,8 +36,15 @@ _CANNOT = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV}
 _INDEX_PAGE_BYTES = 32 << 10
 _FRAMES_PER_INDEX_PAGE = 4_062
 _SMALLEST_FRAME_BYTES = 512 + 24
-_INDEX_HEADER = struct.Struct("=16xI76xI")
-"""Where it has `mxFrame` and `nBackfill`, in the order of bytes of the machine."""
+_INDEX_HEADER = struct.Struct("=14xHI12xI60xI")
+"""Where it has `szPage`, `mxFrame`, the first of `aSalt`, which is another one each time the log is
+begun anew, and `nBackfill`; in the order of bytes of the machine (see
+https://sqlite.org/walformat.html)."""
+
+_LOG_HEADER_BYTES = 32
+_FRAME_HEADER_BYTES = 24
+_LARGEST_PAGE = 1
+"""So it has a size of 65 536, for which there is no room."""
 
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
@@ -50,6 +59,11 @@ class Reserve:
         try:
             # Closing any descriptor of it ends SQLite's locks on it: so only once all is closed.
             self._index = os.open(beside(path, "-shm"), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self._header = mmap.mmap(self._index, _INDEX_HEADER.size, prot=mmap.PROT_READ)
+            except BaseException:
+                os.close(self._index)
+                raise
         except BaseException:
             os.close(self._log)
             raise
@@ -57,6 +71,8 @@ class Reserve:
         self._reaches = 0
         """How far into the log its blocks are known to reach."""
         self._end = os.fstat(self._log).st_size
+        self._salt: int | None = None
+        """Of the log as it was when it was looked at last."""
 
     def keep(self, size_bytes: int) -> None:
         """Before something of about that size is written. Raises OSError where the disk has no
@@ -76,20 +92,27 @@ class Reserve:
 
     def written(self) -> None:
         """After something was: where the log ends now."""
-        end = os.fstat(self._log).st_size
-        if end < self._end:
-            self._reaches = end
+        page_bytes, pages, salt, _ = _INDEX_HEADER.unpack(self._header)
+        if salt != self._salt:
+            self._salt = salt
+            end = os.fstat(self._log).st_size
+            if end < self._end:
+                self._reaches = end
+        else:
+            if page_bytes == _LARGEST_PAGE:
+                page_bytes = 1 << 16
+            end = max(self._end, _LOG_HEADER_BYTES + pages * (page_bytes + _FRAME_HEADER_BYTES))
         self._end = end
 
     def log_pages(self) -> int:
-        """How many pages are in the log that the next write will not begin again at its beginning;
-        as SQLite says in the log's index (https://sqlite.org/walformat.html)."""
-        index = os.pread(self._index, _INDEX_HEADER.size, 0)
-        pages, moved = _INDEX_HEADER.unpack(index)
+        """How many pages are in the log that the next write will not begin again at its
+        beginning."""
+        _, pages, _, moved = _INDEX_HEADER.unpack(self._header)
         return 0 if pages == moved else int(pages)
 
     def close(self) -> None:
         """When nobody has the database open any more."""
+        self._header.close()
         os.close(self._log)
         os.close(self._index)
 

@@ -7,7 +7,6 @@ import msgspec
 
 from torcd.model import (
     WORKFLOW_OVER,
-    DataKey,
     Happening,
     Reason,
     Trace,
@@ -17,12 +16,9 @@ from torcd.model import (
 from torcd.scheduler.commands import (
     AddAttempt,
     AddCommand,
-    ClearValue,
     Record,
     SaveAttempt,
     SaveFile,
-    SaveInitialAgain,
-    SaveValue,
     SaveWorkflow,
 )
 from torcd.scheduler.job_states import Recovery
@@ -30,14 +26,12 @@ from torcd.store.batch import Batch
 from torcd.store.counting import counts_of
 from torcd.store.defining import create, edit
 from torcd.store.rows import Counters
+from torcd.store.writing_values import write_values
 
 Environments = Mapping[WorkflowKey, Mapping[str, str]]
 
 MAX_HAPPENINGS_PER_ROW = 256
 """Whoever wants one of them has to read the whole row."""
-
-LARGE_BYTES = 256 << 10
-"""Values from here on are written in place: SQLite makes no copy of them, and keeps none."""
 
 _Row = tuple[str | bytes | memoryview | int | float | None, ...]
 
@@ -50,49 +44,66 @@ def write(
     happenings: Sequence[Happening],
     environments: Environments,
     boot_id: str,
+    written: Counters,
 ) -> Counters:
     """All or nothing; on disk for good when it returns. Returns where counting goes on.
 
     `environments` has what the jobs of the workflows created here inherit; without one it is
-    nothing. `boot_id` is the boot of this machine in which attempts are added.
+    nothing. `boot_id` is the boot of this machine in which attempts are added. `written` is where
+    counting goes on by what was committed before, which is what is in the database.
     """
     batch = Batch(records)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for creation in batch.created:
-            create(connection, creation, environments.get(creation.workflow.key, {}))
-        for change in batch.edited:
-            edit(connection, change)
-        _write_attempts(connection, batch, boot_id)
-        _write_values(connection, batch.values)
-        _write_files(connection, batch.files.values())
-        _write_jobs(connection, batch)
-        _write_workflows(connection, batch.workflows.values())
-        _count_jobs_of_those_over(connection, batch)
-        _write_rows(
-            connection,
-            "UPDATE workflow SET deleted_at = ? WHERE key = ?",
-            [(deleted.at, deleted.workflow_key) for deleted in batch.deleted],
+        if batch.has_more_than_values:
+            _write_all_but_values(connection, batch, environments, boot_id)
+        if batch.values:
+            write_values(connection, batch.values)
+        if happenings:
+            _write_happenings(connection, happenings)
+        counters = Counters(
+            max(written.next_key, batch.next_key),
+            max(written.next_attempt_key, batch.next_attempt_key),
+            happenings[-1].number + 1 if happenings else written.next_happening,
+            written.commits + 1,
         )
-        _write_happenings(connection, happenings)
-        (counters,) = connection.execute(
-            "UPDATE meta SET next_key = max(next_key, ?),"
-            " next_attempt_key = max(next_attempt_key, ?),"
-            " next_event_number = max(next_event_number, ?), commits = commits + 1"
-            " RETURNING next_key, next_attempt_key, next_event_number, commits",
+        # Not by way of RETURNING, for which SQLite makes a table of its own each time.
+        connection.execute(
+            "UPDATE meta SET next_key = ?, next_attempt_key = ?, next_event_number = ?,"
+            " commits = ?",
             (
-                batch.next_key,
-                batch.next_attempt_key,
-                happenings[-1].number + 1 if happenings else 0,
+                counters.next_key,
+                counters.next_attempt_key,
+                counters.next_happening,
+                counters.commits,
             ),
-        ).fetchall()
+        )
         connection.execute("COMMIT")
     except BaseException:
         # Some failures (a full disk, for one) have rolled it back already.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return Counters(*counters)
+    return counters
+
+
+def _write_all_but_values(
+    connection: sqlite3.Connection, batch: Batch, environments: Environments, boot_id: str
+) -> None:
+    for creation in batch.created:
+        create(connection, creation, environments.get(creation.workflow.key, {}))
+    for change in batch.edited:
+        edit(connection, change)
+    _write_attempts(connection, batch, boot_id)
+    _write_files(connection, batch.files.values())
+    _write_jobs(connection, batch)
+    _write_workflows(connection, batch.workflows.values())
+    _count_jobs_of_those_over(connection, batch)
+    _write_rows(
+        connection,
+        "UPDATE workflow SET deleted_at = ? WHERE key = ?",
+        [(deleted.at, deleted.workflow_key) for deleted in batch.deleted],
+    )
 
 
 def _write_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[_Row]) -> None:
@@ -179,44 +190,6 @@ def _word(reason: Reason | None) -> str | None:
     return None if reason is None else reason.value
 
 
-def _write_values(
-    connection: sqlite3.Connection, values: Sequence[SaveValue | SaveInitialAgain | ClearValue]
-) -> None:
-    """In their order; those that are stored one after the other at once."""
-    stored: list[SaveValue] = []
-    for saved in values:
-        if isinstance(saved, SaveValue):
-            stored.append(saved)
-            continue
-        _write_stored(connection, stored)
-        stored = []
-        if isinstance(saved, SaveInitialAgain):
-            _write_initial_again(connection, saved)
-        else:
-            connection.execute("UPDATE user_data SET cleared = 1 WHERE key = ?", (saved.data_key,))
-    _write_stored(connection, stored)
-
-
-def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain) -> None:
-    # There is no index over revisions; each knows the one before it.
-    cursor = connection.execute(
-        "WITH RECURSIVE chain (key, previous, run_id) AS ("
-        " SELECT r.key, r.previous, r.run_id FROM user_data d JOIN revision r ON r.key = d.newest"
-        " WHERE d.key = :data_key"
-        " UNION ALL SELECT r.key, r.previous, r.run_id"
-        " FROM chain c JOIN revision r ON r.key = c.previous)"
-        " INSERT INTO revision (data_key, revision, previous, run_id, stored_at, sha256, value)"
-        " SELECT :data_key, :revision, (SELECT newest FROM user_data WHERE key = :data_key), 0,"
-        " :at, r.sha256, r.value"
-        " FROM revision r WHERE r.key = (SELECT max(key) FROM chain WHERE run_id = 0)",
-        {"data_key": saved.data_key, "revision": saved.revision, "at": saved.at},
-    )
-    connection.execute(
-        "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
-        (cursor.lastrowid, saved.changed_at, saved.data_key),
-    )
-
-
 def _write_files(connection: sqlite3.Connection, files: Iterable[SaveFile]) -> None:
     for saved in files:
         state = saved.state
@@ -228,56 +201,6 @@ def _write_files(connection: sqlite3.Connection, files: Iterable[SaveFile]) -> N
             " VALUES (?, ?, ?, ?, ?)",
             (saved.file_key, state.size, state.mtime_ns, state.inode, bytes.fromhex(state.sha256)),
         )
-
-
-def _write_stored(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
-    if not values:
-        return
-    (first,) = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM revision").fetchone()
-    newest: dict[DataKey, int] = {}
-    changed_at: dict[DataKey, int] = {}
-    rows = []
-    large: list[tuple[int, bytes | memoryview]] = []
-    for key, saved in enumerate(values, first):
-        text: bytes | memoryview | None = saved.value.text
-        size = len(saved.value.text)
-        # A statement keeps what was bound to it last, so a large value goes another way.
-        if size > LARGE_BYTES:
-            large.append((key, saved.value.text))
-            text = None
-        rows.append(
-            (
-                key,
-                saved.data_key,
-                saved.revision,
-                newest.get(saved.data_key),
-                saved.data_key,
-                saved.run_id,
-                saved.attempt_key,
-                saved.at,
-                bytes.fromhex(saved.value.sha256),
-                text,
-                size,
-            )
-        )
-        newest[saved.data_key] = key
-        changed_at[saved.data_key] = saved.changed_at
-    _write_rows(
-        connection,
-        "INSERT INTO revision (key, data_key, revision, previous, run_id, attempt_key, stored_at,"
-        " sha256, value)"
-        " VALUES (?, ?, ?, coalesce(?, (SELECT newest FROM user_data WHERE key = ?)), ?, ?, ?, ?,"
-        " coalesce(?, zeroblob(?)))",
-        rows,
-    )
-    for key, text in large:
-        with connection.blobopen("revision", "value", key) as blob:
-            blob.write(text)
-    _write_rows(
-        connection,
-        "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
-        [(key, changed_at[data_key], data_key) for data_key, key in newest.items()],
-    )
 
 
 def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:

@@ -17,7 +17,7 @@ from torcd.model import AttemptKey, Happening, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import Record, StartAttempt, StartCommand
-from torcd.store import writing
+from torcd.store import reading, writing
 from torcd.store.schema import open_database
 from torcd.validation import Checker
 
@@ -197,4 +197,4 @@ def traced(connection: sqlite3.Connection, commands: list[Any]) -> int:
 def commit(connection: sqlite3.Connection, commands: list[Any]) -> None:
     records = [c for c in commands if isinstance(c, Record)]
     happenings = [c for c in commands if isinstance(c, Happening)]
-    writing.write(connection, records, happenings, {}, "boot")
+    writing.write(connection, records, happenings, {}, "boot", reading.meta(connection)[1])

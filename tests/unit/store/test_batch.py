@@ -20,7 +20,7 @@ from tests.store_world import (
 )
 from torcd.model import AttemptKey, JobStatus, WorkflowStatus
 from torcd.scheduler.commands import Record, RemoveAttempt
-from torcd.store import writing
+from torcd.store import reading, writing
 from torcd.store.batch import Batch
 from torcd.store.schema import open_database
 
@@ -95,7 +95,7 @@ def written(empty: Path, batches: list[list[Record]]) -> object:
     connection, _ = open_database(path)
     connection.execute("PRAGMA synchronous = OFF")
     for batch in batches:
-        writing.write(connection, batch, [], {}, BOOT)
+        writing.write(connection, batch, [], {}, BOOT, reading.meta(connection)[1])
     connection.close()
     return dump(path)
 
@@ -116,15 +116,15 @@ def test_a_job_that_starts_and_ends_in_one_batch_writes_two_rows(
     tmp_path: Path,
 ) -> None:
     connection, _ = open_database(tmp_path / "a.db")
-    writing.write(connection, [create(n_jobs=20)], [], {}, BOOT)
-    writing.write(connection, [add_attempt(100, 2)], [], {}, BOOT)
+    writing.write(connection, [create(n_jobs=20)], [], {}, BOOT, reading.meta(connection)[1])
+    writing.write(connection, [add_attempt(100, 2)], [], {}, BOOT, reading.meta(connection)[1])
 
     def rows_changed(jobs: range) -> int:
         records: list[Record] = []
         for n in jobs:
             records += [add_attempt(n, n), save_attempt(n), save_job(n, JobStatus.COMPLETED)]
         before = connection.total_changes
-        writing.write(connection, records, [], {}, BOOT)
+        writing.write(connection, records, [], {}, BOOT, reading.meta(connection)[1])
         return connection.total_changes - before
 
     one = rows_changed(range(2, 3))

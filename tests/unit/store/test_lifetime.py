@@ -170,7 +170,7 @@ async def test_a_failure_that_has_rolled_back_already_is_said_as_it_is(
         connection.execute("ROLLBACK")
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(writing, "_write_values", lose_the_transaction)
+    monkeypatch.setattr(writing, "_write_all_but_values", lose_the_transaction)
     with pytest.raises(StoreError, match="disk I/O error") as caught:
         await commit(store, create())
     assert caught.value.facts["path"] == str(path)

@@ -30,7 +30,7 @@ from torcd.model import (
 from torcd.scheduler.commands import AddCommand
 from torcd.store import Store, writing
 from torcd.store.rows import AttemptRow, RevisionRow, WorkflowRow
-from torcd.store.writing import LARGE_BYTES
+from torcd.store.writing_values import LARGE_BYTES
 
 W = WorkflowKey(1)
 

@@ -1,0 +1,96 @@
+"""Values become rows: a revision each, and which of them is the newest."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from torcd.model import DataKey
+from torcd.scheduler.commands import ClearValue, SaveInitialAgain, SaveValue
+
+LARGE_BYTES = 256 << 10
+"""Values from here on are written in place: SQLite makes no copy of them, and keeps none."""
+
+
+def write_values(
+    connection: sqlite3.Connection, values: Sequence[SaveValue | SaveInitialAgain | ClearValue]
+) -> None:
+    """In their order; those that are stored one after the other at once."""
+    stored: list[SaveValue] = []
+    for saved in values:
+        if isinstance(saved, SaveValue):
+            stored.append(saved)
+            continue
+        _write_stored(connection, stored)
+        stored = []
+        if isinstance(saved, SaveInitialAgain):
+            _write_initial_again(connection, saved)
+        else:
+            connection.execute("UPDATE user_data SET cleared = 1 WHERE key = ?", (saved.data_key,))
+    _write_stored(connection, stored)
+
+
+def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain) -> None:
+    # There is no index over revisions; each knows the one before it.
+    cursor = connection.execute(
+        "WITH RECURSIVE chain (key, previous, run_id) AS ("
+        " SELECT r.key, r.previous, r.run_id FROM user_data d JOIN revision r ON r.key = d.newest"
+        " WHERE d.key = :data_key"
+        " UNION ALL SELECT r.key, r.previous, r.run_id"
+        " FROM chain c JOIN revision r ON r.key = c.previous)"
+        " INSERT INTO revision (data_key, revision, previous, run_id, stored_at, sha256, value)"
+        " SELECT :data_key, :revision, (SELECT newest FROM user_data WHERE key = :data_key), 0,"
+        " :at, r.sha256, r.value"
+        " FROM revision r WHERE r.key = (SELECT max(key) FROM chain WHERE run_id = 0)",
+        {"data_key": saved.data_key, "revision": saved.revision, "at": saved.at},
+    )
+    connection.execute(
+        "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
+        (cursor.lastrowid, saved.changed_at, saved.data_key),
+    )
+
+
+def _write_stored(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
+    if not values:
+        return
+    (first,) = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM revision").fetchone()
+    newest: dict[DataKey, int] = {}
+    changed_at: dict[DataKey, int] = {}
+    rows = []
+    large: list[tuple[int, bytes | memoryview]] = []
+    for key, saved in enumerate(values, first):
+        text: bytes | memoryview | None = saved.value.text
+        size = len(saved.value.text)
+        # A statement keeps what was bound to it last, so a large value goes another way.
+        if size > LARGE_BYTES:
+            large.append((key, saved.value.text))
+            text = None
+        rows.append(
+            (
+                key,
+                saved.data_key,
+                saved.revision,
+                newest.get(saved.data_key),
+                saved.data_key,
+                saved.run_id,
+                saved.attempt_key,
+                saved.at,
+                bytes.fromhex(saved.value.sha256),
+                text,
+                size,
+            )
+        )
+        newest[saved.data_key] = key
+        changed_at[saved.data_key] = saved.changed_at
+    connection.executemany(
+        "INSERT INTO revision (key, data_key, revision, previous, run_id, attempt_key, stored_at,"
+        " sha256, value)"
+        " VALUES (?, ?, ?, coalesce(?, (SELECT newest FROM user_data WHERE key = ?)), ?, ?, ?, ?,"
+        " coalesce(?, zeroblob(?)))",
+        rows,
+    )
+    for key, text in large:
+        with connection.blobopen("revision", "value", key) as blob:
+            blob.write(text)
+    connection.executemany(
+        "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
+        [(key, changed_at[data_key], data_key) for data_key, key in newest.items()],
+    )
