@@ -4,6 +4,7 @@ The connection's own thread does it. But where the disk is quick, a small commit
 caller's thread, which is that of the loop (`torcd.store.pace`).
 """
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -84,8 +85,8 @@ class Commits:
         self._reserve = reserve
         self._pace = Pace()
         self._name = str(path)  # looked at with each commit, and a Path takes longer than the look
-        self._file = _place(self._name)
-        """Which is open."""
+        self._file = mark.file
+        """That which is open."""
 
     async def commit(self, what: What, *, is_urgent: bool) -> None:
         """See `torcd.store.Store`."""
@@ -95,8 +96,7 @@ class Commits:
 
         def write(connection: sqlite3.Connection) -> None:
             self._write(connection, what, size_bytes, is_urgent=is_urgent)
-            # It may have moved the log.
-            self._note(_place(self._name))
+            self._mark_now()  # the log may have been moved
 
         with anyio.CancelScope(shield=True):
             try:
@@ -115,19 +115,15 @@ class Commits:
     def _here(self, what: What, size_bytes: int) -> bool:
         """False: it is not as small as that, or the disk is slow, or the thread is at work."""
         begin = time.monotonic()
-        if not (
-            self._is_small(what.records, size_bytes)
-            and self._writer.is_idle
-            and self._pace.is_quick(begin)
-        ):
+        if not (_is_small(what.records, size_bytes) and self._pace.is_quick(begin)):
             return False
-
-        def write(connection: sqlite3.Connection) -> None:
-            # It moves no log: there is room in it for what is small.
-            self._note(self._write(connection, what, size_bytes, is_urgent=False))
-
+        connection = self._writer.at_hand()
+        if connection is None:
+            return False
         try:
-            self._writer.here(write)
+            file = self._write(connection, what, size_bytes)
+            # There is room in the log for what is small: the file is as it was.
+            self._mark.write(self._written, file)
         except StoreError:
             raise
         except Exception as error:
@@ -139,28 +135,16 @@ class Commits:
             self._writer.afterwards(self._move_log)
         return True
 
-    def _is_small(self, records: Sequence[Record], size_bytes: int) -> bool:
-        if size_bytes > MAX_VALUES_BYTES_IN_PLACE:
-            return False
-        kinds = set(map(type, records))
-        return kinds == _VALUES or (size_bytes <= MAX_BYTES_IN_PLACE and kinds <= _QUICK)
-
     def _write(
-        self, connection: sqlite3.Connection, what: What, size_bytes: int, *, is_urgent: bool
+        self,
+        connection: sqlite3.Connection,
+        what: What,
+        size_bytes: int,
+        *,
+        is_urgent: bool = False,
     ) -> Place:
         """Returns how the database's file was before."""
-        place = _place(self._name)
-        if isinstance(place, PermissionError):
-            raise store_error(self._path, "write to", place)
-        if place is None or not isinstance(self._file, Place) or not place.is_same_file(self._file):
-            # SQLite would go on with the file that it has open, and nobody would ever read it.
-            raise StoreError(
-                f"cannot write to the database {self._path}: while torcd had it open it was "
-                "removed, or another file was put in its place; put it back before you start "
-                "torcd again",
-                path=str(self._path),
-                problem="removed or replaced",
-            )
+        file = self._look()
         if not is_urgent:
             self._reserve.keep(size_bytes)
         if large_commits.is_large(size_bytes):
@@ -169,15 +153,37 @@ class Commits:
         else:
             self._written = writing.write(connection, *what, self._written)
         self._reserve.written()
-        return place
+        return file
 
-    def _note(self, place: Place | PermissionError | None) -> None:
-        if isinstance(place, Place):
-            self._mark.write(self._written, place)
+    def _look(self) -> Place:
+        """How the database's file is. Raises StoreError if it is not the one that is open."""
+        try:
+            file = Place.of(self._name)
+        except PermissionError as error:
+            raise store_error(self._path, "write to", error) from error
+        except OSError:
+            raise self._replaced() from None
+        if not file.is_same_file(self._file):
+            raise self._replaced()
+        return file
+
+    def _replaced(self) -> StoreError:
+        """SQLite would go on with the file that it has open, and nobody would ever read it."""
+        return StoreError(
+            f"cannot write to the database {self._path}: while torcd had it open it was "
+            "removed, or another file was put in its place; put it back before you start "
+            "torcd again",
+            path=str(self._path),
+            problem="removed or replaced",
+        )
+
+    def _mark_now(self) -> None:
+        with contextlib.suppress(OSError):  # it is only less sharp
+            self._mark.write(self._written, Place.of(self._name))
 
     def _move_log(self, connection: sqlite3.Connection) -> None:
         large_commits.move_log(connection)
-        self._note(_place(self._name))  # the database's file has changed
+        self._mark_now()  # the file has changed
 
     async def remove(self, step: Callable[[sqlite3.Connection], T]) -> T:
         """One step of a removal, on the thread. Raises StoreError, and NoSpace."""
@@ -194,14 +200,11 @@ class Commits:
             raise store_error(self._path, "write to", error) from error
 
 
-def _place(path: str) -> Place | PermissionError | None:
-    """Which file has that name; None: none has. Or why that cannot be seen."""
-    try:
-        return Place.of(path)
-    except PermissionError as error:
-        return error
-    except OSError:
-        return None
+def _is_small(records: Sequence[Record], size_bytes: int) -> bool:
+    if size_bytes > MAX_VALUES_BYTES_IN_PLACE:
+        return False
+    kinds = set(map(type, records))
+    return kinds == _VALUES or (size_bytes <= MAX_BYTES_IN_PLACE and kinds <= _QUICK)
 
 
 def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:

@@ -34,13 +34,15 @@ class ThreadedConnection(aiosqlite.Connection):
         """The thread does not use the connection, and will not before it is handed something."""
         return self._finished == self._handed and self._running and self._connection is not None
 
-    def here(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """What `function` returns or raises, at once and on the caller's thread, which is that of
-        the loop. Only while `is_idle`. It does not wait for locks of other programs (BUSY)."""
-        assert self.is_idle
+    def at_hand(self) -> sqlite3.Connection | None:
+        """The connection, for the caller's thread, which is that of the loop: to be used before he
+        waits for anything. It does not wait for locks of other programs (BUSY). None: not while the
+        thread is at it."""
+        if not self.is_idle:
+            return None
         if self._is_patient:
             self._have_patience(False)
-        return function(self._conn)
+        return self._connection
 
     def _have_patience(self, wanted: bool) -> None:
         if wanted is not self._is_patient:

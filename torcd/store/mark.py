@@ -125,7 +125,9 @@ class MarkWriter:
         self._descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             self._inode = os.fstat(self._descriptor).st_ino
-            os.pwrite(self._descriptor, self._line(counters, Place.of(path)), 0)
+            self.file = Place.of(path)
+            """The database's, as it was."""
+            os.pwrite(self._descriptor, self._line(counters, self.file), 0)
             os.fsync(self._descriptor)
             os.replace(fresh, mark_of(path))
             sync(path.parent)

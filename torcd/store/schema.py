@@ -17,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from torcd.errors import StoreError
+from torcd.store import writing_values
 from torcd.store.durable import beside, make_directories, size_of, sync
 from torcd.store.failure import store_error
 from torcd.store.in_place import write_in_place
@@ -97,6 +98,7 @@ def open_database(path: Path, *, keeps_former: bool = True) -> tuple[sqlite3.Con
         if keeps_former and 0 < version < newest_version():
             former = keep(connection, path, version, mark)
         migrated = Migrated(version, _migrate(connection, version, mark), former)
+        writing_values.get_ready(connection)
     except (OSError, sqlite3.Error) as error:
         connection.close()
         raise store_error(path, "open", error) from error

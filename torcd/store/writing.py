@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeGuard
 
 import msgspec
 
@@ -19,6 +20,7 @@ from torcd.scheduler.commands import (
     Record,
     SaveAttempt,
     SaveFile,
+    SaveValue,
     SaveWorkflow,
 )
 from torcd.scheduler.job_states import Recovery
@@ -26,7 +28,7 @@ from torcd.store.batch import Batch
 from torcd.store.counting import counts_of
 from torcd.store.defining import create, edit
 from torcd.store.rows import Counters
-from torcd.store.writing_values import write_values
+from torcd.store.writing_values import LARGE_BYTES, write_lone, write_values
 
 Environments = Mapping[WorkflowKey, Mapping[str, str]]
 
@@ -52,7 +54,22 @@ def write(
     nothing. `boot_id` is the boot of this machine in which attempts are added. `written` is where
     counting goes on by what was committed before, which is what is in the database.
     """
+    if len(records) == 1 == len(happenings) and _is_small_value(records[0]):
+        counters = Counters(
+            written.next_key,
+            written.next_attempt_key,
+            happenings[0].number + 1,
+            written.commits + 1,
+        )
+        write_lone(connection, records[0], happenings[0], counters)
+        return counters
     batch = Batch(records)
+    counters = Counters(
+        max(written.next_key, batch.next_key),
+        max(written.next_attempt_key, batch.next_attempt_key),
+        happenings[-1].number + 1 if happenings else written.next_happening,
+        written.commits + 1,
+    )
     connection.execute("BEGIN IMMEDIATE")
     try:
         if batch.has_more_than_values:
@@ -61,22 +78,11 @@ def write(
             write_values(connection, batch.values)
         if happenings:
             _write_happenings(connection, happenings)
-        counters = Counters(
-            max(written.next_key, batch.next_key),
-            max(written.next_attempt_key, batch.next_attempt_key),
-            happenings[-1].number + 1 if happenings else written.next_happening,
-            written.commits + 1,
-        )
         # Not by way of RETURNING, for which SQLite makes a table of its own each time.
         connection.execute(
             "UPDATE meta SET next_key = ?, next_attempt_key = ?, next_event_number = ?,"
             " commits = ?",
-            (
-                counters.next_key,
-                counters.next_attempt_key,
-                counters.next_happening,
-                counters.commits,
-            ),
+            msgspec.structs.astuple(counters),
         )
         connection.execute("COMMIT")
     except BaseException:
@@ -85,6 +91,10 @@ def write(
             connection.execute("ROLLBACK")
         raise
     return counters
+
+
+def _is_small_value(record: Record) -> TypeGuard[SaveValue]:
+    return type(record) is SaveValue and len(record.value.text) <= LARGE_BYTES
 
 
 def _write_all_but_values(

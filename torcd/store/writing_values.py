@@ -1,13 +1,72 @@
-"""Values become rows: a revision each, and which of them is the newest."""
+"""Values become rows: a revision each, and which of them is the newest.
+
+One that is stored alone is written by a single statement, which is a transaction by itself: each
+statement costs some microseconds, and it would be six. So this connection has a view of what such a
+commit writes, and what it is to become is said where a row is inserted there.
+"""
 
 import sqlite3
 from collections.abc import Sequence
 
-from torcd.model import DataKey
+import msgspec
+
+from torcd.model import DataKey, Happening
 from torcd.scheduler.commands import ClearValue, SaveInitialAgain, SaveValue
+from torcd.store.rows import Counters
 
 LARGE_BYTES = 256 << 10
 """Values from here on are written in place: SQLite makes no copy of them, and keeps none."""
+
+_encode = msgspec.json.Encoder().encode
+
+_LONE_VALUE = """
+CREATE TEMP VIEW lone_value AS
+SELECT r.data_key, r.revision, r.run_id, r.attempt_key, r.stored_at, r.sha256, r.value,
+    d.changed_at, d.workflow_key, e.first_number, e.happenings, m.next_event_number, m.commits
+FROM revision r JOIN user_data d ON d.key = r.data_key, event e, meta m;
+
+CREATE TEMP TRIGGER write_lone_value INSTEAD OF INSERT ON lone_value BEGIN
+    INSERT INTO revision
+        (data_key, revision, previous, run_id, attempt_key, stored_at, sha256, value)
+    VALUES (NEW.data_key, NEW.revision, (SELECT newest FROM user_data WHERE key = NEW.data_key),
+        NEW.run_id, NEW.attempt_key, NEW.stored_at, NEW.sha256, NEW.value);
+    UPDATE user_data SET newest = last_insert_rowid(), changed_at = NEW.changed_at, cleared = 0
+    WHERE key = NEW.data_key;
+    INSERT INTO event (first_number, workflow_key, happenings)
+    VALUES (NEW.first_number, NEW.workflow_key, NEW.happenings);
+    UPDATE meta SET next_event_number = NEW.next_event_number, commits = NEW.commits;
+END;
+"""
+
+
+def get_ready(connection: sqlite3.Connection) -> None:
+    """Before anything else of this."""
+    connection.executescript(_LONE_VALUE)
+
+
+def write_lone(
+    connection: sqlite3.Connection, saved: SaveValue, happening: Happening, counters: Counters
+) -> None:
+    """A transaction of a value that is not large, that it was stored, and where counting goes on.
+    The keys are as they were."""
+    connection.execute(
+        "INSERT INTO lone_value VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            saved.data_key,
+            saved.revision,
+            saved.run_id,
+            saved.attempt_key,
+            saved.at,
+            bytes.fromhex(saved.value.sha256),
+            saved.value.text,
+            saved.changed_at,
+            saved.workflow_key,
+            happening.number,
+            _encode((happening,)).decode(),
+            counters.next_happening,
+            counters.commits,
+        ),
+    )
 
 
 def write_values(

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.store_world import (
     add_attempt,
     create,
     dump,
+    happening,
     save_attempt,
     save_job,
     save_value,
@@ -98,6 +100,43 @@ def written(empty: Path, batches: list[list[Record]]) -> object:
         writing.write(connection, batch, [], {}, BOOT, reading.meta(connection)[1])
     connection.close()
     return dump(path)
+
+
+@pytest.mark.parametrize("first", [1, 2], ids=["first", "another"])
+def test_a_value_that_is_written_alone_is_written_as_ever(
+    empty: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    def written_anew() -> object:
+        path = empty.with_name("alone.db")
+        shutil.copy(empty, path)
+        connection, _ = open_database(path)
+        counters = reading.meta(connection)[1]
+        made = [create(n_jobs=N_JOBS, n_data=2), save_value(FIRST_DATA + 1, 1, b"0")]
+        counters = writing.write(connection, made, [happening(6)], {}, BOOT, counters)
+        for n in range(first, first + 2):
+            value = save_value(FIRST_DATA, n, b"[%d]" % n, attempt_key=9, changed_at=n)
+            told = happening(6 + n, kind="value_stored", data_key=FIRST_DATA)
+            counters = writing.write(connection, [value], [told], {}, BOOT, counters)
+        assert reading.meta(connection)[1] == counters
+        connection.close()
+        return dump(path), counters
+
+    alone = written_anew()
+    monkeypatch.setattr(writing, "_is_small_value", lambda _: False)
+    assert written_anew() == alone
+
+
+def test_a_value_that_cannot_be_written_alone_leaves_nothing(empty: Path) -> None:
+    path = empty.with_name("nothing.db")
+    shutil.copy(empty, path)
+    connection, _ = open_database(path)
+    counters = reading.meta(connection)[1]
+    before = dump(path)
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+        writing.write(connection, [save_value(77, 1, b"0")], [happening(1)], {}, BOOT, counters)
+    assert not connection.in_transaction
+    connection.close()
+    assert dump(path) == before
 
 
 def test_only_the_last_state_of_a_job_is_written() -> None:
