@@ -7,8 +7,11 @@ slow. Evenly mixed, everything would happen a little and nothing would ever pile
 import random
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+
+from torcd.scheduler import storing
 
 from .faults import FAULTS, RACES
 from .people import WISHES, Submit
@@ -18,6 +21,7 @@ from .world import World
 FIRST_EPISODES = 120
 EPISODES = 400
 STEPS = 150
+TWINS = range(40)
 
 Step = Callable[[Pick], bool]
 
@@ -109,3 +113,23 @@ def test_whatever_happens_for_long_every_workflow_ends_as_it_must() -> None:
 
 def test_a_seed_repeats_its_history() -> None:
     assert episode(7)[0].log == episode(7)[0].log
+
+
+def test_a_value_that_does_not_spread_is_decided_as_in_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    straight = 0
+    spreads = storing.spreads
+
+    def counted(*of: Any) -> bool:
+        nonlocal straight
+        does = spreads(*of)
+        straight += not does
+        return does
+
+    for seed in TWINS:
+        monkeypatch.setattr(storing, "spreads", counted)
+        as_it_is = episode(seed)[0].log
+        monkeypatch.setattr(storing, "spreads", lambda *_: True)
+        assert episode(seed)[0].log == as_it_is, f"in the episode of seed {seed}"
+    assert straight >= 8

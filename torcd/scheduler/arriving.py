@@ -64,7 +64,7 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
     )
     turn.outbox.tell_submitted()
     for key, value in event.initial_values.items():
-        turn.outbox.save_initial_value(key, value)
+        turn.outbox.save_given_value(node.data[key], value)
     watch_files(turn)
     return turn.end()
 

@@ -131,47 +131,30 @@ class Outbox:
 
     # Values
 
-    def save_value(self, data: DataNode, value: Value, attempt_key: AttemptKey | None) -> None:
-        """Its newest revision."""
-        self._save_value(
-            data.data.key,
-            data.revision,
-            value,
-            self._node.run_id,
-            attempt_key,
-            changed_at=data.changed_at,
-        )
-
-    def save_initial_value(self, data_key: DataKey, value: Value) -> None:
-        """The value that the spec gives: revision 1, stored by nobody in no run."""
-        self._save_value(data_key, 1, value, 0, None)
-
-    def save_given_value(self, data: DataNode, value: Value) -> None:
-        """The value that another spec gives: the newest revision, stored by nobody in no run."""
-        self._save_value(data.data.key, data.revision, value, 0, None, changed_at=data.changed_at)
-
-    def _save_value(
+    def save_value(
         self,
-        data_key: DataKey,
-        revision: int,
+        data: DataNode,
         value: Value,
-        run_id: int,
         attempt_key: AttemptKey | None,
-        *,
-        changed_at: int = 0,
+        run_id: int | None = None,
     ) -> None:
+        """Its newest revision. `run_id`: that in which it was stored, if not the present one."""
         self.add(
             SaveValue(
                 workflow_key=self._key,
-                data_key=data_key,
-                revision=revision,
+                data_key=data.data.key,
+                revision=data.revision,
                 value=value,
-                run_id=run_id,
+                run_id=self._node.run_id if run_id is None else run_id,
                 attempt_key=attempt_key,
-                changed_at=changed_at,
+                changed_at=data.changed_at,
                 at=self._at,
             )
         )
+
+    def save_given_value(self, data: DataNode, value: Value) -> None:
+        """The value that a spec gives: stored by nobody in no run."""
+        self.save_value(data, value, None, 0)
 
     def save_initial_again(self, data: DataNode) -> None:
         self.add(
@@ -188,13 +171,21 @@ class Outbox:
         self._tell("value_cleared", data_key=data_key)
 
     def tell_value(self, data_key: DataKey, revision: int, producer: JobNode | None) -> None:
-        self._tell(
-            "value_stored",
-            job_key=producer.job.key if producer else None,
-            data_key=data_key,
-            revision=revision,
-            attempt_id=producer.attempt_id if producer else None,
+        # Made here and not by way of `_tell`: jobs may store thousands in a second.
+        self.add(
+            Happening(
+                number=self.next_happening,
+                at=self._at,
+                kind="value_stored",
+                workflow_key=self._key,
+                job_key=producer.job.key if producer else None,
+                data_key=data_key,
+                run_id=self._node.run_id,
+                attempt_id=producer.attempt_id if producer else None,
+                revision=revision,
+            )
         )
+        self.next_happening += 1
 
     # Actions
 
@@ -330,7 +321,6 @@ class Outbox:
         return_code: int | None = None,
         reason: Reason | None = None,
         message: str | None = None,
-        revision: int | None = None,
     ) -> None:
         self.add(
             Happening(
@@ -349,7 +339,6 @@ class Outbox:
                 return_code=return_code,
                 reason=reason,
                 message=message,
-                revision=revision,
             )
         )
         self.next_happening += 1

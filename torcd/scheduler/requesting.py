@@ -4,7 +4,7 @@ import msgspec
 
 from torcd import errors
 from torcd.model import JobStatus, Reason, WorkflowStatus
-from torcd.scheduler import acting, freezing, limits, wording
+from torcd.scheduler import acting, freezing, limits, storing, wording
 from torcd.scheduler.arriving import refuse_missing_inputs
 from torcd.scheduler.building import AS_SUBMITTED, as_loaded, build
 from torcd.scheduler.commands import Command
@@ -45,6 +45,9 @@ def store(memory: Memory, event: StoreRequested) -> list[Command]:
                 "add it to its output_user_data",
                 name=data.data.name,
             )
+        if not storing.spreads(node, data):
+            key, at = event.attempt_key, event.at
+            return storing.stored(memory, node, data, event.value, producer, key, at)
     turn = Turn(memory, node, event.at)
     turn.store(event.data_key, event.value, producer, event.attempt_key)
     return turn.end()

@@ -2,11 +2,68 @@
 
 from collections.abc import Iterable
 
-from torcd.model import AttemptKey, DataKey, FileKey, FileState
-from torcd.scheduler.commands import ClearValue, SaveFile
+from torcd.model import AttemptKey, DataKey, FileKey, FileState, Timestamp
+from torcd.scheduler.commands import ClearValue, Command, SaveFile
+from torcd.scheduler.memory import Memory
 from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.outbox import Outbox
 from torcd.scheduler.spreading import Spreading
+from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.value import Value
+
+
+def spreads(node: WorkflowNode, data: DataNode) -> bool:
+    """Whether a turn has more to do about what a running job stores there than to keep it: a gate
+    may open, or something else of the workflow be due, as after any event. Where this is False, a
+    turn would come to the same, in thrice the time."""
+    gate = data.gate
+    return bool(
+        (gate is not None and (gate.is_input or gate.opens_early is not None))
+        or node.ready.heap
+        or node.leaders
+        or node.asking
+        or node.folds
+        or node.actions is not None
+    )
+
+
+def stored(
+    memory: Memory,
+    node: WorkflowNode,
+    data: DataNode,
+    value: Value,
+    producer: JobNode,
+    attempt_key: AttemptKey,
+    at: Timestamp,
+) -> list[Command]:
+    """All that comes of a value that does not spread."""
+    node.turns += 1
+    outbox = Outbox(node, at, memory.next_happening)
+    keep(memory, node, outbox, data, value, producer, attempt_key)
+    memory.next_happening = outbox.next_happening
+    return outbox.commands
+
+
+def keep(
+    memory: Memory,
+    node: WorkflowNode,
+    outbox: Outbox,
+    data: DataNode,
+    value: Value,
+    producer: JobNode | None,
+    attempt_key: AttemptKey | None,
+) -> None:
+    """A new revision."""
+    data.revision += 1
+    data.is_stored_in_run = True
+    if producer is not None and producer.job.key not in data.storers:
+        data.storers = (*data.storers, producer.job.key)
+    if data.sha256 != value.sha256:
+        data.sha256 = value.sha256
+        data.changed_at = memory.next_attempt_key
+        node.digests.changed(data.data.key)
+    outbox.save_value(data, value, attempt_key)
+    outbox.tell_value(data.data.key, data.revision, producer)
 
 
 class Storing(Spreading):
@@ -21,16 +78,7 @@ class Storing(Spreading):
     ) -> None:
         """A new revision; opens what waits for the value where that is the rule."""
         data = self.node.data[data_key]
-        data.revision += 1
-        data.is_stored_in_run = True
-        if producer is not None and producer.job.key not in data.storers:
-            data.storers = (*data.storers, producer.job.key)
-        if data.sha256 != value.sha256:
-            data.sha256 = value.sha256
-            data.changed_at = self.memory.next_attempt_key
-            self.node.digests.changed(data_key)
-        self.outbox.save_value(data, value, attempt_key)
-        self.outbox.tell_value(data_key, data.revision, producer)
+        keep(self.memory, self.node, self.outbox, data, value, producer, attempt_key)
         gate = data.gate
         if gate is None:
             return
