@@ -64,7 +64,6 @@ def parse(text: bytes, *, name: str, max_bytes: int = MAX_VALUE_BYTES) -> Value:
         )
     try:
         canonical = _canonical(text)
-        _check_depth(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _Refused) as e:
         problem = _describe(text, e)
         raise InvalidValue(
@@ -121,9 +120,12 @@ def _canonical(text: bytes) -> bytes:
             return _encode(_decode(text))
         _require_json(text)
         return text
+    plain = text
     if len(text) > _MAX_PLAIN_DIGITS and _LONG_RUN in text.translate(_ALL_DIGITS_TO_ZERO):
-        text = _STRING_OR_NUMBER.sub(_long_integer_as_float, text)
-    return _encode(_decode(text))
+        plain = _STRING_OR_NUMBER.sub(_long_integer_as_float, text)
+    canonical = _encode(_decode(plain))
+    _check_depth(text)
+    return canonical
 
 
 def _long_integer_as_float(match: re.Match[bytes]) -> bytes:
@@ -173,7 +175,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 def _check_depth(text: bytes) -> None:
     """Of well-formed text. Each round takes the innermost brackets away, at the speed of C."""
-    if text[:1] == b'"' or text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return
     brackets = _STRING.sub(b"", text).translate(_BRACES_TO_BRACKETS, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):

@@ -1,7 +1,7 @@
 """What comes into the loop, and what it decided and has to do about it."""
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import cast, get_args
+from typing import Any, get_args
 
 from torcd import errors
 from torcd.executors import base
@@ -41,6 +41,8 @@ class Batch:
 
     def __init__(self) -> None:
         self.records: list[c.Record] = []
+        self.has_only_values = True
+        """Of records."""
         self.happenings: list[Happening] = []
         self.actions: list[c.Action] = []
         self.over: list[End] = []
@@ -51,15 +53,19 @@ class Batch:
         return bool(self.records or self.happenings)
 
     def add(self, commands: Iterable[c.Command]) -> None:
+        command: Any
         for command in commands:
             # Seven for each job: by type, for isinstance goes through the union one by one.
             kind = type(command)
             if kind is Happening:
-                self.happenings.append(cast("Happening", command))
+                self.happenings.append(command)
+            elif kind is c.SaveValue:
+                self.records.append(command)
             elif kind in _RECORDS:
-                self.records.append(cast("c.Record", command))
+                self.records.append(command)
+                self.has_only_values = False
             else:
-                self.actions.append(cast("c.Action", command))
+                self.actions.append(command)
 
 
 def event_of(report: base.Report) -> e.AttemptStarted | End:

@@ -79,8 +79,9 @@ class Rounds:
     def _carry_out(self, batch: Batch) -> None:
         """Act and announce."""
         self._shelf.unborn.clear()
-        over = [end.attempt_key for end in batch.over]
-        self._actor.act(batch.records, batch.actions, over)
+        if batch.actions or batch.over or not batch.has_only_values:
+            over = [end.attempt_key for end in batch.over]
+            self._actor.act(batch.records, batch.actions, over)
         self.feed.publish(batch.happenings)
         chronicle.write(self._log, batch.happenings, self.scheduler)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from torcd.model import AttemptKey, DataKey, Job, UserData
+from torcd.model import AttemptKey, Job, UserData
 from torcd.protocol import envelope
 from torcd.protocol import user_data as u
 from torcd.protocol.times import rfc3339
@@ -22,10 +22,12 @@ _PLACE = b"\x01"
 
 
 class Form(NamedTuple):
-    """Of the answers to one attempt, as long as these are what they were."""
+    """Of the answers to an attempt that stores in one place, as long as these are what they were.
+    No nodes, which would keep a workflow in memory."""
 
-    declared: UserData
+    attempt_key: AttemptKey
     job: Job
+    declared: UserData
     pieces: list[bytes]
     """What is around the data, the revision, the hash and the time."""
 
@@ -45,22 +47,22 @@ class Form(NamedTuple):
 
 
 class Forms:
+    """By token and name, as they are given: who stores there again need not be looked at closer
+    than whether all is as it was."""
+
     def __init__(self) -> None:
-        self._forms: dict[tuple[AttemptKey, DataKey], Form] = {}
+        self._forms: dict[tuple[str, str], Form] = {}
 
-    def form(
-        self, node: WorkflowNode, job: JobNode, attempt_key: AttemptKey, declared: UserData
-    ) -> Form:
-        """For what an attempt stores there."""
-        form = self._forms.get((attempt_key, declared.key))
-        if form is None or form.declared is not declared or form.job is not job.job:
-            if len(self._forms) >= MAX_FORMS:
-                self._forms.clear()
-            form = self._forms[attempt_key, declared.key] = _form(node, job, declared)
-        return form
+    def get(self, token: str, name: str) -> Form | None:
+        return self._forms.get((token, name))
+
+    def keep(self, token: str, form: Form) -> None:
+        if len(self._forms) >= MAX_FORMS:
+            self._forms.clear()
+        self._forms[token, form.declared.name] = form
 
 
-def _form(node: WorkflowNode, job: JobNode, declared: UserData) -> Form:
+def form_of(node: WorkflowNode, job: JobNode, attempt_key: AttemptKey, declared: UserData) -> Form:
     place = msgspec.Raw(_PLACE)
     record = records.record(node, node.data[declared.key], None)
     record = msgspec.structs.replace(
@@ -72,4 +74,4 @@ def _form(node: WorkflowNode, job: JobNode, declared: UserData) -> Form:
         stored_by=records.stored_by(node, job),
     )
     text = envelope.encode_reply(u.RecordReply(record))
-    return Form(declared, job.job, text.split(_PLACE))
+    return Form(attempt_key, job.job, declared, text.split(_PLACE))

@@ -27,7 +27,7 @@ from torcd.scheduler.events import StoreRequested
 from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.server.calls import Later, StoreCall
 from torcd.server.context import find_data
-from torcd.server.forms import Forms
+from torcd.server.forms import Form, Forms, form_of
 from torcd.server.handlers import records
 
 MAX_CALL_BYTES = 8 << 10
@@ -125,25 +125,23 @@ class Quick:
         self, parameters: u.Store, peer: Peer, answered: Callable[[bytes], None]
     ) -> Later | None:
         controller = self._controller
-        if parameters.token is None or not controller.is_open:
+        if not controller.is_open:
             return None
-        node, job, attempt_key = controller.attempt(parameters.token)
+        found = self._form(parameters)
+        if found is None:
+            return None
+        node, data, form = found
         if not controller.accounts.is_own(peer, node.workflow.owner):
             return None
-        data = _named(node, parameters)
-        declared = data.data
-        if declared.key not in job.job.output_user_data or declared.schema is not None:
-            return None
+        declared = form.declared
         limit = controller.settings.max_value_bytes
-        parsed = value.parse(bytes(parameters.data), name=declared.name, max_bytes=limit)
         event = StoreRequested(
-            workflow_key=node.key,
+            workflow_key=node.workflow.key,
             data_key=declared.key,
-            value=parsed,
-            attempt_key=attempt_key,
+            value=value.parse(bytes(parameters.data), name=declared.name, max_bytes=limit),
+            attempt_key=form.attempt_key,
             at=controller.now(),
         )
-        form = self._forms.form(node, job, attempt_key, declared)
 
         def tell(request: Request) -> None:
             if request.error is not None:
@@ -157,6 +155,30 @@ class Quick:
 
         controller.put(Request(event, tell, answered))
         return "later"
+
+    def _form(self, parameters: u.Store) -> tuple[WorkflowNode, DataNode, Form] | None:
+        """Where a job stores, and what its answers are like; None: that is for the handlers. Raises
+        Denied and NotFound."""
+        token, name = parameters.token, parameters.name
+        if token is None:
+            return None
+        if parameters.key is not None or parameters.workflow_key is not None:
+            name = None
+        if name is not None and (form := self._forms.get(token, name)) is not None:
+            found = self._controller.scheduler.active_attempt(form.attempt_key)
+            if found is not None and found[1].job is form.job:
+                data = found[0].data.get(form.declared.key)
+                if data is not None and data.data is form.declared:
+                    return found[0], data, form
+        node, job, attempt_key = self._controller.attempt(token)
+        data = _named(node, parameters)
+        declared = data.data
+        if declared.key not in job.job.output_user_data or declared.schema is not None:
+            return None
+        form = form_of(node, job, attempt_key, declared)
+        if name == declared.name:
+            self._forms.keep(token, form)
+        return node, data, form
 
 
 def _named(node: WorkflowNode, parameters: u.Store | u.Fetch) -> DataNode:

@@ -9,9 +9,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import anyio
+import msgspec
 
 from torcd.errors import StoreError
 from torcd.model import Happening, Job
@@ -57,7 +58,7 @@ _QUICK = frozenset({SaveValue, SaveJob, AddAttempt, SaveAttempt, RemoveAttempt})
 _VALUES = frozenset({SaveValue})
 
 
-class What(NamedTuple):
+class What(msgspec.Struct, frozen=True, gc=False):
     """To be written, as `torcd.store.writing` has it."""
 
     records: Sequence[Record]
@@ -149,11 +150,21 @@ class Commits:
             self._reserve.keep(size_bytes)
         if large_commits.is_large(size_bytes):
             with large_commits.for_one_of(connection, size_bytes):
-                self._written = writing.write(connection, *what, self._written)
+                self._write_down(connection, what)
         else:
-            self._written = writing.write(connection, *what, self._written)
+            self._write_down(connection, what)
         self._reserve.written()
         return file
+
+    def _write_down(self, connection: sqlite3.Connection, what: What) -> None:
+        self._written = writing.write(
+            connection,
+            what.records,
+            what.happenings,
+            what.environments,
+            what.boot_id,
+            self._written,
+        )
 
     def _look(self) -> Place:
         """How the database's file is. Raises StoreError if it is not the one that is open."""
