@@ -100,12 +100,15 @@ class Loop(StandingStill):
             if not await self._committed(batch):
                 return
             self._commit_seconds = time.monotonic() - begin
-        asked = sum(request.event is not None for request in batch.requests)
+        asked, is_awaited = 0, False
+        for request in batch.requests:
+            asked += request.event is not None
+            is_awaited |= request.asker is None
         if asked or not batch.requests:
             self._answered = asked
         self._finish(batch)
         self._lone_asker = batch.requests[0].asker if len(batch.requests) == 1 else None
-        if any(request.asker is None for request in batch.requests):
+        if is_awaited:
             # They look at memory now, before anything is decided that is not on disk.
             await anyio.lowlevel.checkpoint()
 
