@@ -96,7 +96,11 @@ class Commits:
             return
 
         def write(connection: sqlite3.Connection) -> None:
-            self._write(connection, what, size_bytes, is_urgent=is_urgent)
+            if large_commits.is_large(size_bytes):
+                with large_commits.for_one_of(connection, size_bytes):
+                    self._write(connection, what, size_bytes, is_urgent=is_urgent)
+            else:
+                self._write(connection, what, size_bytes, is_urgent=is_urgent)
             self._mark_now()  # the log may have been moved
 
         with anyio.CancelScope(shield=True):
@@ -148,15 +152,6 @@ class Commits:
         file = self._look()
         if not is_urgent:
             self._reserve.keep(size_bytes)
-        if large_commits.is_large(size_bytes):
-            with large_commits.for_one_of(connection, size_bytes):
-                self._write_down(connection, what)
-        else:
-            self._write_down(connection, what)
-        self._reserve.written()
-        return file
-
-    def _write_down(self, connection: sqlite3.Connection, what: What) -> None:
         self._written = writing.write(
             connection,
             what.records,
@@ -165,6 +160,8 @@ class Commits:
             what.boot_id,
             self._written,
         )
+        self._reserve.written()
+        return file
 
     def _look(self) -> Place:
         """How the database's file is. Raises StoreError if it is not the one that is open."""
