@@ -98,23 +98,31 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
     made = node.gates
     awaits: defaultdict[JobKey, list[GateNode]] = defaultdict(list)
     feeds: defaultdict[JobKey, list[GateNode]] = defaultdict(list)
+    # What stays is made in one go, and what is only needed for that before or after it: in between
+    # it would leave memory in pieces that are of no use.
+    gates: list[tuple[graph.Gate, GateNode]] = []
     for gate in graph.gates(loaded.workflow):
         if gate.kind == "added":
             _add_added(node, gate)
-            continue
-        if gate.kind == "group":
-            gate_node = _add_group(node, gate, tuple(made[member] for member in gate.members))
+        elif gate.kind == "group":
+            members = tuple([made[member] for member in gate.members])
+            gates.append((gate, _add_group(node, gate, members)))
         else:
-            gate_node = _add_gate(node, gate, absent, loaded.stored_in_run)
-            made[gate.subject] = gate_node
-            for job_key in gate.producers:
-                feeds[job_key].append(gate_node)
+            made[gate.subject] = gate_node = _add_gate(node, gate, absent, loaded.stored_in_run)
+            gates.append((gate, gate_node))
+    for gate, gate_node in gates:
+        for job_key in gate.producers:
+            feeds[job_key].append(gate_node)
         for job_key in gate.consumers:
             awaits[job_key].append(gate_node)
+    del gates
+    for key, several in awaits.items():
+        node.jobs[key].awaits = tuple(several)
+    for key, several in feeds.items():
+        node.jobs[key].feeds = tuple(several)
+    del awaits, feeds
 
     for job_node in node.jobs.values():
-        job_node.awaits = tuple(awaits.pop(job_node.job.key, ()))
-        job_node.feeds = tuple(feeds.pop(job_node.job.key, ()))
         if job_node.adder is not None:
             job_node.held = job_node.is_to_be_held
         job_node.waits = len([1 for gate in job_node.awaits if gate.missing]) + job_node.held

@@ -95,7 +95,9 @@ class Unrolled(Generic[Item]):
     def names(self, kind: str) -> list[str]:
         """What has none is called by its kind and its place."""
         names = (name for source in self._sources for name in source.names())
-        return [f"{kind}_{n}" if name is None else name for n, name in enumerate(names, 1)]
+        return _together_in_memory(
+            [f"{kind}_{n}" if name is None else name for n, name in enumerate(names, 1)]
+        )
 
     @property
     def origins(self) -> Sequence[int]:
@@ -150,6 +152,14 @@ class Unrolled(Generic[Item]):
             gathered = _gathered(combinations, sorted(used_outside))
             return _Source(item, len(gathered), combinations, makers, gathered)
         return _Source(item, combinations.count, combinations, makers)
+
+
+def _together_in_memory(names: list[str]) -> list[str]:
+    """The same names, made anew. They stay for as long as the workflow does, and in between those
+    of the spec are all that refer to them: texts of the same size, which are gone when it has been
+    read, and would leave memory in pieces that are of no use."""
+    anew = "\0".join(names).split("\0")
+    return anew if len(anew) == len(names) else names  # one has a NUL, which is found elsewhere
 
 
 def said_once(findings: Sequence[Finding]) -> list[Finding]:
