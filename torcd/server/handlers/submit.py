@@ -6,7 +6,7 @@ import os
 import msgspec
 from anyio import to_thread
 
-from torcd import errors, spec
+from torcd import errors, heap, spec
 from torcd.controller.parsing import parse
 from torcd.controller.presence import seen_inputs
 from torcd.model import DataKey, Workflow
@@ -19,6 +19,10 @@ from torcd.value import Value
 
 MAX_PARALLEL_JOBS = 100_000
 """Beyond any machine; a bound against a slip of the finger."""
+
+
+MANY_JOBS = 10_000
+"""What it took to read more of them is some MiB, and giving it back is nothing beside it."""
 
 
 async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submitted:
@@ -60,6 +64,8 @@ async def submit(context: Context, parameters: m.Submit, call: Call) -> m.Submit
                 spec=bytes(parameters.workflow),
             )
         )
+    if len(workflow.jobs) > MANY_JOBS:
+        await to_thread.run_sync(heap.trim)
     return m.Submitted(
         key=str(workflow.key),
         name=workflow.name,
