@@ -33,10 +33,12 @@ def started(memory: Memory, event: AttemptStarted) -> list[Command]:
     if found is None:
         return action_reports.reported(memory, event)
     node, job = found
-    if not isinstance(job.state, Pending):
+    state = job.state
+    if not isinstance(state, Pending):
         return []
     turn = Turn(memory, node, event.at)
-    running = Running(event.attempt_key, event.at, _stop_that_holds(job))
+    # The same number each time, not an equal one: the job keeps it when it has ended.
+    running = Running(state.attempt_key, event.at, _stop_that_holds(job))
     turn.started(job, running)
     if job.queue.share is not None:
         limits.watch(memory, job, running)
@@ -49,13 +51,15 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     if found is None:
         return action_reports.reported(memory, event)
     node, job = found
+    state = job.state
+    assert isinstance(state, Active)
     turn = Turn(memory, node, event.at)
     stop = _stop_that_holds(job)
     if stop is not None and stop.reason is Reason.TIMEOUT and limits.ended_in_time(job, event):
         stop = None
     started_at = event.at
-    if isinstance(job.state, Running):
-        started_at = job.state.started_at
+    if isinstance(state, Running):
+        started_at = state.started_at
         if stop is None and not job.has_script_to_run:
             choosing.learn_duration(node, event.at - started_at)
     if job.has_script_to_run:
@@ -75,7 +79,7 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     ended = Ended(*verdict, event.return_code, started_at, event.at)
     turn.finish(
         job,
-        event.attempt_key,
+        state.attempt_key,
         ended,
         cpu_seconds=event.cpu_seconds,
         peak_memory_bytes=event.peak_memory_bytes,
