@@ -73,7 +73,7 @@ class Digests:
         """Of all others, by subject, where nothing changes."""
         self._command: str | tuple[str, ...] | None = None
         """Of the last job that makes nothing, and its definition."""
-        self._definition = b""
+        self._definition = 0
 
     def inputs(self, job: "JobNode") -> Inputs:
         """Of all that it waits for."""
@@ -81,7 +81,7 @@ class Digests:
             return NO_INPUTS
         return _added([self._inputs(gate) for gate in job.awaits])
 
-    def definition(self, job: "Job") -> bytes:
+    def definition(self, job: "Job") -> int:
         """As `definition`, to be kept: jobs that run the same one after the other share it."""
         if job.output_files or job.output_user_data or job.element is not None:
             return definition(self._node, job)
@@ -149,7 +149,7 @@ class Digests:
         return str(total % _MODULUS)
 
 
-def definition(node: "WorkflowNode", job: "Job") -> bytes:
+def definition(node: "WorkflowNode", job: "Job") -> int:
     """Of what a job runs and makes."""
     files: list[tuple[str, str]] = []
     if job.output_files:
@@ -159,30 +159,21 @@ def definition(node: "WorkflowNode", job: "Job") -> bytes:
         data = sorted(node.data[k].data.name for k in job.output_user_data)
     if job.element is not None:
         data.append(f"\0{job.element.sha256}")  # which no name is
-    return blake2b(_encode((job.command, files, data)), digest_size=SIZE).digest()
-
-
-NOTHING = bytes(SIZE)
-"""The digest of no inputs, as it is kept."""
-
-
-def packed(number: int) -> bytes:
-    """A digest as it is kept: mostly one of the two is of nothing."""
-    return number.to_bytes(SIZE, "big") if number else NOTHING
+    return _digest(_encode((job.command, files, data)))
 
 
 def is_as_read(trace: "Trace", now: Inputs) -> bool:
     """Whether all that a job would read is what it has read before."""
     if trace.given is None or trace.made is None:
         return False
-    if trace.given == packed(now.given) and trace.made == packed(now.made):
-        return True
-    read = int.from_bytes(trace.given, "big") + int.from_bytes(trace.made, "big")
-    return (read - now.given - now.made) % _MODULUS == 0
+    return (trace.given + trace.made - now.given - now.made) % _MODULUS == 0
 
 
 def _number(kind: str, name: str, identity: str) -> int:
-    text = f"{kind}\0{name}\0{identity}".encode("utf-8", "surrogatepass")
+    return _digest(f"{kind}\0{name}\0{identity}".encode("utf-8", "surrogatepass"))
+
+
+def _digest(text: bytes) -> int:
     return int.from_bytes(blake2b(text, digest_size=SIZE).digest(), "big")
 
 

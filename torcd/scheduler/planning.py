@@ -38,7 +38,7 @@ from torcd.model import (
     JobStatus,
 )
 from torcd.scheduler import wording
-from torcd.scheduler.digests import Digests, definition, is_as_read, packed
+from torcd.scheduler.digests import Digests, definition, is_as_read
 from torcd.scheduler.events import Selection
 from torcd.scheduler.job_states import Ended
 from torcd.scheduler.nodes import GateNode, JobNode
@@ -200,7 +200,7 @@ class _Planner:
         is_same = is_as_read(trace, now)
         if cause is None and is_same:
             return Verdict("up_to_date", "nothing that it needs has changed")
-        if not is_same and trace.given != packed(now.given):
+        if not is_same and trace.given != now.given:
             what = self._changed(job, trace.attempt_key, given=True)
             return Verdict("will_run", what or "what it reads, and no job makes, has changed")
         if cause is not None:

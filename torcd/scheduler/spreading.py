@@ -34,7 +34,7 @@ from torcd.model import (
     Trace,
 )
 from torcd.scheduler import following, wording
-from torcd.scheduler.digests import NOTHING, definition, is_as_read, packed
+from torcd.scheduler.digests import definition, is_as_read
 from torcd.scheduler.job_states import (
     BLOCKED,
     READY,
@@ -285,8 +285,8 @@ class Spreading:
         assert ended.started_at is not None
         assert ended.ended_at is not None
         seen_by = following.seen_by(job, attempt_key) if job.feeds else None
-        given: bytes | None = NOTHING
-        made: bytes | None = NOTHING
+        given: int | None = 0
+        made: int | None = 0
         if job.awaits:
             inputs = self.node.digests.inputs(job)
             # What ended badly may have left anything behind, and what comes late was not there yet.
@@ -296,8 +296,8 @@ class Spreading:
                 or inputs.newest > attempt_key
                 or any(gate.spoiled for gate in job.awaits)
             )
-            given = packed(inputs.given) if is_known else None
-            made = packed(inputs.made) if is_known else None
+            given = inputs.given if is_known else None
+            made = inputs.made if is_known else None
         job.trace = Trace(
             attempt_key=attempt_key,
             run_id=job.run_id,

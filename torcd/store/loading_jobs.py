@@ -159,9 +159,9 @@ def _trace(
         attempt_id=attempt_id,
         started_at=started_at,
         ended_at=ended_at,
-        definition=definition,
-        given=given,
-        made=made,
+        definition=int.from_bytes(definition, "big"),
+        given=None if given is None else int.from_bytes(given, "big"),
+        made=None if made is None else int.from_bytes(made, "big"),
         made_at=made_at,
     )
 

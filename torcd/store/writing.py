@@ -23,6 +23,7 @@ from torcd.scheduler.commands import (
     SaveValue,
     SaveWorkflow,
 )
+from torcd.scheduler.digests import SIZE
 from torcd.scheduler.job_states import Recovery
 from torcd.store.batch import Batch
 from torcd.store.counting import counts_of
@@ -248,7 +249,17 @@ def _rest(recovery: Recovery) -> tuple[int, str | None]:
 def _trace(trace: Trace | None) -> tuple[int | bytes | None, ...]:
     if trace is None:
         return (None,) * 5
-    return trace.attempt_key, trace.definition, trace.given, trace.made, trace.made_at
+    return (
+        trace.attempt_key,
+        _digest(trace.definition),
+        _digest(trace.given),
+        _digest(trace.made),
+        trace.made_at,
+    )
+
+
+def _digest(number: int | None) -> bytes | None:
+    return None if number is None else number.to_bytes(SIZE, "big")
 
 
 def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWorkflow]) -> None:

@@ -25,9 +25,9 @@ TRACE = Trace(
     attempt_id=1,
     started_at=2000,
     ended_at=3000,
-    definition=b"d" * 16,
-    given=b"g" * 16,
-    made=b"m" * 16,
+    definition=(1 << 128) - 1,
+    given=0,
+    made=1 << 8,
     made_at=12,
 )
 
