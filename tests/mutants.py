@@ -106,7 +106,7 @@ SCHEDULER = [
     Mutant(
         name="what runs while its adder is tried again has not seen what it read",
         file="torcd/scheduler/spreading.py",
-        old="                or job.waits > job.held\n",
+        old="                or job.waits > job.rare.held\n",
         new="                or job.waits\n",
         suites=ADDING,
     ),

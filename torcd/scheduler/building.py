@@ -34,7 +34,7 @@ from torcd.scheduler.job_states import (
     State,
     Stop,
 )
-from torcd.scheduler.nodes import GateNode, JobNode, Queue, Rank
+from torcd.scheduler.nodes import DeclaredGate, GateNode, JobGate, JobNode, Queue, Rank
 from torcd.scheduler.sharing import Share, share_of
 from torcd.scheduler.state import DataNode, WorkflowNode
 
@@ -213,14 +213,11 @@ def _add_gate(
     absent: frozenset[FileKey],
     stored_in_run: dict[DataKey, frozenset[JobKey]],
 ) -> GateNode:
-    opens_early = False
-    if gate.kind == "user_data":
-        data = node.data[DataKey(gate.subject)]
-        opens_early = data.data.available == "on_store" and bool(gate.producers)
-    gate_node = GateNode(
-        gate.subject, gate.kind, is_input=not gate.producers, opens_early=opens_early
-    )
-    gate_node.producers = tuple([node.jobs[key] for key in gate.producers])
+    gate_node: GateNode
+    if gate.kind == "job":
+        gate_node = JobGate(node.jobs[JobKey(gate.subject)])
+    else:
+        gate_node = _declared_gate(node, gate)
     for producer in gate_node.producers:
         if producer.trace is not None:
             gate_node.made_at = max(gate_node.made_at, producer.trace.made_at)
@@ -230,6 +227,7 @@ def _add_gate(
         if not isinstance(producer.state, Ended) and producer.state is not DISABLED:
             gate_node.missing += 1
     if gate.kind == "user_data":
+        data = node.data[DataKey(gate.subject)]
         data.gate = gate_node
         if gate_node.opens_early is not None:
             # Who stored it may have been removed since, or make it no more.
@@ -247,8 +245,20 @@ def _add_gate(
     return gate_node
 
 
+def _declared_gate(node: WorkflowNode, gate: graph.Gate) -> DeclaredGate:
+    opens_early = False
+    if gate.kind == "user_data":
+        data = node.data[DataKey(gate.subject)].data
+        opens_early = data.available == "on_store" and bool(gate.producers)
+    gate_node = DeclaredGate(
+        gate.subject, gate.kind, is_input=not gate.producers, opens_early=opens_early
+    )
+    gate_node.producers = tuple([node.jobs[key] for key in gate.producers])
+    return gate_node
+
+
 def _add_group(node: WorkflowNode, gate: graph.Gate, members: tuple[GateNode, ...]) -> GateNode:
-    group = GateNode(gate.subject, gate.kind, is_input=False, opens_early=False)
+    group = DeclaredGate(gate.subject, gate.kind, is_input=False, opens_early=False)
     group.members = members
     group.missing = sum(1 for member in members if member.missing)
     group.spoiled = any(member.spoiled for member in members)

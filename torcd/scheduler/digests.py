@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from torcd.model import DataKey, FileKey, FileState
+from torcd.scheduler.nodes import JobGate
 
 if TYPE_CHECKING:
     from torcd.model import Job, Trace
@@ -120,17 +121,17 @@ class Digests:
     def _one_input(self, gate: "GateNode") -> Inputs:
         node = self._node
         newest = gate.made_at
-        if gate.kind == "user_data":
-            number = self._value(DataKey(gate.subject))
-            newest = node.data[DataKey(gate.subject)].changed_at
-        elif gate.kind == "file":
-            number = self._file(FileKey(gate.subject))
-        else:
-            [producer] = gate.producers
+        if isinstance(gate, JobGate):
+            producer = gate.maker
             number = _number("job", producer.job.name, self._product(producer))
             # Somebody else may have stored what it makes since.
             for key in producer.job.output_user_data:
                 newest = max(newest, node.data[key].changed_at)
+        elif gate.kind == "user_data":
+            number = self._value(DataKey(gate.subject))
+            newest = node.data[DataKey(gate.subject)].changed_at
+        else:
+            number = self._file(FileKey(gate.subject))
         return Inputs(number, 0, newest) if gate.is_input else Inputs(0, number, newest)
 
     def _file(self, key: FileKey) -> int:

@@ -16,32 +16,20 @@ from torcd.scheduler.sharing import Share
 
 
 class GateNode:
-    """Something jobs wait for. It is open when nothing is missing.
+    """Something jobs wait for. It is open when nothing is missing."""
 
-    The gate of a group has members in place of producers: it is closed as long as one of theirs is,
-    and spoiled when one of theirs is.
-    """
+    __slots__ = ("consumers", "groups", "made", "made_at", "missing", "spoiled", "subject")
 
-    __slots__ = (
-        "consumers",
-        "groups",
-        "is_input",
-        "kind",
-        "made",
-        "made_at",
-        "members",
-        "missing",
-        "opens_early",
-        "producers",
-        "spoiled",
-        "subject",
-    )
+    kind: str
+    is_input: bool
+    """No job makes it."""
+    opens_early: set[JobKey] | None
+    """For `available: on_store`: the producers that have stored already."""
+    members: tuple["GateNode", ...]
+    """Of a group."""
 
-    def __init__(self, subject: int, kind: str, *, is_input: bool, opens_early: bool) -> None:
+    def __init__(self, subject: int) -> None:
         self.subject = subject
-        self.kind = kind
-        self.is_input = is_input
-        """No job makes it."""
         self.missing = 0
         """Producers that have not finished; for an input, 1 while it is absent; for a group, closed
         members."""
@@ -51,14 +39,13 @@ class GateNode:
         """A producer completed (rather than being disabled)."""
         self.made_at = 0
         """The newest of the traces of its producers."""
-        self.opens_early: set[JobKey] | None = set() if opens_early else None
-        """For `available: on_store`: the producers that have stored already."""
-        self.producers: tuple[JobNode, ...] = ()
         self.consumers: tuple[JobNode, ...] = ()
         self.groups: list[GateNode] | tuple[()] = ()
         """Those of which it is a member. Hardly any gate is, and an empty list has its size."""
-        self.members: tuple[GateNode, ...] = ()
-        """Of a group."""
+
+    @property
+    def producers(self) -> tuple["JobNode", ...]:
+        raise NotImplementedError
 
     @property
     def all_consumers(self) -> Iterator["JobNode"]:
@@ -70,6 +57,43 @@ class GateNode:
     def has_stored(self, producer: "JobNode") -> bool:
         """Whether this producer has lowered the gate already, by storing."""
         return self.opens_early is not None and producer.job.key in self.opens_early
+
+
+class JobGate(GateNode):
+    """The end of a job. There may be one for each, so it keeps nothing that they have in common."""
+
+    __slots__ = ("maker",)
+
+    kind = "job"
+    is_input = False
+    opens_early = None
+    members = ()
+
+    def __init__(self, maker: "JobNode") -> None:
+        super().__init__(maker.job.key)
+        self.maker = maker
+
+    @property
+    def producers(self) -> tuple["JobNode", ...]:
+        return (self.maker,)
+
+
+class DeclaredGate(GateNode):
+    """A file, a user_data, or a group.
+
+    That of a group has members in place of producers: it is closed as long as one of theirs is, and
+    spoiled when one of theirs is.
+    """
+
+    __slots__ = ("is_input", "kind", "members", "opens_early", "producers")
+
+    def __init__(self, subject: int, kind: str, *, is_input: bool, opens_early: bool) -> None:
+        super().__init__(subject)
+        self.kind = kind
+        self.is_input = is_input
+        self.opens_early = set() if opens_early else None
+        self.producers: tuple[JobNode, ...] = ()
+        self.members = ()
 
 
 Rank = tuple[float, ...]
@@ -88,20 +112,33 @@ class Queue:
         """By rank and position. It may hold jobs that are no longer ready."""
 
 
+class Rare:
+    """What hardly any job has. All others share one of these."""
+
+    __slots__ = ("added", "adder", "frozen_microseconds", "held")
+
+    def __init__(self) -> None:
+        self.adder: JobNode | None = None
+        self.added: tuple[JobNode, ...] = ()
+        self.held = False
+        self.frozen_microseconds = 0
+
+
+NOTHING_RARE = Rare()
+"""It stays as it is."""
+
+
 class JobNode:
     __slots__ = (
-        "added",
-        "adder",
         "attempt_id",
         "awaits",
         "feeds",
-        "frozen_microseconds",
-        "held",
         "job",
         "may_skip",
         "position",
         "queue",
         "rank",
+        "rare",
         "recovery",
         "run_id",
         "state",
@@ -118,11 +155,7 @@ class JobNode:
         self.state: State = BLOCKED
         self.waits = 0
         """How many of the gates it awaits are closed; and one more if it is held."""
-        self.adder: JobNode | None = None
-        """The job that has added it."""
-        self.added: tuple[JobNode, ...] = ()
-        """Those that it has added."""
-        self.held = False
+        self.rare = NOTHING_RARE
         self.run_id = 1
         """The run of its newest attempt; without one, of its workflow."""
         self.attempt_id = 0
@@ -132,11 +165,50 @@ class JobNode:
         self.recovery: Recovery | None = None
         self.may_skip = False
         """It need not run if its inputs turn out to be as they were."""
-        self.frozen_microseconds = 0
-        """How long its active attempt has been frozen, before the present freeze."""
         self.awaits: tuple[GateNode, ...] = ()
         self.feeds: tuple[GateNode, ...] = ()
         """The gates of which it is a producer."""
+
+    def _own(self) -> Rare:
+        if self.rare is NOTHING_RARE:
+            self.rare = Rare()
+        return self.rare
+
+    @property
+    def adder(self) -> "JobNode | None":
+        """The job that has added it."""
+        return self.rare.adder
+
+    @adder.setter
+    def adder(self, adder: "JobNode") -> None:
+        self._own().adder = adder
+
+    @property
+    def added(self) -> "tuple[JobNode, ...]":
+        """Those that it has added."""
+        return self.rare.added
+
+    @added.setter
+    def added(self, added: "tuple[JobNode, ...]") -> None:
+        self._own().added = added
+
+    @property
+    def held(self) -> bool:
+        return self.rare.held
+
+    @held.setter
+    def held(self, held: bool) -> None:
+        self._own().held = held
+
+    @property
+    def frozen_microseconds(self) -> int:
+        """How long its active attempt has been frozen, before the present freeze."""
+        return self.rare.frozen_microseconds
+
+    @frozen_microseconds.setter
+    def frozen_microseconds(self, microseconds: int) -> None:
+        if microseconds != self.rare.frozen_microseconds:
+            self._own().frozen_microseconds = microseconds
 
     @property
     def has_script_to_run(self) -> bool:

@@ -74,7 +74,7 @@ class Spreading:
         while self._to_spread:
             job = self._to_spread.popleft()
             status = job.state.status
-            if job.added:
+            if job.rare.added:
                 self._let_go(job, status)
             for gate in job.feeds:
                 if status is JobStatus.COMPLETED:
@@ -292,7 +292,7 @@ class Spreading:
             # What ended badly may have left anything behind, and what comes late was not there yet.
             is_known = not (
                 inputs_changed
-                or job.waits > job.held
+                or job.waits > job.rare.held
                 or inputs.newest > attempt_key
                 or any(gate.spoiled for gate in job.awaits)
             )
@@ -338,7 +338,7 @@ class Spreading:
         node.following += state.follows - before.follows
         if node.actions is not None:
             node.actions.note(job)
-        if job.added and not isinstance(state, Ended | Disabled):
+        if job.rare.added and not isinstance(state, Ended | Disabled):
             self._hold(job)
 
 
