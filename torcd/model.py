@@ -225,24 +225,6 @@ class FileState(msgspec.Struct, frozen=True, gc=False):
     """In hexadecimal."""
 
 
-class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the last attempt of a job that completed saw. Digests are numbers of 128 bits, which
-    weigh less than as many bytes; `torcd.scheduler.digests` says of what."""
-
-    attempt_key: AttemptKey
-    run_id: int
-    attempt_id: int
-    started_at: Timestamp
-    ended_at: Timestamp
-    definition: int
-    given: int | None
-    """Of the inputs that no job makes; None, as `made`, if nobody can tell what it saw."""
-    made: int | None
-    """Of the inputs that jobs make."""
-    made_at: int
-    """The next attempt's key when it completed: attempts before it did not see what it made."""
-
-
 class UserData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named JSON value, as declared."""
 

@@ -9,7 +9,7 @@ from torcd.scheduler.events import (
     AttemptNotStarted,
     AttemptStarted,
 )
-from torcd.scheduler.job_states import Active, Ended, Running
+from torcd.scheduler.job_states import Active, Ended, Running, ended_as
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.turn import Turn
 
@@ -66,4 +66,4 @@ def _ended(state: Active, event: End) -> Ended:
             verdict = JobStatus.FAILED, Reason.START_FAILED, problem
     if state.stop is not None:
         verdict = JobStatus.CANCELED, state.stop.reason, state.stop.message
-    return Ended(*verdict, return_code, started_at, event.at)
+    return ended_as(*verdict, return_code, started_at, event.at)

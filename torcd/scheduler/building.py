@@ -33,6 +33,7 @@ from torcd.scheduler.job_states import (
     Running,
     State,
     Stop,
+    ended_as,
 )
 from torcd.scheduler.nodes import DeclaredGate, GateNode, JobGate, JobNode, Queue, Rank
 from torcd.scheduler.sharing import Share, share_of
@@ -160,7 +161,7 @@ def _action_state(saved: LoadedCommand) -> ActionState:
     if saved.ended_at is None:
         stop = None if saved.reason is None else Stop(saved.reason, saved.message or "")
         return Pending(saved.attempt_key, stop)
-    return Ended(
+    return ended_as(
         saved.status,
         saved.reason,
         saved.message,
@@ -197,7 +198,7 @@ def _state(saved: LoadedJob) -> State:
         case JobStatus.DISABLED:
             return DISABLED
         case JobStatus.COMPLETED | JobStatus.FAILED | JobStatus.CANCELED | JobStatus.TERMINATED:
-            return Ended(
+            ended = ended_as(
                 saved.status,
                 saved.reason,
                 saved.message,
@@ -205,6 +206,9 @@ def _state(saved: LoadedJob) -> State:
                 saved.started_at,
                 saved.ended_at,
             )
+            trace = saved.trace
+            # One of two that are equal.
+            return trace.ended if trace is not None and trace.ended == ended else ended
 
 
 def _add_gate(
@@ -314,7 +318,7 @@ def as_loaded(node: WorkflowNode, at: Timestamp) -> WorkflowLoaded:
 
 def _as_loaded(job: JobNode) -> LoadedJob:
     state = job.state
-    ended = Ended(state.status, None, None, None, None, None)
+    ended = ended_as(state.status, None, None, None, None, None)
     attempt_key, stop = None, None
     if isinstance(state, Ended):
         ended = state

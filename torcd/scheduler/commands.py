@@ -20,13 +20,12 @@ from torcd.model import (
     Reason,
     SpecChange,
     Timestamp,
-    Trace,
     UserData,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
-from torcd.scheduler.job_states import Recovery
+from torcd.scheduler.job_states import Recovery, Trace
 from torcd.scheduler.sharing import Share
 from torcd.value import Value
 

@@ -28,7 +28,8 @@ from torcd.model import DataKey, FileKey, FileState
 from torcd.scheduler.nodes import JobGate
 
 if TYPE_CHECKING:
-    from torcd.model import Job, Trace
+    from torcd.model import Job
+    from torcd.scheduler.job_states import Trace
     from torcd.scheduler.nodes import GateNode, JobNode
     from torcd.scheduler.state import WorkflowNode
 

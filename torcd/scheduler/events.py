@@ -19,12 +19,11 @@ from torcd.model import (
     Reason,
     SpecChange,
     Timestamp,
-    Trace,
     Workflow,
     WorkflowKey,
     WorkflowStatus,
 )
-from torcd.scheduler.job_states import Recovery
+from torcd.scheduler.job_states import Recovery, Trace
 from torcd.scheduler.state import WorkflowNode
 from torcd.value import Value
 

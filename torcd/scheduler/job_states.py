@@ -15,7 +15,7 @@ From Ended a job comes back to Blocked when its workflow is restarted or the job
 that says `for_each` never becomes ready: from Blocked it ends when there are jobs for its elements.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -99,14 +99,70 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
+    """It is over; `ended_as` makes one. There may be one for each job, so the most common end is a
+    record of its own, of half the size."""
+
     follows: ClassVar = False
+    started_at: Timestamp | None
+    """None: it never started."""
+    ended_at: Timestamp | None
+
+    if TYPE_CHECKING:
+
+        @property
+        def status(self) -> JobStatus: ...
+        @property
+        def reason(self) -> Reason | None: ...
+        @property
+        def message(self) -> str | None: ...
+        @property
+        def return_code(self) -> int | None: ...
+
+
+class EndedWell(Ended, frozen=True, gc=False):
+    """By exit 0."""
+
+    status: ClassVar[JobStatus] = JobStatus.COMPLETED
+    reason: ClassVar[Reason | None] = None
+    message: ClassVar[str | None] = None
+    return_code: ClassVar[int | None] = 0
+
+
+class EndedOtherwise(Ended, frozen=True, gc=False):
     status: JobStatus
     reason: Reason | None
     message: str | None
     return_code: int | None
-    started_at: Timestamp | None
-    """None: it never started."""
-    ended_at: Timestamp | None
+
+
+def ended_as(
+    status: JobStatus,
+    reason: Reason | None,
+    message: str | None,
+    return_code: int | None,
+    started_at: Timestamp | None,
+    ended_at: Timestamp | None,
+) -> Ended:
+    if status is JobStatus.COMPLETED and return_code == 0:
+        return EndedWell(started_at, ended_at)
+    return EndedOtherwise(started_at, ended_at, status, reason, message, return_code)
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the last attempt of a job that completed saw. Digests are numbers of 128 bits, which
+    weigh less than as many bytes; `torcd.scheduler.digests` says of what."""
+
+    attempt_key: AttemptKey
+    run_id: int
+    attempt_id: int
+    ended: EndedWell
+    definition: int
+    given: int | None
+    """Of the inputs that no job makes; None, as `made`, if nobody can tell what it saw."""
+    made: int | None
+    """Of the inputs that jobs make."""
+    made_at: int
+    """The next attempt's key when it completed: attempts before it did not see what it made."""
 
 
 State = Blocked | Ready | Pending | Running | Ended | Disabled

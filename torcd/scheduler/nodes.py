@@ -10,8 +10,8 @@ touches only the jobs behind the gates it moves, so its cost does not grow with 
 
 from collections.abc import Iterator
 
-from torcd.model import ENDED_BADLY, Job, JobKey, Timestamp, Trace
-from torcd.scheduler.job_states import BLOCKED, Active, Disabled, Ended, Recovery, State
+from torcd.model import ENDED_BADLY, Job, JobKey, Timestamp
+from torcd.scheduler.job_states import BLOCKED, Active, Disabled, Ended, Recovery, State, Trace
 from torcd.scheduler.sharing import Share
 
 

@@ -31,7 +31,7 @@ from torcd.model import (
 from torcd.scheduler import wording
 from torcd.scheduler.commands import Command
 from torcd.scheduler.events import AttemptExited, AttemptLost, AttemptNotStarted
-from torcd.scheduler.job_states import Blocked, Ended, Recovery, Stop
+from torcd.scheduler.job_states import Blocked, Ended, Recovery, Stop, ended_as
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.state import WorkflowNode
@@ -89,7 +89,7 @@ def script_ended(
             return
         message = f"its recovery script {how}; before, the job {failed.message}"
         verdict = JobStatus.FAILED, Reason.SCRIPT, message
-    turn.finish_script(job, event, Ended(*verdict, failed.return_code, None, event.at))
+    turn.finish_script(job, event, ended_as(*verdict, failed.return_code, None, event.at))
 
 
 def wake(memory: Memory, at: Timestamp) -> list[Command]:

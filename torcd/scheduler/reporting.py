@@ -21,7 +21,7 @@ from torcd.scheduler.events import (
     AttemptNotStarted,
     AttemptStarted,
 )
-from torcd.scheduler.job_states import Active, Ended, Pending, Running, Stop
+from torcd.scheduler.job_states import Active, Pending, Running, Stop, ended_as
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.state import WorkflowNode
@@ -76,7 +76,7 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
         before = [*turn.outbox.commands, *editing.withdraw(memory, node, job, event.withdrawal)]
         node, job = memory.attempts[event.attempt_key]
         turn = Turn(memory, node, event.at)
-    ended = Ended(*verdict, event.return_code, started_at, event.at)
+    ended = ended_as(*verdict, event.return_code, started_at, event.at)
     turn.finish(
         job,
         state.attempt_key,
@@ -104,7 +104,7 @@ def not_started(memory: Memory, event: AttemptNotStarted) -> list[Command]:
         if job.has_script_to_run:
             recovering.script_ended(turn, job, event, None)
             return turn.end()
-        ended = Ended(JobStatus.FAILED, Reason.START_FAILED, event.problem, None, None, event.at)
+        ended = ended_as(JobStatus.FAILED, Reason.START_FAILED, event.problem, None, None, event.at)
         recovery = recovering.recovery(node, job, event.attempt_key, ended)
         turn.finish(job, event.attempt_key, ended, recovery=recovery)
     else:
@@ -124,7 +124,7 @@ def lost(memory: Memory, event: AttemptLost) -> list[Command]:
         recovering.script_ended(turn, job, event, stop)
         return turn.end()
     verdict = (JobStatus.FAILED, Reason.LOST, event.problem) if stop is None else _stopped(stop)
-    ended = Ended(*verdict, None, started_at, event.at)
+    ended = ended_as(*verdict, None, started_at, event.at)
     recovery = recovering.recovery(node, job, event.attempt_key, ended)
     turn.finish(job, event.attempt_key, ended, recovery=recovery)
     return turn.end()

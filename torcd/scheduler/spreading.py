@@ -31,7 +31,6 @@ from torcd.model import (
     JobStatus,
     Reason,
     Timestamp,
-    Trace,
 )
 from torcd.scheduler import following, wording
 from torcd.scheduler.digests import definition, is_as_read
@@ -42,11 +41,14 @@ from torcd.scheduler.job_states import (
     Blocked,
     Disabled,
     Ended,
+    EndedWell,
     Pending,
     Ready,
     Running,
     State,
     Stop,
+    Trace,
+    ended_as,
 )
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.nodes import GateNode, JobNode
@@ -266,7 +268,7 @@ class Spreading:
         self._to_spread.append(job)
 
     def _canceled(self, stop: Stop) -> Ended:
-        return Ended(stop.status, stop.reason, stop.message, None, None, self.at)
+        return ended_as(stop.status, stop.reason, stop.message, None, None, self.at)
 
     def _make_ready(self, job: JobNode) -> None:
         # One that says for_each has its turn when this one ends.
@@ -280,10 +282,8 @@ class Spreading:
         self.outbox.tell_job(job)
 
     def _leave_trace(
-        self, job: JobNode, attempt_key: AttemptKey, ended: Ended, *, inputs_changed: bool
+        self, job: JobNode, attempt_key: AttemptKey, ended: EndedWell, *, inputs_changed: bool
     ) -> None:
-        assert ended.started_at is not None
-        assert ended.ended_at is not None
         seen_by = following.seen_by(job, attempt_key) if job.feeds else None
         given: int | None = 0
         made: int | None = 0
@@ -302,8 +302,7 @@ class Spreading:
             attempt_key=attempt_key,
             run_id=job.run_id,
             attempt_id=job.attempt_id,
-            started_at=ended.started_at,
-            ended_at=ended.ended_at,
+            ended=ended,
             definition=self.node.digests.definition(job.job),
             given=given,
             made=made,
@@ -324,7 +323,7 @@ class Spreading:
         """It is up to date: it ends as it did before, and what it made is what it was."""
         job.run_id, job.attempt_id = trace.run_id, trace.attempt_id
         job.may_skip = False
-        self._enter(job, ended_as_before(trace))
+        self._enter(job, trace.ended)
         self.outbox.save_skipped(job)
         self._to_spread.append(job)
 
@@ -340,8 +339,3 @@ class Spreading:
             node.actions.note(job)
         if job.rare.added and not isinstance(state, Ended | Disabled):
             self._hold(job)
-
-
-def ended_as_before(trace: Trace) -> Ended:
-    """As the attempt did that left the trace."""
-    return Ended(JobStatus.COMPLETED, None, None, 0, trace.started_at, trace.ended_at)

@@ -35,11 +35,13 @@ from torcd.scheduler.job_states import (
     DISABLED,
     Blocked,
     Ended,
+    EndedWell,
     Pending,
     Ready,
     Recovery,
     Running,
     Stop,
+    ended_as,
 )
 from torcd.scheduler.nodes import GateNode, JobNode
 from torcd.scheduler.storing import Storing
@@ -83,7 +85,7 @@ class Turn(Storing):
                 if for_each is None or not isinstance(job.state, Blocked) or job.waits:
                     continue
                 if node.data[for_each.data].sha256 == for_each.sha256 is not None:
-                    ended = Ended(JobStatus.COMPLETED, None, None, None, None, self.at)
+                    ended = ended_as(JobStatus.COMPLETED, None, None, None, None, self.at)
                     self._conclude(job, ended)
                     self._spread()
                     to_see = True
@@ -94,7 +96,7 @@ class Turn(Storing):
     def fail(self, jobs: Iterable[JobNode], message: str) -> None:
         """They have not started, and cannot."""
         for job in jobs:
-            ended = Ended(JobStatus.FAILED, Reason.START_FAILED, message, None, None, self.at)
+            ended = ended_as(JobStatus.FAILED, Reason.START_FAILED, message, None, None, self.at)
             self._conclude(job, ended)
         self._spread()
 
@@ -131,7 +133,7 @@ class Turn(Storing):
         if recovery is not None:
             self._recover(job, recovery)
             return
-        if ended.status is JobStatus.COMPLETED:
+        if isinstance(ended, EndedWell):
             self._leave_trace(job, attempt_key, ended, inputs_changed=inputs_changed)
         self._conclude(job, ended)
         self._spread()
@@ -201,7 +203,7 @@ class Turn(Storing):
             self._try_again()
         self.outbox.save_attempt(
             event.attempt_key,
-            Ended(status, reason, message, return_code, started_at or event.at, event.at),
+            ended_as(status, reason, message, return_code, started_at or event.at, event.at),
             None if exited is None else exited.cpu_seconds,
             None if exited is None else exited.peak_memory_bytes,
         )

@@ -4,10 +4,10 @@ import sqlite3
 
 import msgspec
 
-from torcd.model import AttemptKey, Job, JobKey, JobStatus, Reason, Timestamp, Trace, WorkflowKey
+from torcd.model import AttemptKey, Job, JobKey, JobStatus, Reason, Timestamp, WorkflowKey
 from torcd.scheduler.building import AS_SUBMITTED
 from torcd.scheduler.events import LoadedCommand, LoadedJob
-from torcd.scheduler.job_states import Recovery
+from torcd.scheduler.job_states import EndedWell, Recovery, Trace
 
 decode_job = msgspec.json.Decoder(Job).decode
 _decode_gpus = msgspec.json.Decoder(tuple[int, ...]).decode
@@ -157,8 +157,7 @@ def _trace(
         attempt_key=attempt_key,
         run_id=run_id,
         attempt_id=attempt_id,
-        started_at=started_at,
-        ended_at=ended_at,
+        ended=EndedWell(started_at, ended_at),
         definition=int.from_bytes(definition, "big"),
         given=None if given is None else int.from_bytes(given, "big"),
         made=None if made is None else int.from_bytes(made, "big"),

@@ -10,7 +10,6 @@ from torcd.model import (
     WORKFLOW_OVER,
     Happening,
     Reason,
-    Trace,
     WorkflowKey,
     WorkflowStatus,
 )
@@ -24,7 +23,7 @@ from torcd.scheduler.commands import (
     SaveWorkflow,
 )
 from torcd.scheduler.digests import SIZE
-from torcd.scheduler.job_states import Recovery
+from torcd.scheduler.job_states import Recovery, Trace
 from torcd.store.batch import Batch
 from torcd.store.counting import counts_of
 from torcd.store.defining import create, edit

@@ -62,7 +62,7 @@ def test_what_makes_the_same_again_cuts_off_all_that_comes_after_it():
     assert {h.message for h in found} == {"what it reads is as it was in run 1"}
     b = play.job("b")
     assert (b.run_id, b.attempt_id, b.state.return_code) == (1, 1, 0)
-    assert b.state.ended_at == b.trace.ended_at
+    assert b.state == b.trace.ended
     saved = {c.job_key: c for c in play.last if isinstance(c, SaveJob)}[play.keys["b"]]
     assert (saved.run_id, saved.attempt_id, saved.may_skip) == (1, 1, False)
     assert play.restart() == []

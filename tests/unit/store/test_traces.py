@@ -12,9 +12,10 @@ from tests.store_world import (
     save_value,
     save_workflow,
 )
-from torcd.model import DataKey, FileState, JobStatus, Timestamp, Trace, UserData, WorkflowStatus
+from torcd.model import DataKey, FileState, JobStatus, Timestamp, UserData, WorkflowStatus
 from torcd.scheduler.commands import ClearValue, SaveFile, SaveInitialAgain
 from torcd.scheduler.events import LoadedValue
+from torcd.scheduler.job_states import EndedWell, Trace
 from torcd.store import Store
 
 W = 1
@@ -23,8 +24,7 @@ TRACE = Trace(
     attempt_key=11,
     run_id=1,
     attempt_id=1,
-    started_at=2000,
-    ended_at=3000,
+    ended=EndedWell(2000, 3000),
     definition=(1 << 128) - 1,
     given=0,
     made=1 << 8,
