@@ -508,8 +508,8 @@ CONTROLLER_BUGS = [
 EXECUTOR_BUGS = [
     Mutant(
         name="an order whose end was acknowledged is given again to the next warden",
-        file="torcd/executors/local/executor.py",
-        old="""            self._forget(key)
+        file="torcd/executors/local/standing.py",
+        old="""            self.forget(key)
         if keys:
 """,
         new="""            self._stops.pop(key, None)
@@ -567,7 +567,7 @@ EXECUTOR_BUGS = [
     ),
     Mutant(
         name="the next warden is not told again what was ordered",
-        file="torcd/executors/local/executor.py",
+        file="torcd/executors/local/standing.py",
         old="        self._send_orders(list(self._orders.values()))\n",
         new="",
         suites=(*CRASH, *FAULTS),

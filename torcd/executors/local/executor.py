@@ -1,8 +1,8 @@
 """The local executor: the daemon's side of the warden.
 
-It passes orders on and reports back, and keeps what it takes to say everything again: the orders,
-stops and environments of attempts that are not over. A warden, ours or one that an earlier daemon
-started, may be gone at any time; then the next one is told again, and starts what none has claimed.
+It passes orders on and reports back, and keeps what it takes to say everything again (`standing`).
+A warden, ours or one that an earlier daemon started, may be gone at any time; then the next one is
+told again, and starts what none has claimed.
 
 What a dead warden was running goes on. Because the daemon is a child subreaper and was its warden's
 parent, the jobs become the daemon's children, *orphans*. The new warden watches them, but only
@@ -20,8 +20,7 @@ and have reaped none of it. This is what `heir` tells the next warden, which giv
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -32,16 +31,15 @@ from torcd import __version__, disk
 from torcd.errors import ExecutorError
 from torcd.executors.base import AttemptOrder, Exited, Lost, Report, Started
 from torcd.executors.local import launching, messages
-from torcd.executors.local.heritage import Heritage, has_stopped, reap
+from torcd.executors.local.heritage import Heritage, has_stopped, reap, when_ended
 from torcd.executors.local.link import Link
 from torcd.executors.local.messages import PROTOCOL, FromWarden
+from torcd.executors.local.standing import StandingOrders
 from torcd.executors.local.witness import Witness
 from torcd.executors.warden.libc import become_subreaper
 from torcd.model import AttemptKey
 from torcd.ownership import PRIVATE
 
-ORDERS_IN_A_LINE = 256
-"""Keeps a line near 100 KiB, so that the warden starts the first before the last has arrived."""
 ANSWER_SECONDS = 30.0
 """How long a warden may take to say what it knows; a dead one's lock takes up to 10 s."""
 FAILURES = 7
@@ -100,12 +98,7 @@ class LocalExecutor:
         self._worked = False
         """Whether this warden has reported anything new."""
         self._held_up: str | None = None
-        self._environments: dict[str, dict[str, str]] = {}
-        self._orders: dict[AttemptKey, AttemptOrder] = {}
-        """Of attempts that are not over."""
-        self._stops: dict[AttemptKey, float | None] = {}
-        self._revoked: set[AttemptKey] = set()
-        self._frozen: set[AttemptKey] = set()
+        self._orders = StandingOrders(lambda: self._link)
         self._heritage: Heritage
         self._witness: Witness
 
@@ -162,7 +155,7 @@ class LocalExecutor:
                     if not ready:
                         ready = True
                         task_status.started()
-                    with _when_ended(self._warden_of(link), link.close):
+                    with when_ended(self._warden_of(link), link.close):
                         await link.closed.wait()
                     self._link = None
                     self._log.warning("warden_lost", problem=str(link.problem or "it ended"))
@@ -191,47 +184,28 @@ class LocalExecutor:
                 self._link = None
 
     def add_environment(self, name: str, variables: Mapping[str, str]) -> None:
-        if name not in self._environments:
-            self._environments[name] = dict(variables)
-            self._send(environment=(name, self._environments[name]))
+        self._orders.add_environment(name, variables)
 
     def remove_environment(self, name: str) -> None:
-        if self._environments.pop(name, None) is not None:
-            self._send(forget_environment=name)
+        self._orders.remove_environment(name)
 
     def start(self, orders: Iterable[AttemptOrder]) -> None:
-        fresh = list(orders)
-        for order in fresh:
-            self._orders[order.attempt_key] = order
-        self._send_orders(fresh)
+        self._orders.start(orders)
 
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
-        if attempt_key in self._orders:
-            self._stops[attempt_key] = grace_seconds
-            self._frozen.discard(attempt_key)
-        self._send(stop=[(attempt_key, grace_seconds)])
+        self._orders.stop(attempt_key, grace_seconds)
 
     def revoke(self, attempt_key: AttemptKey) -> None:
-        if attempt_key in self._orders:
-            self._revoked.add(attempt_key)
-        self._send(revoke=[attempt_key])
+        self._orders.revoke(attempt_key)
 
     def freeze(self, attempt_key: AttemptKey) -> None:
-        if attempt_key in self._orders and attempt_key not in self._stops:
-            self._frozen.add(attempt_key)
-            self._send(freeze=[attempt_key])
+        self._orders.freeze(attempt_key)
 
     def thaw(self, attempt_key: AttemptKey) -> None:
-        self._frozen.discard(attempt_key)
-        self._send(thaw=[attempt_key])
+        self._orders.thaw(attempt_key)
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
-        keys = list(attempts)
-        for key in keys:
-            # An order may have been repeated after its end was told; no later warden knows of it.
-            self._forget(key)
-        if keys:
-            self._send(acknowledge=keys)
+        self._orders.acknowledge(attempts)
 
     # The warden: find it, start it, tell it
 
@@ -284,7 +258,7 @@ class LocalExecutor:
         """Nobody can tell which attempts were claimed: the journal is gone. All of them were."""
         claims: dict[int, int | None] = {}
         if self._has_had_warden:
-            claims = {key: order.lane for key, order in self._orders.items()}
+            claims = self._orders.lanes()
         elif self._ordered_before is not None:
             claims = dict.fromkeys(await self._ordered_before())
         if claims:
@@ -301,7 +275,7 @@ class LocalExecutor:
         if self._child is None:
             return
         gone = anyio.Event()
-        with _when_ended(self._child, gone.set):
+        with when_ended(self._child, gone.set):
             await gone.wait()
         reap(self._child)
         self._child = None
@@ -310,41 +284,10 @@ class LocalExecutor:
         link.send(
             messages.line(hello={"protocol": PROTOCOL, "leave_children": self._leave_children})
         )
-        for name, variables in self._environments.items():
-            link.send(messages.line(environment=(name, variables)))
-        self._send_orders(list(self._orders.values()))
-        if self._stops:
-            link.send(messages.line(stop=list(self._stops.items())))
-        if self._revoked:
-            link.send(messages.line(revoke=list(self._revoked)))
-        if self._frozen:
-            link.send(messages.line(freeze=list(self._frozen)))
+        self._orders.repeat()
         if link.hello is not None and link.hello.version != __version__:
             link.send(messages.line(retire=True))  # an earlier version's; the next one is ours
         self._wait_for_orphans()
-
-    def _forget(self, key: AttemptKey) -> None:
-        """It is over: nothing more is wanted of it."""
-        self._orders.pop(key, None)
-        if self._stops or self._revoked or self._frozen:  # rarely, and this is done for each job
-            self._stops.pop(key, None)
-            self._revoked.discard(key)
-            self._frozen.discard(key)
-
-    def _send(self, **orders: object) -> None:
-        if self._link is not None:  # else it is said when there is one
-            self._link.send(messages.line(**orders))
-
-    def _send_orders(self, orders: list[AttemptOrder]) -> None:
-        for i in range(0, len(orders), ORDERS_IN_A_LINE):
-            batch = orders[i : i + ORDERS_IN_A_LINE]
-            line: dict[str, object] = {"start": [messages.wire_order(order) for order in batch]}
-            link = self._link
-            if link is not None and link.hello is not None and not link.hello.takes_after:
-                # An earlier version's, which would start them at once: in the same breath they are
-                # taken back, but for those that it knows already.
-                line["revoke"] = [o.attempt_key for o in batch if o.after is not None]
-            self._send(**line)
 
     # What the warden tells
 
@@ -385,7 +328,7 @@ class LocalExecutor:
             if isinstance(report, Lost):
                 reports[i] = self._witness.testify(report)
             self._witness.forget(key)
-            self._forget(key)
+            self._orders.forget(key)
             if isinstance(known := reports[i], Exited):
                 reports[i] = self._heritage.settle(known)
         self._report(reports)
@@ -403,28 +346,5 @@ class LocalExecutor:
             return  # which of them are leaders is not known yet
         ended = self._heritage.ended()
         if ended:
-            self._send(settled=ended)
+            self._orders.send(settled=ended)
         self._heritage.reap_strays(self._child)
-
-
-@contextmanager
-def _when_ended(pid: int, tell: Callable[[], None]) -> Iterator[None]:
-    """Call `tell` when the process has ended, if it does within the block."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        tell()
-        yield
-        return
-    loop = asyncio.get_running_loop()
-
-    def ended() -> None:
-        loop.remove_reader(pidfd)
-        tell()
-
-    loop.add_reader(pidfd, ended)
-    try:
-        yield
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)

@@ -5,7 +5,10 @@ told to the warden, and when the warden has it the orphan is reaped; see `execut
 attempts left is reaped at once.
 """
 
+import asyncio
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -91,3 +94,26 @@ def has_stopped(pid: int) -> bool:
 def reap(pid: int) -> None:
     """A child of ours, if it has ended."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+
+
+@contextmanager
+def when_ended(pid: int, tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` when the process has ended, if it does within the block."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        tell()
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(pidfd)
+        tell()
+
+    loop.add_reader(pidfd, ended)
+    try:
+        yield
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)

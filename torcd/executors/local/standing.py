@@ -1,0 +1,107 @@
+"""Standing orders: what is wanted of attempts that are not over, and what it takes to say all of it
+again. A warden hears what is new; the next one hears everything."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from torcd.executors.base import AttemptOrder
+from torcd.executors.local import messages
+from torcd.executors.local.link import Link
+from torcd.model import AttemptKey
+
+ORDERS_IN_A_LINE = 256
+"""Keeps a line near 100 KiB, so that the warden starts the first before the last has arrived."""
+
+
+class StandingOrders:
+    def __init__(self, link: Callable[[], Link | None]) -> None:
+        """`link`: to the warden, while there is one; else all is said when there is."""
+        self._link = link
+        self._environments: dict[str, dict[str, str]] = {}
+        self._orders: dict[AttemptKey, AttemptOrder] = {}
+        """Of attempts that are not over."""
+        self._stops: dict[AttemptKey, float | None] = {}
+        self._revoked: set[AttemptKey] = set()
+        self._frozen: set[AttemptKey] = set()
+
+    def lanes(self) -> dict[int, int | None]:
+        """Of attempts that are not over."""
+        return {key: order.lane for key, order in self._orders.items()}
+
+    def add_environment(self, name: str, variables: Mapping[str, str]) -> None:
+        if name not in self._environments:
+            self._environments[name] = dict(variables)
+            self.send(environment=(name, self._environments[name]))
+
+    def remove_environment(self, name: str) -> None:
+        if self._environments.pop(name, None) is not None:
+            self.send(forget_environment=name)
+
+    def start(self, orders: Iterable[AttemptOrder]) -> None:
+        fresh = list(orders)
+        for order in fresh:
+            self._orders[order.attempt_key] = order
+        self._send_orders(fresh)
+
+    def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
+        if attempt_key in self._orders:
+            self._stops[attempt_key] = grace_seconds
+            self._frozen.discard(attempt_key)
+        self.send(stop=[(attempt_key, grace_seconds)])
+
+    def revoke(self, attempt_key: AttemptKey) -> None:
+        if attempt_key in self._orders:
+            self._revoked.add(attempt_key)
+        self.send(revoke=[attempt_key])
+
+    def freeze(self, attempt_key: AttemptKey) -> None:
+        if attempt_key in self._orders and attempt_key not in self._stops:
+            self._frozen.add(attempt_key)
+            self.send(freeze=[attempt_key])
+
+    def thaw(self, attempt_key: AttemptKey) -> None:
+        self._frozen.discard(attempt_key)
+        self.send(thaw=[attempt_key])
+
+    def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
+        keys = list(attempts)
+        for key in keys:
+            # An order may have been repeated after its end was told; no later warden knows of it.
+            self.forget(key)
+        if keys:
+            self.send(acknowledge=keys)
+
+    def forget(self, key: AttemptKey) -> None:
+        """It is over: nothing more is wanted of it."""
+        self._orders.pop(key, None)
+        if self._stops or self._revoked or self._frozen:  # rarely, and this is done for each job
+            self._stops.pop(key, None)
+            self._revoked.discard(key)
+            self._frozen.discard(key)
+
+    def repeat(self) -> None:
+        """Say everything."""
+        for name, variables in self._environments.items():
+            self.send(environment=(name, variables))
+        self._send_orders(list(self._orders.values()))
+        if self._stops:
+            self.send(stop=list(self._stops.items()))
+        if self._revoked:
+            self.send(revoke=list(self._revoked))
+        if self._frozen:
+            self.send(freeze=list(self._frozen))
+
+    def send(self, **orders: object) -> None:
+        link = self._link()
+        if link is not None:
+            link.send(messages.line(**orders))
+
+    def _send_orders(self, orders: list[AttemptOrder]) -> None:
+        for i in range(0, len(orders), ORDERS_IN_A_LINE):
+            batch = orders[i : i + ORDERS_IN_A_LINE]
+            line: dict[str, object] = {"start": [messages.wire_order(order) for order in batch]}
+            link = self._link()
+            if link is not None and link.hello is not None and not link.hello.takes_after:
+                # An earlier version's, which would start them at once: in the same breath they are
+                # taken back, but for those that it knows already.
+                line["revoke"] = [o.attempt_key for o in batch if o.after is not None]
+            self.send(**line)
