@@ -16,7 +16,7 @@ import msgspec
 
 from torcd import model
 from torcd.errors import InvalidSpec
-from torcd.spec import adding
+from torcd.spec import adding, together
 from torcd.spec import expansion as _expansion
 from torcd.spec import structure as _structure
 from torcd.spec.document import MAX_BYTES, Document, all_findings, default_name, read
@@ -155,7 +155,7 @@ def expand_with(
     """The workflow of a spec and of what its jobs have added (`adding`). `call` is what an attempt
     `by` run and number, of a job, adds now, and `most` how many may be added; what is wrong is told
     at its place in that. `values` are as of `expand`. Raises InvalidSpec with all problems."""
-    found = adding.expansion(
+    found = together.expansion(
         spec, additions, directory=directory, known=known, by=by, values=values
     )
     if by is not None and call is not None:

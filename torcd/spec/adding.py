@@ -1,9 +1,7 @@
-"""What jobs add to their workflow while they run, and the spec that comes of it.
+"""What jobs add to their workflow while they run: item by item, and for how long.
 
 What is added is kept item by item, without parameters and with absolute paths, beside the spec that
-somebody submitted. The two together are a spec again (`together`), and that is expanded as any
-other is, with the keys that names have already. So what was there before may find what is added:
-the regexes of a job that waits match it, and what it reads may be made by it.
+somebody submitted. The two are expanded as one (`together`).
 
 Two jobs may add the same file, value, requirement or handler, if it is the same in all its fields,
 and so may one that the spec has. A job is added by one.
@@ -17,47 +15,22 @@ import msgspec
 
 from torcd import model
 from torcd.model import Addition, Section
-from torcd.spec import expansion as _expansion
+from torcd.spec.expansion import Expansion
 from torcd.spec.names import check_name
 from torcd.spec.parameters import Reader
-from torcd.spec.policies import FailureHandlerSpec, ResourceRequirementsSpec
 from torcd.spec.problems import Finding, Path, quoted
-from torcd.spec.rekeying import Adder, Known
+from torcd.spec.rekeying import Known
 from torcd.spec.schema import FileSpec, JobSpec, UserDataSpec, WorkflowSpec
 from torcd.spec.templates import Budget
+from torcd.spec.together import SECTIONS, ItemSpec, Name, expansion
 from torcd.spec.unrolling import Item, Unrolled
 from torcd.value import Value
-
-SECTIONS: tuple[Section, ...] = (
-    "jobs",
-    "files",
-    "user_data",
-    "resource_requirements",
-    "failure_handlers",
-)
-"""What may be added. And `parameters`, for those that use them."""
-
-_TYPES = {
-    "jobs": JobSpec,
-    "files": FileSpec,
-    "user_data": UserDataSpec,
-    "resource_requirements": ResourceRequirementsSpec,
-    "failure_handlers": FailureHandlerSpec,
-}
-
-_Spec = JobSpec | FileSpec | UserDataSpec | ResourceRequirementsSpec | FailureHandlerSpec
-
-By = tuple[model.JobKey, tuple[int, int]]
-"""An attempt: of which job, and its run and number."""
-
-Name = tuple[str, str]
-"""Section and name."""
 
 
 class Unrolling(msgspec.Struct, frozen=True):
     """What a call adds, item by item, and what is wrong with it as it stands."""
 
-    items: list[tuple[Section, int, _Spec]]
+    items: list[tuple[Section, int, ItemSpec]]
     """Each with the place in its section that it was made from."""
     findings: list[Finding]
     sections: tuple[Unrolled[JobSpec], Unrolled[FileSpec], Unrolled[UserDataSpec]]
@@ -92,7 +65,7 @@ def unroll(spec: WorkflowSpec, *, directory: str | None = None) -> Unrolling:
     files = Unrolled("files", spec.files or (), reader, budget)
     user_data = Unrolled("user_data", spec.user_data or (), reader, budget)
     findings += [*reader.findings, *jobs.findings, *files.findings, *user_data.findings]
-    items: list[tuple[Section, int, _Spec]] = []
+    items: list[tuple[Section, int, ItemSpec]] = []
     where = None if directory is None else PurePosixPath(directory)
     for n, job in _each(jobs):
         if job.name is None:
@@ -102,7 +75,7 @@ def unroll(spec: WorkflowSpec, *, directory: str | None = None) -> Unrolling:
     items += [("files", n, _file_in(where, file)) for n, file in _each(files)]
     items += [("user_data", n, data) for n, data in _each(user_data)]
     for section in ("resource_requirements", "failure_handlers"):
-        plain = cast("Sequence[_Spec]", getattr(spec, section) or ())
+        plain = cast("Sequence[ItemSpec]", getattr(spec, section) or ())
         items += [(section, n, item) for n, item in enumerate(plain)]
     findings += _wrong_names(items)
     return Unrolling(items, findings, (jobs, files, user_data))
@@ -122,7 +95,7 @@ def _file_in(where: PurePosixPath | None, file: FileSpec) -> FileSpec:
     return file if where is None else msgspec.structs.replace(file, path=str(where / file.path))
 
 
-def _wrong_names(items: Iterable[tuple[Section, int, _Spec]]) -> list[Finding]:
+def _wrong_names(items: Iterable[tuple[Section, int, ItemSpec]]) -> list[Finding]:
     first: dict[tuple[str, str | None], int] = {}
     findings: dict[Path, Finding] = {}
     for section, n, item in items:
@@ -163,105 +136,6 @@ def merged(
         again = new.pop(one.full_name, None) if one.adder == adder else None
         found.append(one if again is None else again)
     return [*found, *new.values()]
-
-
-class Together(msgspec.Struct, frozen=True):
-    """A spec with all that was added to it."""
-
-    spec: WorkflowSpec
-    sources: dict[Name, list[Addition]]
-    """Of each section's items beyond those of the spec, in their order: under (section, "")."""
-    adders: dict[str, model.JobKey]
-    """Of the jobs, by name."""
-    own: dict[str, int]
-    """How many items of each section are the spec's."""
-
-
-def together(spec: WorkflowSpec, additions: Iterable[Addition]) -> Together:
-    fields: dict[str, tuple[_Spec, ...]] = {s: getattr(spec, s) or () for s in SECTIONS}
-    own = {section: len(items) for section, items in fields.items()}
-    known: dict[Name, bytes] = {
-        (section, item.name): msgspec.json.encode(item)
-        for section, items in fields.items()
-        if section != "jobs"
-        for item in items
-        if item.name is not None
-    }
-    sources: dict[Name, list[Addition]] = {(section, ""): [] for section in SECTIONS}
-    more: dict[str, list[_Spec]] = {section: [] for section in SECTIONS}
-    adders: dict[str, model.JobKey] = {}
-    for one in additions:
-        if one.section == "jobs":
-            adders[one.name] = one.adder
-        elif known.setdefault(one.full_name, one.item) is not one.item and (
-            known[one.full_name] == one.item
-        ):
-            continue
-        more[one.section].append(msgspec.json.decode(one.item, type=_TYPES[one.section]))
-        sources[one.section, ""].append(one)
-    changed = {s: (*fields[s], *items) for s, items in more.items() if items}
-    return Together(msgspec.structs.replace(spec, **changed), sources, adders, own)
-
-
-def expansion(
-    spec: WorkflowSpec,
-    additions: Sequence[Addition],
-    *,
-    directory: str,
-    known: Known,
-    by: By | None = None,
-    values: Mapping[str, Value] | None = None,
-) -> _expansion.Expansion:
-    """The workflow of both, with the keys that it has, and with jobs for the elements of `values`,
-    by name. What is wrong is told at its place in a
-    call of an attempt, or as what it is: something that was added before, or of the spec."""
-    whole = together(spec, additions)
-    names = {job.key: job.name for job in known.workflow.jobs}
-    adders = {
-        one.name: Adder(names[one.adder], one.run_id, one.attempt_id)
-        for one in additions
-        if one.section == "jobs" and one.adder in names
-    }
-    found = _expansion.expansion(
-        whole.spec,
-        directory=directory,
-        default_name=known.workflow.name,
-        known=msgspec.structs.replace(known, adders=adders),
-        values=values,
-    )
-    findings = [
-        _placed(finding, whole, names, by)
-        for finding in found.findings
-        if finding.severity == "error"
-    ]
-    return msgspec.structs.replace(found, findings=findings)
-
-
-def _placed(
-    finding: Finding,
-    whole: Together,
-    names: Mapping[model.JobKey, str],
-    by: By | None,
-) -> Finding:
-    path = finding.path
-    if len(path) < 2 or path[0] not in whole.own or not isinstance(path[1], int):
-        return finding
-    place = path[1] - whole.own[path[0]]
-    if place < 0:
-        if by is None:
-            return finding
-        return msgspec.structs.replace(finding, path=("workflow", *path))
-    one = whole.sources[path[0], ""][place]
-    if by is not None and one.is_of(*by) and path[2:] == ("name",):
-        # It is fit for a name, and there once in the call: that was looked at before.
-        said = f"the workflow has {quoted(one.name)} already, and not from this job"
-        path = (path[0], one.place, "name")
-        return msgspec.structs.replace(finding, path=path, message=said)
-    if by is not None and one.is_of(*by):
-        return msgspec.structs.replace(finding, path=(path[0], one.place, *path[2:]))
-    who = quoted(names.get(one.adder, ""))
-    what = f"{one.section}: {quoted(one.name)}, which {who} has added"
-    return msgspec.structs.replace(finding, path=(), message=f"{what}: {finding.message}")
 
 
 def that_stay(
@@ -309,7 +183,7 @@ class Left(msgspec.Struct, frozen=True):
     """What is left when an adder has not said some of it again."""
 
     additions: list[Addition]
-    expanded: _expansion.Expansion
+    expanded: Expansion
 
 
 def without_earlier(

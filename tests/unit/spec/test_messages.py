@@ -14,8 +14,8 @@ from torcd.errors import InvalidSpec
 pytestmark = pytest.mark.xdist_group("messages")  # all are heard once, by one process
 
 NOT_GOLDEN = {
-    ("adding.py", "which {who} has added"): "only the daemon knows; test_adding.py",
-    ("adding.py", "already, and not from"): "only the daemon knows; test_adding.py",
+    ("together.py", "which {who} has added"): "only the daemon knows; test_adding.py",
+    ("together.py", "already, and not from"): "only the daemon knows; test_adding.py",
     ("adding.py", "with these, {count} jobs"): "only the daemon knows; test_adding.py",
     ("adding.py", "message = ("): "only the daemon knows; test_adding.py",
     ("adding.py", "add fewer, or set"): "only the daemon knows; test_adding.py",
