@@ -176,7 +176,7 @@ class Quick:
         if declared.key not in job.job.output_user_data or declared.schema is not None:
             return None
         form = form_of(node, job, attempt_key, declared)
-        if name == declared.name:
+        if name is not None:
             self._forms.keep(token, form)
         return node, data, form
 

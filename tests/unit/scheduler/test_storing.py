@@ -32,6 +32,15 @@ def test_each_store_makes_a_new_revision_and_tells_who_stored_it():
     assert (saved(play).revision, saved(play).attempt_key, saved(play).run_id) == (2, None, 1)
 
 
+def test_whoever_looks_ahead_sees_that_something_was_stored_whether_it_spreads_or_not():
+    play = Play(a=job(stores="d"))
+    [node] = play.scheduler.workflows.values()
+    for by in ("a", None):
+        turns = node.turns
+        play.stores("d", "[1]", by=by)
+        assert node.turns > turns
+
+
 def test_revisions_go_on_from_the_initial_value():
     play = Play(a=job(stores="d"), initial="d")
     play.exits("a", values={"d": "5"})

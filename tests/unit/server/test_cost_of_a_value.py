@@ -48,7 +48,7 @@ async def test_a_fetch_is_a_few_looks_and_a_store_not_much_more(tmp_path: Path) 
         asked = calls(lambda: here.quick.answer(fetch, ROOT, answers.append))
         assert asked.total() <= 22, asked
         taken = calls(lambda: here.quick.answer(store, ROOT, answers.append))
-        assert taken.total() <= 44, taken
+        assert taken.total() <= 40, taken
         for found in (asked, taken):
             # The text of the call is looked at once; that of the value once more.
             assert found["Decoder.decode"] == (1 if found is asked else 2)

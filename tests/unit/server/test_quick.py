@@ -19,7 +19,7 @@ from torcd.errors import Denied, TorcError
 from torcd.executors.base import Lost
 from torcd.model import AttemptKey
 from torcd.protocol import envelope
-from torcd.server import quick
+from torcd.server import forms, quick
 from torcd.server.calls import Call, Dispatcher
 from torcd.server.handlers import HANDLERS
 from torcd.server.quick import Quick
@@ -242,6 +242,54 @@ async def test_a_token_that_was_good_is_void_when_its_attempt_has_ended(tmp_path
         await here.at_rest()
         assert here.is_left_to_handlers(fetch)
         assert json.loads((await here.handled(fetch))[:-1])["error"] == "io.torcd.UserData.Denied"
+
+
+async def test_who_has_stored_there_before_may_not_when_that_has_changed(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        controller = here.life.controller
+        message = here.call("Store", name="out", data=1)
+        await here.answered(message)
+        await here.answered(message)
+        node, job, key = controller.attempt(here.token)
+        data = node.data[node.data_keys["out"]]
+        declared, definition = data.data, job.job
+
+        data.data = msgspec.structs.replace(declared, schema=msgspec.Raw(b"{}"))
+        assert here.is_left_to_handlers(message)
+        data.data = declared
+
+        job.job = msgspec.structs.replace(definition, output_user_data=())
+        assert here.is_left_to_handlers(message)
+        job.job = definition
+
+        assert here.is_left_to_handlers(message, Peer(os.geteuid() + 1, is_admin=False))
+        record = without(await here.answered(message))
+        assert record["revision"] == 3
+        here.life.executor.report([Lost(key, "gone", controller.now())])
+        await here.at_rest()
+        assert here.is_left_to_handlers(message)
+
+
+async def test_where_jobs_have_stored_is_remembered_by_name_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as here:
+        key = here.life.controller.attempt(here.token)[0].data_keys["out"]
+        by_key = here.call("Store", key=str(key), data=1)
+        named_by_key = here.call("Store", name=str(key), data=1)
+        plain = here.call("Store", name="out", data=1)
+        for revision, message in enumerate((by_key, named_by_key, plain, plain), start=1):
+            assert without(await here.answered(message))["revision"] == revision
+            await here.at_rest()
+        kept = here.quick._forms
+        assert list(kept._forms) == [(here.token, "out")]
+        monkeypatch.setattr(forms, "MAX_FORMS", 2)
+        form = kept.get(here.token, "out")
+        assert form is not None
+        for n in range(5):
+            kept.keep(f"{n}", form)
+            assert len(kept._forms) <= 2
+            assert kept.get(f"{n}", "out") is form
 
 
 async def test_tokens_that_were_shown_are_remembered_up_to_a_bound_and_wrong_ones_never(
