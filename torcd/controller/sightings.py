@@ -104,9 +104,12 @@ class Sightings:
             if known is not None and now - known.at < RECHECK_SECONDS:
                 changed |= _is_since(known.changed_at, started_at)
                 continue
-            subjects.append(gate.subject)
+            before = len(files)
             for key in _files(gate):
                 files[key] = self._to_see(node, key, user)
+            # There may be a gate for each job. That it has no files is found out sooner than noted.
+            if gate.members or len(files) > before:
+                subjects.append(gate.subject)
         if not files and not changed:
             if subjects:
                 self._note(node.key, subjects, 0)

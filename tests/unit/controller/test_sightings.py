@@ -74,3 +74,16 @@ def test_a_file_was_changed_if_it_looks_otherwise_than_when_the_run_began() -> N
     # Where that is not known, whatever is known of it counts.
     assert not ToSee(1, "/f", known).was_changed(now)
     assert ToSee(1, "/f", None).was_changed(now)
+
+
+def test_nothing_is_noted_of_jobs_that_make_no_files_but_of_many_together() -> None:
+    def noted(*, groups: bool) -> int:
+        before = {f"j{n}": job() for n in range(100)}
+        after = {name: job(after=" ".join(before)) for name in ("first", "second")}
+        play = Play(**before, **after, groups=groups)
+        seen = Sightings()
+        assert seen.reads(play.node, play.job("first"), at(1), None) is None
+        return sum(map(len, seen._seen.values()))
+
+    assert noted(groups=False) == 0
+    assert noted(groups=True) == 1
