@@ -344,8 +344,8 @@ SCHEDULER = [
     Mutant(
         name="a start that is reported late wipes out that the job was told to stop",
         file="torcd/scheduler/reporting.py",
-        old="    running = Running(event.attempt_key, event.at, _stop_that_holds(job))\n",
-        new="    running = Running(event.attempt_key, event.at, None)\n",
+        old="    running = Running(state.attempt_key, event.at, _stop_that_holds(job))\n",
+        new="    running = Running(state.attempt_key, event.at, None)\n",
     ),
     Mutant(
         name="a job that ended in time is terminated because the news came late",
