@@ -64,12 +64,13 @@ golden: $(READY) ## renew what is said of wrong specs, after a change that was m
 format: $(READY) ## lay the code out
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
-# Guided where atheris has a wheel for this Python, at random elsewhere.
+# Guided where atheris has a wheel for this Python, at random elsewhere. A thousand examples may take
+# longer than a test has otherwise.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= splitter calls answers values reports orders journals outputs methods
 fuzz: $(READY) ## look for bytes that hurt, for FUZZ_SECONDS on each of FUZZ_TARGETS
 	@$(PIP) --group fuzz --only-binary=:all: || echo "atheris is not to be had: at random, then" >&2
-	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=random -m hypothesis
+	@$(BIN)/python -m pytest -n 2 --timeout 300 --hypothesis-profile=random -m hypothesis
 	@for target in $(FUZZ_TARGETS); do \
 	  $(BIN)/python -m tests.wire.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 

@@ -221,7 +221,7 @@ def test_after_more_histories_too_what_is_up_to_date_is_what_the_naive_model_say
 
 
 @settings(
-    max_examples=min(60, settings.default.max_examples),  # `make fuzz` has a minute for each test
+    max_examples=min(60, settings.default.max_examples),  # `make fuzz` asks for a thousand
     deadline=None,
     derandomize=True,
     database=None,

@@ -43,7 +43,7 @@ class CruelWorld(RuleBasedStateMachine):
 
 
 CruelWorld.TestCase.settings = settings(
-    max_examples=min(100, settings.default.max_examples),  # `make fuzz` has a minute for each test
+    max_examples=min(100, settings.default.max_examples),  # `make fuzz` asks for a thousand
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
