@@ -227,9 +227,14 @@ SCHEDULER = [
     Mutant(
         name="a value that is stored again makes no new revision",
         file="torcd/scheduler/storing.py",
-        old="        data.revision += 1\n        data.is_stored_in_run = True\n",
-        new="        data.revision += not data.is_stored_in_run\n"
-        "        data.is_stored_in_run = True\n",
+        old="    data.revision += 1\n    data.is_stored_in_run = True\n",
+        new="    data.revision += not data.is_stored_in_run\n    data.is_stored_in_run = True\n",
+    ),
+    Mutant(
+        name="a value for which somebody waits is only kept",
+        file="torcd/scheduler/storing.py",
+        old="(gate is not None and (gate.is_input or gate.opens_early is not None))",
+        new="False",
     ),
     Mutant(
         name="a job has seen what became another while it ran",
