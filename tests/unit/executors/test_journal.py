@@ -84,7 +84,13 @@ def test_a_journal_cut_off_anywhere_tells_what_was_written_whole(cut: int) -> No
         assert bool(entries[1].final) == (lines >= 4)
 
 
-@pytest.mark.parametrize("line", ["nonsense", '["claimed"]', '["what", 1]', "17", '{"a": 1}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("nonsense", '["claimed"]', '["what", 1]', "17", '{"a": 1}'),
+        *('["claimed", [[2, -1]]]', '["started", 1, -20, 5, 99]'),
+    ],
+)
 def test_damage_is_not_guessed_at(line: str) -> None:
     with pytest.raises(UnreadableJournal, match="line 3"):
         replay(text(claim(1), line, claim(2)), "b")

@@ -125,8 +125,8 @@ def _apply(entries: dict[int, Entry], fact: list[object], line: str) -> None:
 
 
 def _whole(number: object) -> int:
-    if type(number) is not int:
-        raise ValueError("no number")
+    if type(number) is not int or number < 0:
+        raise ValueError("no whole number")
     return number
 
 
