@@ -112,10 +112,7 @@ def adds(world: "Again", attempt: AttemptKey, node: JobNode) -> None:
     if graph.find_cycles(new, graph.gates(new)):
         return  # refused before it comes to the scheduler
     event = editing.edit_of(world, new, attempt_key=attempt)
-    nodes = world.node.jobs.items()
-    before = {key: one.state for key, one in nodes}
-    before_of = {job.key: world.before(job) for job in world.workflow.jobs}
-    read_before = {job.key: world._seen(job) for job in world.workflow.jobs}
+    before = {key: one.state for key, one in world.node.jobs.items()}
     if not editing.applied(world, event):
         return
     if not world.pick(3):  # a client that has had no answer asks again
@@ -125,12 +122,6 @@ def adds(world: "Again", attempt: AttemptKey, node: JobNode) -> None:
         job = world.node.jobs[world.node.job_keys[part.name]]
         assert job.adder is world.node.jobs[node.job.key]
         assert not job.held
-    for spec in world.workflow.jobs:
-        # It read what is to be made only now; or it is another one, and was added again.
-        others = world.before(spec) - before_of.get(spec.key, set())
-        reads_other = world._seen(spec).keys() != read_before.get(spec.key, {}).keys()
-        if world.status(spec.key) in ENDED and (others or reads_other):
-            world.became_another.add(spec.key)
     for key, state in before.items():
         if isinstance(state, Active):
             now = world.node.jobs[key].state

@@ -92,8 +92,8 @@ class Again:
         self.chosen: list[JobKey] = []
         """In this run."""
         self.became_another: set[JobKey] = set()
-        """When they had ended, they were added again as other jobs, or what they had read or waited
-        for was: they are left to the next run."""
+        """When they had ended in this run, others came to be before them, or what they read became
+        another list: they are left to the next run."""
         self.is_forced: set[JobKey] = set()
         """They are to run in this run, whatever they read."""
         self.stored: set[tuple[JobKey, DataKey]] = set()
@@ -402,7 +402,7 @@ class Again:
             return None
         assert violations(self.scheduler) == []
         if isinstance(event, e.ElementsMade) and self.node.workflow is event.edit.workflow:
-            editing.becomes(self, event.edit.workflow)
+            editing.becomes(self, event.edit.workflow, before)
         self.store.commit(commands)
         self.log.append(commands)
         for command in commands:
@@ -615,7 +615,7 @@ class Again:
         withdrawal = None if fails else adding.withdrawal(self, attempt, node)
         removes = withdrawal is not None and adding.comes_to_pass(self, withdrawal)
         if withdrawal is not None and removes:
-            editing.becomes(self, withdrawal.workflow)
+            editing.becomes(self, withdrawal.workflow, watching.statuses(self.scheduler))
         self.tell(
             e.AttemptExited(
                 attempt_key=attempt,

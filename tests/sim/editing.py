@@ -6,6 +6,7 @@ import msgspec
 
 from torcd.errors import UserError
 from torcd.model import (
+    ENDED,
     AttemptKey,
     DataKey,
     File,
@@ -20,7 +21,7 @@ from torcd.scheduler import events as e
 from torcd.scheduler.job_states import Pending, Running
 from torcd.value import Value, parse
 
-from . import adding
+from . import adding, watching
 from .unfolding import regrouped, waiting_for_all
 from .workflows import Pick
 
@@ -67,10 +68,16 @@ def edit_of(
     )
 
 
-def becomes(world: "Again", new: Workflow) -> None:
-    """From now on the world is like that."""
+def becomes(world: "Again", new: Workflow, statuses: dict[JobKey, JobStatus]) -> None:
+    """From now on the world is like that; in `statuses` its jobs were before."""
     world.look_for_disturbed()
+    before = {job.key: (world.before(job), world._seen(job).keys()) for job in world.workflow.jobs}
     world.workflow = new
+    for job in new.jobs:
+        if job.key in before and statuses[job.key] in ENDED:
+            others, read = before[job.key]
+            if world.before(job) - others or world._seen(job).keys() != read:
+                world.became_another.add(job.key)
     for attempt, (key, seen) in world.under_way.items():
         # What a job is to make is another thing now, and what is there of it is what it was.
         now = world._seen(world.job(key))
@@ -99,7 +106,7 @@ def applied(world: "Again", event: e.EditRequested) -> bool:
         if world.status(job.key) in (JobStatus.COMPLETED, JobStatus.FAILED)
     }
     if edit.node is not world.node:
-        becomes(world, new)
+        becomes(world, new, watching.statuses(world.scheduler))
     changed = _given(new)
     for key, value in changed.items():
         if event.values_before.get(key) != value.sha256:

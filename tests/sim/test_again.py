@@ -20,7 +20,7 @@ MAX_STEPS = 200
 
 TELLING = (
     *(554, 593, 1405, 1425, 4047, 7715),
-    *(6086, 7623, 12503, 14769, 104047, 108055),
+    *(6086, 7623, 12503, 14769, 104047, 108055, 153327),
 )
 """Rare ones: another value is given in place of what a job had made, while one runs that comes
 after it; a maker is retried, and makes the same file again, while who reads it is about to run; a
@@ -28,8 +28,9 @@ file that a job made is edited by hand before who reads it is retried; one that 
 another is added again; one has stored and failed, and only then an edit has that open something, in
 two histories; a job is removed and comes back; one reads what a job has left that failed and is
 retried; what one has read is only then to be made, by a job that is added; one comes after another
-at whose end jobs are removed; the order is another in which one waits for others; who has made a
-file is removed, and who reads it then comes after one that runs again."""
+at whose end jobs are removed, and one had read what is removed there; the order is another in which
+one waits for others; who has made a file is removed, and who reads it then comes after one that
+runs again."""
 
 
 def edits_a_file(world: Again, pick: Pick) -> None:
