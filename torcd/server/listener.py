@@ -19,8 +19,8 @@ from torcd.accounts import Accounts
 from torcd.protocol.framing import MAX_ENVELOPE_BYTES
 from torcd.server.calls import Dispatcher
 from torcd.server.complaints import Complaints
-from torcd.server.hangups import Hangups
 from torcd.server.memory import Memory
+from torcd.server.readiness import Readiness
 from torcd.server.session import Session
 from torcd.server.trimming import Trimmer
 
@@ -79,7 +79,7 @@ class Door:
     @asynccontextmanager
     async def open(self, listener: socket.socket) -> AsyncIterator[None]:
         """Serve; at the end of the block the door closes and all sessions with it."""
-        with Hangups.open() as hangups:
+        with Readiness.open() as readiness:
             async with anyio.create_task_group() as tasks:
                 loop = asyncio.get_running_loop()
                 server = await loop.create_unix_server(
@@ -90,7 +90,7 @@ class Door:
                         self._admit,
                         self._accounts,
                         self._forget,
-                        hangups,
+                        readiness,
                         self._memory,
                         self._complaints,
                         self._log,

@@ -1,19 +1,14 @@
 """One client's connection.
 
-This is the one module that uses asyncio's protocols directly, for their speed. Bytes arrive in a
-buffer that all sessions share (nothing else runs between the kernel filling it and us emptying
-it), are cut into messages, and wait in a short queue; when that is full, by their number or by
-their bytes, the socket is no longer read, so a client that sends faster than it is served waits in
-its own kernel buffer. One task for each session takes the messages in order and answers them in
-order. It writes one answer at a time and waits until the client has read it, so a client that never
-reads costs one answer's memory.
+What a client sends is read and cut into messages by a `Reader`. Those that are not answered where
+they come in wait in a short queue; when that is full, by their number or by their bytes, the socket
+is no longer read, so a client that sends faster than it is served waits in its own kernel buffer.
+One task for each session takes the messages in order and answers them in order. It has a `Writer`
+write one answer at a time and waits until the client has read it, so a client that never reads
+costs one answer's memory.
 
 What a session holds beyond a little comes out of a budget of all (`torcd.server.memory`), asked for
 before more is read. An answer for which there is no room is let go, and made again when there is.
-
-A client has `MESSAGE_DEADLINE_SECONDS` for its first message, and for the rest of one it has
-begun, not counting the time in which it is not read. One that breaks the framing is cut off: after
-garbage nothing on that stream can be trusted.
 
 What was asked is done, also when the peer closes its side early (`printf … | nc -U`) or is gone at
 once (who calls oneway may be). But nothing waits and nothing streams for a peer who is gone.
@@ -33,15 +28,14 @@ from anyio.abc import TaskGroup
 from torcd import errors
 from torcd.accounts import Accounts, Peer
 from torcd.protocol import envelope
-from torcd.protocol.framing import MAX_ENVELOPE_BYTES, Splitter
-from torcd.server import sending
-from torcd.server.answers import Later, Pieces, pieces_of, size_of
+from torcd.protocol.framing import MAX_ENVELOPE_BYTES
+from torcd.server.answers import Pieces, pieces_of, size_of
 from torcd.server.calls import Call, Dispatcher, decode, not_understood
 from torcd.server.complaints import Complaints
-from torcd.server.hangups import Hangups
 from torcd.server.memory import LITTLE_BYTES, Memory, Share
-
-MESSAGE_DEADLINE_SECONDS = 10.0
+from torcd.server.readiness import Readiness
+from torcd.server.reading import Reader
+from torcd.server.writing import Writer
 
 MAX_WAITING_MESSAGES = 16
 """Calls a client may send ahead of the answers."""
@@ -49,18 +43,12 @@ MAX_WAITING_MESSAGES = 16
 MAX_WAITING_BYTES = 256 * 1024
 """The same in bytes; one message of any allowed size may wait all the same."""
 
-FIRST_BYTES = LITTLE_BYTES // 2
-"""Read at a time as long as a client sends nothing large: needs no room."""
 
-RECEIVE_BUFFER_BYTES = 256 * 1024
-"""One for all sessions, and the most that is read at a time: a large value takes few turns of the
-loop."""
+class Session(asyncio.Protocol):
+    _transport: asyncio.Transport
+    _writer: Writer
+    """Both from `connection_made` on; nothing else is called before."""
 
-_buffer = bytearray(RECEIVE_BUFFER_BYTES)
-_buffer_view = memoryview(_buffer)
-
-
-class Session(asyncio.BufferedProtocol):
     def __init__(
         self,
         dispatcher: Dispatcher,
@@ -69,18 +57,18 @@ class Session(asyncio.BufferedProtocol):
         admit: Callable[["Session", int], str | None],
         accounts: Accounts,
         gone: Callable[["Session"], None],
-        hangups: Hangups,
+        readiness: Readiness,
         memory: Memory,
         complaints: Complaints,
         log: Any,
     ) -> None:
         self._dispatcher = dispatcher
         self._tasks = tasks
-        self._splitter = Splitter(max_message_bytes)
+        self._reader = Reader(self, readiness, max_message_bytes)
+        self._splitter = self._reader.splitter
         self._admit = admit
         self._accounts = accounts
         self._gone = gone
-        self._hangups = hangups
         self._share = Share(memory, self)
         self._complaints = complaints
         self._log = log
@@ -92,19 +80,9 @@ class Session(asyncio.BufferedProtocol):
         """Of that message, if the task has it."""
         self._answer_bytes = 0
         """Of a large answer that the client has not read yet, or for which there is no room yet."""
-        self._moved_bytes = 0
         self._arrived = anyio.Event()
-        self._writable = anyio.Event()
-        self._writable.set()
-        self._is_writing_paused = False
-        """The same the other way round, which is asked for with each message."""
         self._room = anyio.Event()
         """There is room for the answer."""
-        self._may_read_bytes = FIRST_BYTES
-        """At a time."""
-        self._is_reading_in_place = False
-        """What was read last is where the message is."""
-        self._is_reading = True
         self._has_ended = False
         """The peer sends no more."""
         self._is_gone = False
@@ -112,9 +90,6 @@ class Session(asyncio.BufferedProtocol):
         self._scope = anyio.CancelScope()
         self._waiting_call: anyio.CancelScope | None = None
         """Of the call that is being answered, if it may take as long as it likes."""
-        self._deadline: asyncio.TimerHandle | None = None
-        self._transport: asyncio.Transport | None = None
-        self._descriptor = -1
         self.peer_uid = -1
         self.peer_pid = -1
         self._peer: Peer | None = None
@@ -124,72 +99,29 @@ class Session(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self.peer_pid, self.peer_uid = _peer(transport.get_extra_info("socket"))
+        self._transport.pause_reading()  # it only writes
+        sock = transport.get_extra_info("socket")
+        self._writer = Writer(self._transport, sock.fileno())
+        self.peer_pid, self.peer_uid = _peer(sock)
         self._peer = self._accounts.peer_at_once(self.peer_uid)
         refusal = self._admit(self, self.peer_uid)
         if refusal is not None:
             self._transport.write(envelope.encode_error(errors.Denied(refusal)))
             self._transport.close()
             return
-        self._transport.set_write_buffer_limits(high=0)
-        self._descriptor = transport.get_extra_info("socket").fileno()
-        self._hangups.watch(self._descriptor, self._hung_up)
-        self._set_deadline()
-        self._tasks.start_soon(self._serve)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        self._is_reading_in_place = False
-        if self._splitter.unfinished_bytes:
-            room = self._splitter.room(self._may_read_bytes)
-            if room is not None:
-                self._is_reading_in_place = True
-                return room
-        return _buffer_view[: self._may_read_bytes]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._moved_bytes += nbytes
-        try:
-            if self._is_reading_in_place:
-                messages = self._splitter.received(nbytes)
-            else:
-                messages = self._splitter.feed(_buffer_view[:nbytes])
-        except errors.InvalidMessage as error:
-            self.cut_off(str(error))
-            return
-        rest = self._answer_at_once(messages)
-        if rest:
-            self._waiting.extend(rest)
-            self._waiting_bytes += sum(map(len, rest))
-            self._arrived.set()
-        is_mid_message = self._splitter.unfinished_bytes > 0
-        if rest or self._waiting or is_mid_message or self._share.held_bytes:
-            self._read_or_not(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES)
-        if not is_mid_message or not self._is_reading:
-            if self._deadline is not None:
-                self._clear_deadline()
-        elif messages or self._deadline is None:
-            self._set_deadline()
-
-    def eof_received(self) -> bool:
-        self._has_ended = True
-        self._arrived.set()
-        return True
+        self._tasks.start_soon(self._serve, sock.fileno())
 
     def pause_writing(self) -> None:
-        self._is_writing_paused = True
-        self._writable = anyio.Event()
+        self._writer.pause()
 
     def resume_writing(self) -> None:
-        self._is_writing_paused = False
-        self._writable.set()
+        self._writer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._hangups.forget(self._descriptor)
-        self._splitter.forget()
+        self._reader.end()
         self._waiting.clear()
         self._share.give_back()
-        self._clear_deadline()
-        self._writable.set()
+        self._writer.resume()
         self._scope.cancel()
         self._gone(self)
 
@@ -199,45 +131,67 @@ class Session(asyncio.BufferedProtocol):
         if self._answer_bytes:
             self._room.set()
         else:
-            self._go_on_reading()
+            self._reader.resume()
 
     def moved_bytes(self) -> int | None:
         is_at_work = self._current_bytes and not self._answer_bytes and not self._waiting_call
-        return None if is_at_work else self._moved_bytes
+        return None if is_at_work else self._reader.moved_bytes + self._writer.moved_bytes
 
     def cut_off(self, problem: str) -> None:
-        assert self._transport is not None
         if not self._transport.is_closing():
             self._complaints.warn("connection closed", problem=problem[:200], uid=self.peer_uid)
-            self._transport.abort()
+            self.give_up()
+
+    # What the reader calls
+
+    def received(self, messages: list[envelope.Message]) -> None:
+        rest = messages if self._peer is None else self._answer_at_once(messages, self._peer)
+        if rest:
+            self._waiting.extend(rest)
+            self._waiting_bytes += sum(map(len, rest))
+            self._arrived.set()
+        elif not (self._waiting or self._share.held_bytes or self._splitter.unfinished_bytes):
+            return
+        self._read_or_not(MAX_WAITING_MESSAGES, MAX_WAITING_BYTES)
+
+    def ended(self) -> None:
+        self._has_ended = True
+        self._arrived.set()
+
+    def hung_up(self) -> None:
+        self._is_gone = True
+        if self._waiting_call is not None:
+            self._waiting_call.cancel()
+
+    def give_up(self) -> None:
+        self._reader.end()
+        self._transport.abort()
 
     # What need not wait
 
-    def _answer_at_once(self, messages: list[envelope.Message]) -> list[envelope.Message]:
+    def _answer_at_once(
+        self, messages: list[envelope.Message], peer: Peer
+    ) -> list[envelope.Message]:
         """Those that are left for the task, which is not woken for the others."""
-        assert self._transport is not None
-        if self._peer is None:
-            return messages
         for n, message in enumerate(messages):
-            if self._waiting or self._is_answering or self._is_writing_paused:
+            if self._waiting or self._is_answering or self._writer.is_paused:
                 return messages[n:]
             self._is_answering = True
-            answer = self._dispatcher.at_once(message, self._peer, self._answered)
+            answer = self._dispatcher.at_once(message, peer, self._answered)
             if answer == "later":
                 # Or it has come, and all have waited for the disk: once in a turn is enough.
                 return messages[n + 1 :]
             self._is_answering = False
             if answer is None:
                 return messages[n:]
-            self._transport.write(answer)
+            self._writer.write_now(answer)
         return []
 
     def _answered(self, answer: bytes) -> None:
         """To the call that was taken."""
-        assert self._transport is not None
         self._is_answering = False
         if not self._transport.is_closing():
-            self._transport.write(answer)
+            self._writer.write_now(answer)
         if self._waiting or self._has_ended:
             self._arrived.set()
 
@@ -251,30 +205,21 @@ class Session(asyncio.BufferedProtocol):
             and self._waiting_bytes <= size_bytes
             and self._has_room_to_read()
         )
-        if may_read and not self._is_reading:
-            self._go_on_reading()
-        elif self._is_reading and not may_read:
-            self._is_reading = False
-            assert self._transport is not None
-            self._transport.pause_reading()
+        if may_read and not self._reader.is_reading:
+            self._reader.resume()
+        elif self._reader.is_reading and not may_read:
+            self._reader.pause()
 
     def _has_room_to_read(self) -> bool:
-        unfinished = self._splitter.unfinished_bytes
-        piece = min(max(FIRST_BYTES, unfinished), RECEIVE_BUFFER_BYTES)
-        self._may_read_bytes = piece
-        return self._share.hold(unfinished + self._waiting_bytes + self._current_bytes + piece)
-
-    def _go_on_reading(self) -> None:
-        self._is_reading = True
-        assert self._transport is not None
-        self._transport.resume_reading()
-        if self._splitter.is_mid_message:
-            self._set_deadline()
+        coming = self._splitter.unfinished_bytes + self._reader.next_bytes
+        return self._share.hold(self._waiting_bytes + self._current_bytes + coming)
 
     # The task
 
-    async def _serve(self) -> None:
-        assert self._transport is not None
+    async def _serve(self, descriptor: int) -> None:
+        # Not before: of two that come at a time the later one would be served first, whose task
+        # starts when that of the other is woken.
+        self._reader.begin(descriptor)
         try:
             with self._scope:
                 if self._peer is None:
@@ -291,9 +236,10 @@ class Session(asyncio.BufferedProtocol):
                         break
                     self._is_answering = False
                     self._current_bytes = self._answer_bytes = 0
-                    if not self._is_reading or self._share.held_bytes:
+                    if not self._reader.is_reading or self._share.held_bytes:
                         self._read_or_not(MAX_WAITING_MESSAGES // 2, MAX_WAITING_BYTES // 2)
         finally:
+            self._reader.end()
             self._transport.close()
 
     async def _message_arrived(self) -> bool:
@@ -302,8 +248,7 @@ class Session(asyncio.BufferedProtocol):
                 return False
             self._arrived = anyio.Event()
             await self._arrived.wait()
-        if not self._writable.is_set():  # what was answered at once has not been read yet
-            await self._writable.wait()
+        await self._writer.until_writable()  # what was answered at once may not be read yet
         return True
 
     def _next_message(self) -> envelope.Message:
@@ -311,11 +256,6 @@ class Session(asyncio.BufferedProtocol):
         self._waiting_bytes -= len(message)
         self._current_bytes = len(message)
         return message
-
-    def _hung_up(self) -> None:
-        self._is_gone = True
-        if self._waiting_call is not None:
-            self._waiting_call.cancel()
 
     async def _answer(self, message: envelope.Message) -> bool:
         """False when the connection is of no more use."""
@@ -396,46 +336,10 @@ class Session(asyncio.BufferedProtocol):
 
     async def _write(self, message: Pieces) -> None:
         """Returns when the client has read it, but for what the kernel keeps."""
-        assert self._transport is not None
-        for piece in message:
-            if isinstance(piece, Later):
-                try:
-                    piece = await piece.read()
-                except errors.TorcError as error:
-                    self.cut_off(f"half of an answer was written: {error}")
-            if isinstance(piece, Later) or self._transport.is_closing():
-                return
-            await self._write_piece(piece)
-
-    async def _write_piece(self, piece: bytes | memoryview) -> None:
-        assert self._transport is not None
-        if len(piece) < sending.LARGE_BYTES:
-            self._transport.write(piece)
-            self._moved_bytes += len(piece)
-        if not self._writable.is_set():
-            await self._writable.wait()
-        if len(piece) < sending.LARGE_BYTES or self._transport.is_closing():
-            return
         try:
-            await sending.send(self._descriptor, memoryview(piece), self._moved)
-        except OSError:
-            self._transport.abort()
-
-    def _moved(self, size_bytes: int) -> None:
-        self._moved_bytes += size_bytes
-
-    # Deadlines
-
-    def _set_deadline(self) -> None:
-        self._clear_deadline()
-        self._deadline = asyncio.get_running_loop().call_later(
-            MESSAGE_DEADLINE_SECONDS, self.cut_off, "no whole message in time"
-        )
-
-    def _clear_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+            await self._writer.write(message)
+        except errors.TorcError as error:
+            self.cut_off(f"half of an answer was written: {error}")
 
 
 def _peer(sock: Any) -> tuple[int, int]:

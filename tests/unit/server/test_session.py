@@ -15,7 +15,7 @@ import structlog
 
 from torcd.accounts import Peer
 from torcd.protocol.manager import Nothing
-from torcd.server import session
+from torcd.server import reading, session
 from torcd.server.calls import Call, Dispatcher
 from torcd.server.listener import Door, bind
 
@@ -69,7 +69,7 @@ async def _connect(path: Path) -> socket.socket:
 async def test_time_in_which_a_client_is_not_read_does_not_count_against_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "MESSAGE_DEADLINE_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "MESSAGE_DEADLINE_SECONDS", 0.05)
     loop = asyncio.get_running_loop()
     path = tmp_path / "s"
     async with door(path) as (held, _):
