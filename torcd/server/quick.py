@@ -7,7 +7,8 @@ disk) is left to the handlers, which can do everything; so nothing is decided he
 decided there, and an answer is the same from both.
 
 Values that were fetched lately are kept as the answers they were, as long as nothing is under way:
-then what is in memory is on disk.
+then what is in memory is on disk. Who asks again in the same words is known by them: what they
+mean has been found out, and need only be still so.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from torcd import errors, value
 from torcd.accounts import Peer
 from torcd.controller import Controller
 from torcd.controller.batch import Request
-from torcd.model import DataKey, UserData
+from torcd.model import AttemptKey, DataKey, UserData
 from torcd.protocol import envelope
 from torcd.protocol import user_data as u
 from torcd.protocol.registry import full_name
@@ -35,6 +36,12 @@ MAX_CALL_BYTES = 8 << 10
 
 MAX_KEPT_BYTES = 4 << 20
 """Of answers that are kept; the oldest goes first."""
+
+MAX_ASKED = 4096
+"""Calls whose meaning is kept: as many as all clients make at a time, and more."""
+
+MAX_ASKED_BYTES = 512
+"""Of one; with names of usual lengths they have a quarter of it."""
 
 
 class _FetchCall(msgspec.Struct, frozen=True, tag_field="method", tag=full_name(u.Fetch)):
@@ -56,12 +63,22 @@ class _Kept(NamedTuple):
     reply: bytes
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """A Fetch that a job may make: what its text says as long as the same tuple of the job declares
+    the value. Not the job itself, which would be kept in memory when it is long over."""
+
+    attempt_key: AttemptKey
+    declaring: tuple[DataKey, ...]
+    data_key: DataKey
+
+
 class Quick:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._forms = Forms()
         self._kept: dict[DataKey, _Kept] = {}
         self._kept_bytes = 0
+        self._asked: dict[bytes, _Asked] = {}
 
     def answer(
         self, message: envelope.Message, peer: Peer, answered: Callable[[bytes], None]
@@ -69,29 +86,54 @@ class Quick:
         """The answer to a call, at once or, by `answered`, later; None: it is for the handlers."""
         if len(message) > MAX_CALL_BYTES:
             return None
+        if type(message) is bytes and (asked := self._asked.get(message)) is not None:
+            return self._again(asked, peer)
         try:
             call = _decode(message)
             if call.oneway or call.more:
                 return None
             if type(call) is _FetchCall:
-                return self._fetch(call.parameters, peer)
+                return self._fetch(call.parameters, peer, message)
             return self._store(call.parameters, peer, answered)
         except (errors.TorcError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass  # the handler says what is wrong
         return None
 
-    def _fetch(self, parameters: u.Fetch, peer: Peer) -> bytes | None:
+    def _fetch(self, parameters: u.Fetch, peer: Peer, message: envelope.Message) -> bytes | None:
         if parameters.token is None or parameters.revision is not None:
             return None
-        node, job, _ = self._controller.attempt(parameters.token)
+        node, job, attempt_key = self._controller.attempt(parameters.token)
         if not self._controller.accounts.is_own(peer, node.workflow.owner):
             return None
         data = _named(node, parameters)
-        key = data.data.key
-        inputs = node.workflow.input_user_data(job.job)
-        if key not in job.job.output_user_data and key not in inputs:
+        key, declaring = data.data.key, job.job.output_user_data
+        if key not in declaring:
+            declaring = job.job.input_user_data
+            if key not in declaring and key not in node.workflow.input_user_data(job.job):
+                return None
+        # Else an edit may change what the text means.
+        is_named = parameters.key is not None or parameters.name == data.data.name
+        if is_named and len(message) <= MAX_ASKED_BYTES and key in declaring:
+            if len(self._asked) == MAX_ASKED:
+                self._asked.clear()
+            self._asked[bytes(message)] = _Asked(attempt_key, declaring, key)
+        return self._kept_reply(node, data)
+
+    def _again(self, asked: _Asked, peer: Peer) -> bytes | None:
+        """As `_fetch`, of a call that came before."""
+        found = self._controller.scheduler.active_attempt(asked.attempt_key)
+        if found is None:
             return None
-        kept = self._kept.get(key)
+        node, job = found[0], found[1].job
+        declaring = asked.declaring
+        if declaring is not job.input_user_data and declaring is not job.output_user_data:
+            return None
+        if not self._controller.accounts.is_own(peer, node.workflow.owner):
+            return None
+        return self._kept_reply(node, node.data[asked.data_key])  # there, since it is declared
+
+    def _kept_reply(self, node: WorkflowNode, data: DataNode) -> bytes | None:
+        kept = self._kept.get(data.data.key)
         if (
             kept is None
             or self._controller.is_ahead_of_disk
@@ -183,6 +225,6 @@ class Quick:
 
 def _named(node: WorkflowNode, parameters: u.Store | u.Fetch) -> DataNode:
     """Raises NotFound, and Denied if it is of another workflow than the token is."""
-    if parameters.workflow_key not in (None, str(node.key)):
+    if parameters.workflow_key is not None and parameters.workflow_key != str(node.key):
         raise errors.Denied("the token is that of a job of another workflow")
     return node.data[find_data(node, parameters.name, parameters.key)]

@@ -228,6 +228,49 @@ async def test_a_token_in_the_hands_of_another_user_is_left_to_the_handlers(
         for message in (fetch, here.call("Store", name="out", data=1)):
             assert here.is_left_to_handlers(message, another)
         assert await here.answered(fetch)
+        assert here.is_left_to_handlers(fetch, another), "though it was answered before"
+
+
+async def test_what_was_asked_before_is_found_out_anew_when_the_job_is_another(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as here:
+        fetch = here.call("Fetch", name="in")
+        await here.handled(fetch)
+        await here.at_rest()
+        assert await here.answered(fetch)
+        _, node, _ = here.life.controller.attempt(here.token)
+        node.job = msgspec.structs.replace(node.job, input_user_data=())  # as an edit says
+        assert here.is_left_to_handlers(fetch)
+
+
+async def test_what_was_asked_is_remembered_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quick, "MAX_ASKED", 2)
+    async with world(tmp_path) as here:
+        await here.handled(here.call("Fetch", name="in"))
+        await here.at_rest()
+        for seconds in range(1, 6):
+            fetch = here.call("Fetch", name="in", timeout_seconds=seconds)
+            for _ in range(2):
+                assert await here.answered(fetch)
+                assert 1 <= len(here.quick._asked) <= 2
+        known = dict(here.quick._asked)
+        assert await here.answered(fetch + b" " * quick.MAX_ASKED_BYTES)
+        assert here.quick._asked == known
+
+
+async def test_a_name_that_is_a_key_is_looked_up_each_time(tmp_path: Path) -> None:
+    """An edit may add something that has it as its name."""
+    async with world(tmp_path) as here:
+        answer = await here.handled(here.call("Fetch", name="in"))
+        await here.at_rest()
+        key = without(answer)["key"]
+        assert await here.answered(here.call("Fetch", name=key)) == answer
+        assert not here.quick._asked
+        assert await here.answered(here.call("Fetch", key=key)) == answer
+        assert here.quick._asked
 
 
 async def test_a_token_that_was_good_is_void_when_its_attempt_has_ended(tmp_path: Path) -> None:
