@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import signal
 import socket
 from pathlib import Path
@@ -14,11 +15,18 @@ from torcd.protocol import manager as m
 FOREVER = {"jobs": [{"name": "j", "command": "sleep 1000"}]}
 
 
+def stubborn(is_deaf: Path) -> object:
+    """A job that says, by a pipe, when it no longer hears that it is to end."""
+    os.mkfifo(is_deaf)
+    command = f"trap '' TERM; echo > {is_deaf}; while :; do sleep 1; done"
+    return {"jobs": [{"name": "j", "command": command, "supports_termination": True}]}
+
+
 @pytest.mark.parametrize("slower", ["wait", "terminate"])
 def test_a_signal_ends_a_daemon_that_waits_for_its_jobs(daemon: Daemon, slower: str) -> None:
-    stubborn = {"command": "trap '' TERM; while :; do sleep 1; done", "supports_termination": True}
-    spec = FOREVER if slower == "wait" else {"jobs": [{"name": "j", **stubborn}]}
-    key = daemon.submit(spec)
+    key = daemon.submit(FOREVER if slower == "wait" else stubborn(daemon.directory / "is_deaf"))
+    if slower == "terminate":
+        (daemon.directory / "is_deaf").read_bytes()
     with daemon.client() as client:
         client.call(m.Stop(jobs="wait" if slower == "wait" else "terminate"))
         assert client.call(m.GetWorkflow(workflow_key=key)).workflow.status.value == "running"
