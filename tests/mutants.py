@@ -261,6 +261,19 @@ SCHEDULER = [
         new="",
     ),
     Mutant(
+        name="a job runs again where only who makes what it reads has changed",
+        file="torcd/scheduler/digests.py",
+        old="    return (trace.given + trace.made - now.given - now.made) % _MODULUS == 0\n",
+        new="    return (trace.given, trace.made) == (now.given, now.made)\n",
+        suites=EDITING,
+    ),
+    Mutant(
+        name="what a job stores early opens nothing",
+        file="torcd/scheduler/storing.py",
+        old="(gate.is_input or gate.opens_early is not None)",
+        new="gate.is_input",
+    ),
+    Mutant(
         name="what an input says is compared only where no job makes it",
         file="torcd/scheduler/planning.py",
         old="is_same = is_as_read(trace, now)",
