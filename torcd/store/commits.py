@@ -127,8 +127,10 @@ class Commits:
             return False
         try:
             file = self._write(connection, what, size_bytes)
-            # There is room in the log for what is small: the file is as it was.
-            self._mark.write(self._written, file)
+            if self._reserve.was_moved:
+                self._mark_now()
+            else:  # as a rule: the file is as it was
+                self._mark.write(self._written, file)
         except StoreError:
             raise
         except Exception as error:

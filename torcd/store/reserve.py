@@ -73,6 +73,10 @@ class Reserve:
         self._end = os.fstat(self._log).st_size
         self._salt: int | None = None
         """Of the log as it was when it was looked at last."""
+        self._moved = 0
+        self.was_moved = True
+        """Whether anything of the log came into the database between the last write and the one
+        before it, or by the last one itself."""
 
     def keep(self, size_bytes: int) -> None:
         """Before something of about that size is written. Raises OSError where the disk has no
@@ -92,7 +96,8 @@ class Reserve:
 
     def written(self) -> None:
         """After something was: where the log ends now."""
-        page_bytes, pages, salt, _ = _INDEX_HEADER.unpack(self._header)
+        page_bytes, pages, salt, moved = _INDEX_HEADER.unpack(self._header)
+        self.was_moved, self._moved = moved != self._moved, moved
         if salt != self._salt:
             self._salt = salt
             end = os.fstat(self._log).st_size

@@ -14,6 +14,7 @@ from torcd.errors import NoSpace, StoreError
 from torcd.model import DataKey, JobStatus, WorkflowKey
 from torcd.scheduler.commands import SaveValue
 from torcd.store import Store, commits, pace, schema, writing
+from torcd.store.mark import Place, read_mark
 from torcd.store.pace import QUICK_SECONDS, REST_FACTOR, SLOW_IN_A_ROW, Pace
 
 SMALL = b'"%s"' % (b"x" * 62)
@@ -213,6 +214,29 @@ async def test_the_thread_moves_the_log_before_a_commit_would(
     assert path.stat().st_mtime_ns > before
     await commit(store, save_value(key, revision + 1, SMALL))
     assert 0 < store._commits._reserve.log_pages() <= 10
+
+
+async def test_where_a_commit_has_moved_the_log_all_the_same_the_mark_knows_the_file(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await with_data(store)
+    writers = Writers(monkeypatch)
+    revision = 0
+    with looking_at(path) as other:  # what somebody still reads can't be moved
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM meta").fetchall()
+        while store._commits._reserve.log_pages() <= 1_000:
+            revision += 1
+            await commit(store, save_value(key, revision, SMALL))
+            await store._writer.call(lambda _: None)
+        other.execute("ROLLBACK")
+    before = Place.of(path)
+    await commit(store, save_value(key, revision + 1, SMALL))
+    assert all(writers.in_place)
+    assert Place.of(path) != before
+    mark = read_mark(path)
+    assert mark is not None
+    assert mark.file == Place.of(path)
 
 
 async def test_the_pages_of_the_log_are_those_that_sqlite_counts(store: Store) -> None:
