@@ -647,6 +647,18 @@ def test_an_edit_that_was_checked_before_is_checked_again_only_if_something_has_
     assert statuses == {"a": "completed", "b": "pending", "c": "pending"}
 
 
+def test_what_a_job_stores_while_an_edit_is_checked_is_kept():
+    play = Edits(a=job(stores="d"))
+    play.starts("a")
+    event = play.event(a=job(stores="d"), c=job())
+    event = replace(event, prepared=play.scheduler.outlook(event))
+    play.stores("d", "2", by="a")
+    play.tell(event)
+    play.exits("a")
+    assert play.statuses["a"] == "completed"
+    assert play.node.data[play.keys["d"]].revision == 1
+
+
 def test_an_edit_that_was_checked_before_comes_to_the_same():
     made = []
     for is_checked in (False, True):

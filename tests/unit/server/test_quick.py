@@ -273,6 +273,47 @@ async def test_a_name_that_is_a_key_is_looked_up_each_time(tmp_path: Path) -> No
         assert here.quick._asked
 
 
+async def test_who_has_stored_there_before_is_looked_at_as_closely_as_ever(tmp_path: Path) -> None:
+    another = Peer(os.geteuid() + 1, is_admin=False)
+    async with world(tmp_path) as here:
+        store = here.call("Store", name="out", data=1)
+        await here.answered(store)
+        assert here.quick._forms.get(here.token, "out") is not None
+        assert here.is_left_to_handlers(store, another)
+        assert here.is_left_to_handlers(here.call("Store", name="out", workflow_key="99", data=1))
+        (node,) = here.life.controller.scheduler.workflows.values()
+        (job,) = node.jobs.values()
+        data = node.data[node.data_keys["out"]]
+        declared = data.data
+        data.data = msgspec.structs.replace(declared, schema=msgspec.Raw(b"false"))
+        assert here.is_left_to_handlers(store)
+        data.data = declared
+        was, job.job = job.job, msgspec.structs.replace(job.job, output_user_data=())
+        assert here.is_left_to_handlers(store)
+        job.job = was
+        await here.answered(store)
+        controller = here.life.controller
+        here.life.executor.report([Lost(AttemptKey(1), "gone", controller.now())])
+        await controller.settled()
+        await here.at_rest()
+        assert here.is_left_to_handlers(store)
+
+
+async def test_what_answers_are_like_is_kept_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "MAX_FORMS", 2)
+    async with world(tmp_path) as here:
+        await here.answered(here.call("Store", name="out", data=1))
+        kept = here.quick._forms
+        form = kept.get(here.token, "out")
+        assert form is not None
+        for n in range(5):
+            kept.keep(str(n), form)
+            assert kept.get(str(n), "out") is form
+            assert len(kept._forms) <= 2
+
+
 async def test_a_token_that_was_good_is_void_when_its_attempt_has_ended(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         fetch = here.call("Fetch", name="in")

@@ -21,7 +21,7 @@ from tests.store_world import (
     save_workflow,
 )
 from torcd.model import AttemptKey, JobStatus, WorkflowStatus
-from torcd.scheduler.commands import Record, RemoveAttempt
+from torcd.scheduler.commands import ClearValue, Record, RemoveAttempt
 from torcd.store import reading, writing
 from torcd.store.batch import Batch
 from torcd.store.schema import open_database
@@ -112,6 +112,7 @@ def test_a_value_that_is_written_alone_is_written_as_ever(
         connection, _ = open_database(path)
         counters = reading.meta(connection)[1]
         made = [create(n_jobs=N_JOBS, n_data=2), save_value(FIRST_DATA + 1, 1, b"0")]
+        made.append(ClearValue(workflow_key=1, data_key=FIRST_DATA))
         counters = writing.write(connection, made, [happening(6)], {}, BOOT, counters)
         for n in range(first, first + 2):
             value = save_value(FIRST_DATA, n, b"[%d]" % n, attempt_key=9, changed_at=n)
