@@ -68,6 +68,15 @@ def test_what_makes_the_same_again_cuts_off_all_that_comes_after_it():
     assert play.restart() == []
 
 
+def test_what_ends_badly_spares_nobody_though_what_it_has_made_is_as_it_was():
+    play = Play(a=job(reads="in", writes="f"), b=job(reads="f", goes_on=True))
+    play.exits("a", files={"in": "1", "f": "1"})
+    play.exits("b")
+    play.restart(files={"in": "2", "f": "1"})
+    play.exits("a", 1)
+    assert play.statuses == {"a": "failed", "b": "pending"}
+
+
 def test_what_makes_something_else_makes_the_next_one_run():
     play = chain()
     play.restart(files={"in": "2"})
