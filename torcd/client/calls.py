@@ -143,7 +143,7 @@ class Calls:
 
 def pause(patience: Patience, tried_at: float, problem: errors.TorcError) -> None:
     """Sleep before the next try, or raise the problem when that was the last."""
-    pause = patience.after_failure(tried_at, time.monotonic())
-    if pause is None:
+    seconds = patience.after_failure(tried_at, time.monotonic())
+    if seconds is None:
         raise problem
-    time.sleep(pause)
+    time.sleep(seconds)
