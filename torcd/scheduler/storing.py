@@ -15,7 +15,7 @@ from torcd.value import Value
 def spreads(node: WorkflowNode, data: DataNode) -> bool:
     """Whether a turn has more to do about what a running job stores there than to keep it: a gate
     may open, or something else of the workflow be due, as after any event. Where this is False, a
-    turn would come to the same, in thrice the time."""
+    turn would come to the same, and take longer."""
     gate = data.gate
     return bool(
         (gate is not None and (gate.is_input or gate.opens_early is not None))
