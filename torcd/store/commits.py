@@ -47,7 +47,7 @@ MAX_BYTES_IN_PLACE = 8 << 10
 """The same with jobs in it: the ends of two, and what comes after them. Nobody waits for an answer
 to more of them, and while the thread is at work the loop decides what comes next."""
 
-MAX_LOG_PAGES_IN_PLACE = 900
+MAX_LOG_PAGES_IN_PLACE = 850
 """Beyond this the log is moved into the database first, by the thread. SQLite would do that within
 the commit with which the log has come to 1 000 pages, and the others are for one that is made in
 place: each row that it writes may be on a page of its own."""
@@ -202,6 +202,7 @@ class Commits:
             self._reserve.keep(sweeping.ROWS_IN_A_STEP * RECORD_BYTES)
             done = step(connection)
             self._reserve.written()
+            self._mark_now()  # the log may have been moved
             return done
 
         try:
