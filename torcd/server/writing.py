@@ -48,7 +48,8 @@ class Writer:
             sent = os.write(self._descriptor, answer)
         except OSError:
             sent = 0  # the transport meets the same, and knows what to do
-        if sent < len(answer):
+        # Once is enough: it would log each answer more to one who is gone.
+        if sent < len(answer) and not self._transport.is_closing():
             self._transport.write(answer[sent:])
 
     async def write(self, message: Pieces) -> None:

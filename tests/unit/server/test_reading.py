@@ -164,6 +164,18 @@ async def test_who_is_gone_leaves_nothing_behind(rest: bytes) -> None:
         gc.enable()
 
 
+async def test_who_is_gone_with_many_calls_ahead_is_not_logged_for_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    dispatcher = Dispatcher()
+    async with connected(dispatcher) as connection:
+        connection.client.send(b'{"method":"n1"}\0' * 50)
+        connection.client.close()
+        await connection.gone.wait()
+    assert dispatcher.at_once_count == 50
+    assert not caplog.records
+
+
 async def test_who_is_cut_off_is_read_no_more() -> None:
     dispatcher = Dispatcher()
     async with connected(dispatcher) as connection:
