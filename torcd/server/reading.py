@@ -124,6 +124,9 @@ class Reader:
                 size, messages = len(data), splitter.feed(data)
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            # It left an answer unread. What it asked is done all the same.
+            size, messages = 0, []
         except OSError:
             receiver.give_up()
             return

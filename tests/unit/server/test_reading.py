@@ -164,6 +164,22 @@ async def test_who_is_gone_leaves_nothing_behind(rest: bytes) -> None:
         gc.enable()
 
 
+async def test_what_was_asked_oneway_is_done_when_the_client_leaves_an_answer_unread() -> None:
+    dispatcher = Dispatcher()
+    async with connected(dispatcher) as connection:
+        connection.client.send(b'{"method":"n1"}\0')
+        connection.look()
+        assert dispatcher.at_once_count == 1
+        asked = [f"m{n}" for n in range(session.MAX_WAITING_MESSAGES)]
+        for method in asked:
+            connection.client.send(b'{"method":"%s","oneway":true}\0' % method.encode())
+        connection.client.close()
+        connection.look()
+        connection.look()  # the kernel says that the connection was reset
+        await connection.gone.wait()
+        assert dispatcher.called == asked
+
+
 async def test_who_is_gone_with_many_calls_ahead_is_not_logged_for_each(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
