@@ -11,7 +11,8 @@ What a session holds beyond a little comes out of a budget of all (`torcd.server
 before more is read. An answer for which there is no room is let go, and made again when there is.
 
 What was asked is done, also when the peer closes its side early (`printf … | nc -U`) or is gone at
-once (who calls oneway may be). But nothing waits and nothing streams for a peer who is gone.
+once (who calls oneway may be). But nothing waits and nothing streams for a peer who is gone, and
+once an answer cannot be written, the calls behind it are dropped.
 """
 
 import asyncio
