@@ -47,8 +47,8 @@ class Form(NamedTuple):
 
 
 class Forms:
-    """By token and name, as they are given: who stores there again need not be looked at closer
-    than whether all is as it was."""
+    """By token and name, as they are given: of who stores there again it is only asked whether all
+    is as it was."""
 
     def __init__(self) -> None:
         self._forms: dict[tuple[str, str], Form] = {}

@@ -34,16 +34,13 @@ BACKLOG = 4096
 """Connections the kernel keeps for us until we accept them; a client beyond gets EAGAIN. This is
 what most kernels allow at most."""
 
-
 ACCEPTED_AT_ONCE = 4
 """Connections taken in one turn of the loop. Who connects without end takes all the time there is
 between two turns; and what is taken is closed only later, if there are too many: they must not take
 the last descriptors."""
 
-
 _KEEP_THE_NAME: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 """asyncio would take it away, and it is not always ours."""
-
 
 CROWD = 128
 """So many connections gone leave some MiB of memory that is worth giving back."""

@@ -92,7 +92,7 @@ class Share:
         """The session is over, whatever its task still does."""
         self.hold(0)
         self.is_over = True
-        self.holder = _NOBODY  # not a circle: those are looked for seldom
+        self.holder = _NOBODY  # no circle: the collector runs seldom
 
 
 class Memory:

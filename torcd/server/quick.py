@@ -43,6 +43,9 @@ MAX_ASKED = 4096
 MAX_ASKED_BYTES = 512
 """Of one; with names of usual lengths they have a quarter of it."""
 
+MAX_DECLARED = 256
+"""Values that a job declares, if its calls are kept: with each its tuple of them is kept, too."""
+
 
 class _FetchCall(msgspec.Struct, frozen=True, tag_field="method", tag=full_name(u.Fetch)):
     parameters: u.Fetch
@@ -86,20 +89,21 @@ class Quick:
         """The answer to a call, at once or, by `answered`, later; None: it is for the handlers."""
         if len(message) > MAX_CALL_BYTES:
             return None
-        if type(message) is bytes and (asked := self._asked.get(message)) is not None:
+        text = message if type(message) is bytes else None  # else it came in pieces
+        if text is not None and (asked := self._asked.get(text)) is not None:
             return self._again(asked, peer)
         try:
             call = _decode(message)
             if call.oneway or call.more:
                 return None
             if type(call) is _FetchCall:
-                return self._fetch(call.parameters, peer, message)
+                return self._fetch(call.parameters, peer, text)
             return self._store(call.parameters, peer, answered)
         except (errors.TorcError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass  # the handler says what is wrong
         return None
 
-    def _fetch(self, parameters: u.Fetch, peer: Peer, message: envelope.Message) -> bytes | None:
+    def _fetch(self, parameters: u.Fetch, peer: Peer, text: bytes | None) -> bytes | None:
         if parameters.token is None or parameters.revision is not None:
             return None
         node, job, attempt_key = self._controller.attempt(parameters.token)
@@ -111,12 +115,13 @@ class Quick:
             declaring = job.job.input_user_data
             if key not in declaring and key not in node.workflow.input_user_data(job.job):
                 return None
-        # Else an edit may change what the text means.
+        # Only what no edit can give another meaning.
         is_named = parameters.key is not None or parameters.name == data.data.name
-        if is_named and len(message) <= MAX_ASKED_BYTES and key in declaring:
+        if text is not None and is_named and key in declaring:
             if len(self._asked) == MAX_ASKED:
                 self._asked.clear()
-            self._asked[bytes(message)] = _Asked(attempt_key, declaring, key)
+            if len(text) <= MAX_ASKED_BYTES and len(declaring) <= MAX_DECLARED:
+                self._asked[text] = _Asked(attempt_key, declaring, key)
         return self._kept_reply(node, data)
 
     def _again(self, asked: _Asked, peer: Peer) -> bytes | None:

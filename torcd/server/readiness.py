@@ -7,7 +7,7 @@ A stream that a peer has closed is readable, and reading tells the end of it. Bu
 always read: not when the end of the other direction has been read already (`nc -N` closes its own
 early), and not while too much is waiting. A call that may take for ever would then be kept for a
 peer who is long gone. The kernel tells that a peer has closed both directions without anybody
-reading, to those who ask for nothing, too; and again and again, if it is not told to do so once.
+reading, also to those who ask for nothing; in each turn, unless it is asked to do so once.
 """
 
 import asyncio
@@ -30,7 +30,8 @@ class Watched(Protocol):
         """There is something to read, the end of it perhaps. Told for as long as it is so."""
 
     def hung_up(self) -> None:
-        """The peer neither sends nor reads any more. May be told again."""
+        """The peer neither sends nor reads any more. Told in each turn while this one reads, and
+        once after each change: it may be told again."""
 
     def give_up(self) -> None:
         """`readable` has failed in a way that nobody foresaw."""

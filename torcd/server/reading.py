@@ -63,7 +63,8 @@ class Reader:
 
     def __init__(self, receiver: Receiver, readiness: Readiness, max_message_bytes: int) -> None:
         self._receiver: Receiver | None = receiver
-        """None: it is over. They refer to each other, and circles are looked for seldom."""
+        """None: the connection is over. They refer to each other, and the garbage collector runs
+        seldom."""
         self._readiness = readiness
         self.splitter = Splitter(max_message_bytes)
         """Has what there is of a message that is not whole."""

@@ -180,7 +180,8 @@ class Session(asyncio.Protocol):
             self._is_answering = True
             answer = self._dispatcher.at_once(message, peer, self._answered)
             if answer == "later":
-                # Or it has come, and all have waited for the disk: once in a turn is enough.
+                # It may have been committed in place, for which all have waited: the task has the
+                # others, so that who sends many ahead does that once in a turn.
                 return messages[n + 1 :]
             self._is_answering = False
             if answer is None:
