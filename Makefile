@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Without a cache: nothing is left outside the clone. What is never imported need not be compiled.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile
+# Without a cache: nothing is left outside the clone.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir
 # Some machines forbid it: then each process of the tests would compile all that it imports anew.
 export PYTHONDONTWRITEBYTECODE :=
 
