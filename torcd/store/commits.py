@@ -96,10 +96,7 @@ class Commits:
             return
 
         def write(connection: sqlite3.Connection) -> None:
-            if large_commits.is_large(size_bytes):
-                with large_commits.for_one_of(connection, size_bytes):
-                    self._write(connection, what, size_bytes, is_urgent=is_urgent)
-            else:
+            with large_commits.for_commit_of(connection, size_bytes):
                 self._write(connection, what, size_bytes, is_urgent=is_urgent)
             self._mark_now()  # the log may have been moved
 

@@ -28,8 +28,11 @@ def is_large(size_bytes: int) -> bool:
 
 
 @contextlib.contextmanager
-def for_one_of(connection: sqlite3.Connection, size_bytes: int) -> Iterator[None]:
-    """Around a large commit of about that size. After it `move_log` is due."""
+def for_commit_of(connection: sqlite3.Connection, size_bytes: int) -> Iterator[None]:
+    """Around a commit of about that size. When it was large, `move_log` is due."""
+    if not is_large(size_bytes):
+        yield
+        return
     _set(connection, min(USUAL_CACHE_BYTES + size_bytes, MAX_CACHE_BYTES), 0)
     try:
         yield
