@@ -98,9 +98,10 @@ async def test_an_attempt_ordered_twice_runs_once(world: World, make: Make) -> N
         world.executor.start([order])
         await world.end_of(1)
         world.executor.start([order])
-        await world.until(lambda: len(world.finals[1]) == 2)
+        # Or three, if it had ended when the second order came; and two may come at once.
+        await world.until(lambda: len(world.finals[1]) >= 2)
     assert (world.directory / "ran").read_text() == "ran\n"
-    assert world.finals[1][0] == world.finals[1][1]
+    assert len(set(world.finals[1])) == 1
 
 
 async def test_a_running_attempt_ordered_again_is_only_reported_again(
