@@ -15,7 +15,10 @@ def stands_still(pid: int) -> bool:
         return False
     if process.state == b"T":
         return True
-    membership = Path(f"/proc/{pid}/cgroup").read_text()
+    try:
+        membership = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:  # it has ended since
+        return False
     found = delegation.own_cgroup(Path("/proc/self/mountinfo").read_text(), membership)
     events = Path(found[1]) / "cgroup.events" if found is not None else Path("/nowhere")
     return events.exists() and "frozen 1" in events.read_text()
