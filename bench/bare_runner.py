@@ -89,9 +89,11 @@ def daemon(connection: socket.socket, path: str, count: int, argv: list[str]) ->
     """Until all have ended."""
     database = sqlite3.connect(path, isolation_level=None)
     database.executescript(_TABLES)
+    database.execute("BEGIN IMMEDIATE")
     database.executemany(
         "INSERT INTO job VALUES (?, 'ready', NULL)", ((key,) for key in range(1, count + 1))
     )
+    database.execute("COMMIT")
     ordered = ended = number = 0
     received = b""
     ends: list[tuple[int, int, int, int]] = []

@@ -72,7 +72,7 @@ def submit(daemon: Daemon, spec: Path, *options: str) -> str:
     """`torcctl submit`; returns the key."""
     done = subprocess.run(
         [TORCCTL, "submit", *options, spec],
-        env=daemon.environment,
+        env=os.environ | daemon.environment,  # jobs have the user's, as those of the others
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
