@@ -38,8 +38,7 @@ def main() -> int:
     directory, boot_id, state_id, leave_children, heir, cgroups = sys.argv[1:]
     os.chdir("/")
     connection = socket.socket(fileno=os.dup(0))
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # our jobs' as well
     _close_all_but(connection.fileno())
     for number in _UNWANTED:
         signal.signal(number, signal.SIG_IGN)

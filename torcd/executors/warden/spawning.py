@@ -12,24 +12,14 @@ LOG_MODE = 0o600
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 """Where a program is looked for when the job's environment has no PATH."""
 
-_STDIN = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
-
-TO_DEFAULT = [
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGTERM,
-    signal.SIGPIPE,
-    signal.SIGCHLD,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGXFSZ,
-]
-"""What Python or the warden changes, and what a shell or nohup may have handed down."""
+TO_DEFAULT = tuple(
+    int(number)
+    for number in sorted(signal.valid_signals())
+    if number not in (signal.SIGKILL, signal.SIGSTOP)
+)
+"""All that can be: what Python or the warden changes, and what a shell or nohup may have handed down.
+Naming them all is also the quickest: the C library calls the kernel for each signal in any case, and
+twice for one that is not named."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -60,14 +50,13 @@ def spawn(
     stderr: str | None,
     plain: list[str] | None = None,
 ) -> int:
-    """Start it in a session of its own and return the pid; changes this process's directory.
-    `plain`: see `AttemptOrder`."""
+    """Start it in a session of its own and return the pid; changes this process's directory. Its
+    standard input is this process's. `plain`: see `AttemptOrder`."""
     try:
         os.chdir(cwd)
     except (OSError, ValueError) as error:
         raise cannot_enter(cwd, error) from error
     actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
-        _STDIN,
         (os.POSIX_SPAWN_OPEN, 1, stdout or os.devnull, OPEN, LOG_MODE),
     ]
     if stderr == stdout:
