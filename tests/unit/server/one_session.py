@@ -35,13 +35,14 @@ class Connection(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def connected(dispatcher: Any) -> AsyncIterator[Connection]:
-    """Its client is in this process, and does not block."""
+async def connected(dispatcher: Any, sent: bytes = b"") -> AsyncIterator[Connection]:
+    """Its client is in this process, and does not block. `sent`: before we know of it."""
     log = structlog.get_logger()
     gone = asyncio.Event()
     ours, client = socket.socketpair()
     ours.setblocking(False)
     client.setblocking(False)
+    client.send(sent)
     with anyio.fail_after(20), client, Readiness.open() as readiness:
         async with anyio.create_task_group() as tasks:
             _, session = await asyncio.get_running_loop().connect_accepted_socket(

@@ -64,6 +64,19 @@ async def _all(client: socket.socket, until: Any) -> bytes:
     return found
 
 
+async def test_what_came_before_the_session_is_read_by_it_and_not_by_the_transport(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a Python whose transport begins to read after `connection_made` in any case (3.11.2)."""
+
+    def add_reader(self: Any, descriptor: int, callback: Any) -> None:
+        self._loop._add_reader(descriptor, callback)
+
+    monkeypatch.setattr("asyncio.selector_events._SelectorTransport._add_reader", add_reader)
+    async with connected(Dispatcher(), b'{"method":"n1"}\0') as connection:
+        assert b'"n1"' in await _all(connection.client, lambda found: found.endswith(b"\0"))
+
+
 async def test_answers_are_whole_and_in_order_when_the_client_reads_late() -> None:
     dispatcher = Dispatcher()
     async with connected(dispatcher) as connection:

@@ -17,9 +17,9 @@ TO_DEFAULT = tuple(
     for number in sorted(signal.valid_signals())
     if number not in (signal.SIGKILL, signal.SIGSTOP)
 )
-"""All that can be: what Python or the warden changes, and what a shell or nohup may have handed down.
-Naming them all is also the quickest: the C library calls the kernel for each signal in any case, and
-twice for one that is not named."""
+"""All that can be: what Python or the warden changes, and what a shell or nohup may have handed
+down. To name them all is also the quickest: the C library calls the kernel for each signal in any
+case, and twice for one that is not named."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
