@@ -108,15 +108,16 @@ bounds: $(TOOLS) ## test with the oldest dependencies that are admitted
 	@.tools/lowest/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(BOUNDS_TESTS)
 
 PYTHONS ?= 3.11 3.12 3.13 3.14
-pythons: $(TOOLS) ## unit tests with each of PYTHONS that there is
+PYTHONS_TESTS ?= tests/unit tests/wire
+pythons: $(TOOLS) ## tests of parts and of the protocol with each of PYTHONS that there is
 	@for version in $(PYTHONS); do \
-	  python=$$($(UV) python find --quiet --no-python-downloads $$version 2>/dev/null || \
+	  python=$$($(UV) python find --no-python-downloads $$version 2>/dev/null || \
 	    ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python 2>/dev/null | tail -n 1 | grep .) || \
 	    { echo "there is no Python $$version here: skipped" >&2; continue; }; \
-	  echo "Python $$version: $$python"; \
-	  $(UV) venv --quiet --clear --python $$python .tools/$$version && \
-	  $(UV) pip install --quiet --python .tools/$$version/bin/python --editable . --group dev && \
-	  .tools/$$version/bin/python -m pytest -n 2 -p no:cacheprovider tests/unit || exit 1; done
+	  echo "Python $$version: $$python"; made=.tools/python-$$(basename $$version); \
+	  $(UV) venv --quiet --clear --python $$python $$made && \
+	  $(UV) pip install --quiet --compile-bytecode --python $$made/bin/python --editable . --group dev && \
+	  $$made/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(PYTHONS_TESTS) || exit 1; done
 
 record: $(READY) ## keep a database and messages of this version, before its release
 	@$(BIN)/python -m tests.releases.record

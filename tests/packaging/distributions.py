@@ -43,7 +43,9 @@ def wheel_of(tree: Path, target: Path) -> Path:
 def unpack(sdist: Path, target: Path) -> Path:
     """The directory that everything of it is in."""
     with tarfile.open(sdist) as archive:
-        archive.extractall(target, filter="data")
+        # Python before 3.11.4 has no filters.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # type: ignore[assignment]
+        archive.extractall(target)
     (directory,) = target.iterdir()
     return directory
 

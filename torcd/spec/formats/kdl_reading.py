@@ -15,7 +15,7 @@ _MAX_DIGITS = 300
 """Of a number that stands in the text as such; floats end there too."""
 
 _TOKENS = re.compile(
-    r'r?(?P<hashes>#+)"(?P<raw>.*?)"(?P=hashes)|"""(?:[^"\\]|\\.|"(?!""))*+"""|r"[^"]*+"'
+    r'r?(?P<hashes>#+)"(?P<raw>.*?)"(?P=hashes)|"""(?>(?:[^"\\]|\\.|"(?!""))*)"""|r"[^"]*+"'
     r'|"(?P<text>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<skipped>//[^\n]*+|/\*.*?\*/|\\[^\S\n]*+(?://[^\n]*+)?\n)'
     r'|(?P<end>[\n;{}])|(?P<equals>=)|(?P<word>[^\s"{}();=\\/#]++)',
     re.DOTALL,
