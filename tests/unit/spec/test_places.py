@@ -3,13 +3,14 @@
 import json
 import re
 import tomllib
+import tracemalloc
 
 import pytest
 import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torcd.spec.formats import by_name
+from torcd.spec.formats import by_name, kdl_reading, toml
 from torcd.spec.problems import Path, Position
 
 KEYS = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=4)
@@ -93,3 +94,16 @@ def test_a_path_that_is_not_there_has_no_place(name: str) -> None:
     text = {"json5": "{a: [1]}", "yaml": "a: [1]", "toml": "a = [1]"}[name]
     paths: set[Path] = {("a",), ("a", 0), ("a", 1), ("a", "b"), ("b",), ("a", 0, "c")}
     assert by_name(name).locate(text, paths).keys() == {("a",), ("a", 0)}
+
+
+@pytest.mark.parametrize("tokens", [kdl_reading._TOKENS, toml._TOKENS], ids=["kdl", "toml"])
+@pytest.mark.parametrize("turn", ["a", "\\n", '""a', "\n"])
+def test_a_long_text_is_passed_over_in_little_memory(tokens: re.Pattern[str], turn: str) -> None:
+    text = f'"""{turn * 100_000}"""'
+    tracemalloc.start()
+    match = tokens.match(text)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert match is not None
+    assert match.end() == len(text)
+    assert peak_bytes < len(text)

@@ -14,8 +14,9 @@ from torcd.spec.problems import Position, quoted
 _MAX_DIGITS = 300
 """Of a number that stands in the text as such; floats end there too."""
 
+# For the `(?>…)` in it see `toml`.
 _TOKENS = re.compile(
-    r'r?(?P<hashes>#+)"(?P<raw>.*?)"(?P=hashes)|"""(?>(?:[^"\\]|\\.|"(?!""))*)"""|r"[^"]*+"'
+    r'r?(?P<hashes>#+)"(?P<raw>.*?)"(?P=hashes)|"""(?:[^"\\]++|\\.|(?>"(?!"")))*+"""|r"[^"]*+"'
     r'|"(?P<text>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<skipped>//[^\n]*+|/\*.*?\*/|\\[^\S\n]*+(?://[^\n]*+)?\n)'
     r'|(?P<end>[\n;{}])|(?P<equals>=)|(?P<word>[^\s"{}();=\\/#]++)',
     re.DOTALL,

@@ -32,9 +32,10 @@ _MAX_NUMBER = 10_000
 
 _PLACE = re.compile(r"^(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$")
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z")
-# `(?>(…)*)` is `(…)*+`, which Python 3.11.2 (Debian 12) gets wrong with a look ahead in it.
+# `(?>…)` within, for Python 3.11.2 (Debian 12) does not go back to where the last attempt of a
+# possessive group began, if that failed half way. Around all of it, each turn would take memory.
 _TOKENS = re.compile(
-    r'(?P<text>"""(?>(?:[^"\\]++|\\.|"(?!""))*)"{3,5}|\'\'\'.*?\'{3,5}'
+    r'(?P<text>"""(?:[^"\\]++|\\.|(?>"(?!"")))*+"{3,5}|\'\'\'.*?\'{3,5}'
     r'|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"|\'[^\'\n]*+\''
     r"|[^][{}=,.#\s\"']+)|(?P<comment>\#[^\n]*)|(?P<mark>\[\[|\]\]|[][{}=,.\n])",
     re.DOTALL,
