@@ -573,12 +573,14 @@ async def test_a_job_has_default_signals_and_no_descriptors_but_the_three(
     async with world.running(make(world.directory)):
         world.start(1, ["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"])
         world.start(2, ["ls", "/proc/self/fd"])
-        await world.end_of(1)
-        await world.end_of(2)
+        world.start(3, ["readlink", "/proc/self/fd/0"])
+        for key in (1, 2, 3):
+            await world.end_of(key)
     for line in world.stdout(1).splitlines():
         # The C library of posix_spawn keeps two above 31 for itself.
         assert int(line.split()[1], 16) & 0x7FFFFFFF == 0
     assert world.stdout(2).split() == ["0", "1", "2", "3"]  # the last is ls reading the directory
+    assert world.stdout(3) == "/dev/null\n"
 
 
 async def test_a_report_tells_time_and_what_it_took(world: World, make: Make) -> None:

@@ -38,7 +38,7 @@ def main() -> int:
     directory, boot_id, state_id, leave_children, heir, cgroups = sys.argv[1:]
     os.chdir("/")
     connection = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # our jobs' as well
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # our jobs' as well: one for all
     _close_all_but(connection.fileno())
     for number in _UNWANTED:
         signal.signal(number, signal.SIG_IGN)
