@@ -195,6 +195,14 @@ def running_daemon(directory: Path, config: str = "") -> Iterator[Daemon]:
         daemon.close()
 
 
+def command_line(pid: int) -> list[bytes]:
+    """Empty of a process that is gone, or that has ended and that nobody has waited for."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
+    except OSError:
+        return []
+
+
 def processes_mentioning(text: str) -> list[int]:
     """Processes whose command line or environment has a text in it."""
     found = []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon_process import BIN, Daemon, processes_mentioning
+from tests.daemon_process import BIN, Daemon, command_line, processes_mentioning
 
 
 class User:
@@ -101,7 +101,7 @@ def test_start_status_stop(user: User) -> None:
     assert f"runs already: pid {status['pid']}" in again.stderr
 
     assert user.torcctl("daemon", "stop").returncode == 0
-    assert _command_line(status["pid"]) == []
+    assert command_line(status["pid"]) == []
     assert user.torcctl("daemon", "status").returncode == 3
 
 
@@ -113,15 +113,7 @@ def test_two_starts_at_once_make_one_daemon(user: User) -> None:
         codes = one.wait(30), two.wait(30)
     assert codes == (0, 0)
     here = processes_mentioning(str(user.socket))
-    assert len([pid for pid in here if b"run" in _command_line(pid)]) == 1
-
-
-def _command_line(pid: int) -> list[bytes]:
-    """Empty of a process that is gone, or that has ended and that nobody has waited for."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
-    except OSError:
-        return []
+    assert len([pid for pid in here if b"run" in command_line(pid)]) == 1
 
 
 def test_run_starts_a_daemon_that_stays(user: User) -> None:

@@ -14,6 +14,7 @@ import pytest
 from anyio import to_thread
 
 from tests import cgroup_place, standing_still
+from tests.daemon_process import command_line
 from tests.executor_process import RemoteExecutor
 from tests.executor_world import (
     PATIENCE_SECONDS,
@@ -671,10 +672,7 @@ def wardens(state_id: int) -> set[int]:
     """They wear the marker of what they spawned last."""
     found = set()
     for pid in processes.all_processes():
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
+        words = command_line(pid)
         if b"-I" in words and str(state_id).encode() in words:
             found.add(pid)
     return found
