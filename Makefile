@@ -85,6 +85,8 @@ TOOLS := .tools/.ready
 # uv trusts whom the machine trusts, as pip does.
 export UV_SYSTEM_CERTS := 1
 UV := .tools/bin/uv
+# Compiled: a warning at the first import of a package would fail a test.
+UV_INSTALL := $(UV) pip install --quiet --compile-bytecode
 $(TOOLS): pyproject.toml
 	@test -x .tools/bin/python || $(PYTHON) -m venv .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --upgrade 'pip>=25.1'
@@ -103,7 +105,7 @@ bounds: $(TOOLS) ## test with the oldest dependencies that are admitted
 	@$(UV) pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-header \
 	  --no-annotate pyproject.toml --output-file .tools/lowest.txt
 	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/lowest
-	@$(UV) pip install --quiet --python .tools/lowest/bin/python --editable . --group dev \
+	@$(UV_INSTALL) --python .tools/lowest/bin/python --editable . --group dev \
 	  --constraints .tools/lowest.txt
 	@.tools/lowest/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(BOUNDS_TESTS)
 
@@ -116,7 +118,7 @@ pythons: $(TOOLS) ## tests of parts and of the protocol with each of PYTHONS tha
 	    { echo "there is no Python $$version here: skipped" >&2; continue; }; \
 	  echo "Python $$version: $$python"; made=.tools/python-$$(basename $$version); \
 	  $(UV) venv --quiet --clear --python $$python $$made && \
-	  $(UV) pip install --quiet --compile-bytecode --python $$made/bin/python --editable . --group dev && \
+	  $(UV_INSTALL) --python $$made/bin/python --editable . --group dev && \
 	  $$made/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(PYTHONS_TESTS) || exit 1; done
 
 record: $(READY) ## keep a database and messages of this version, before its release
