@@ -11,10 +11,9 @@ def lane(limit: int, *keys: int) -> Lane:
 
 
 def taken(lane: Lane) -> list[int]:
-    keys = []
-    while (attempt := lane.next()) is not None:
-        keys.append(attempt.key)
-    return keys
+    batch: list[Attempt] = []
+    lane.take(batch, 100)
+    return [attempt.key for attempt in batch]
 
 
 def test_places_are_given_in_order_up_to_the_limit() -> None:
@@ -22,6 +21,15 @@ def test_places_are_given_in_order_up_to_the_limit() -> None:
     assert taken(some) == [1, 2]
     some.running -= 1
     assert taken(some) == [3]
+
+
+def test_no_more_are_taken_than_a_batch_holds() -> None:
+    some = lane(3, 1, 2, 3)
+    batch: list[Attempt] = []
+    some.take(batch, 1)
+    some.take(batch, 2)
+    assert [attempt.key for attempt in batch] == [1, 2]
+    assert some.running == 2
 
 
 def test_one_that_was_stopped_while_it_waited_takes_no_place() -> None:
@@ -32,9 +40,9 @@ def test_one_that_was_stopped_while_it_waited_takes_no_place() -> None:
 
 def test_one_that_could_not_be_started_yet_is_the_next_again() -> None:
     some = lane(1, 1, 2)
-    first = some.next()
-    assert first is not None
-    some.give_back(first)
+    batch: list[Attempt] = []
+    some.take(batch, 1)
+    some.give_back(batch[0])
     assert taken(some) == [1]
 
 

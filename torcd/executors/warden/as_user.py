@@ -78,6 +78,9 @@ class Starts:
     def __contains__(self, pipe: int) -> bool:
         return pipe in self._by_pipe
 
+    def __len__(self) -> int:
+        return len(self._by_pipe)
+
     def are_enough(self, uid: int) -> bool:
         """Whether so many of a user's are under way that more have to wait."""
         if len(self._by_pipe) < MAX_STARTING:

@@ -58,7 +58,7 @@ class Attempts:
         self.reports: list[str] = []
         """For the daemon, since they were last taken."""
         self.starter = Starter(state_id, journal, self._lanes, self._leaders, self.reports, cgroups)
-        self._reaper = Reaper(journal, self.starter, cleaner, self._leaders)
+        self.reaper = Reaper(journal, self.starter, cleaner, self._leaders)
         self.has_empty_place = False
         """A place for which nobody waited has become free since then."""
         self._ends = 0
@@ -208,7 +208,7 @@ class Attempts:
             self.starter.due,
             self._cleaner.due,
             self._freezer.due,
-            self._reaper.due,
+            self.reaper.due,
             next(iter(self._patience.values()), None),
         )
         if times == _NEVER:  # as a rule, and this is asked in each turn
@@ -216,10 +216,6 @@ class Attempts:
         return min(t for t in times if t is not None)
 
     # What happens
-
-    def reap(self) -> None:
-        """Take up how children have ended."""
-        self._reaper.reap()
 
     def settle(self) -> None:
         """What is to be done after anything has happened. What is to be in the journal need not be
@@ -231,7 +227,8 @@ class Attempts:
             self._lose_patience()
         for attempt in self.starter.fill():
             self._over(attempt)
-        self.starter.leave_directory()
+        if not self._leaders:
+            self.starter.leave_directory()
 
     def _lose_patience(self) -> None:
         """Give back what has waited for another one for long."""
@@ -285,7 +282,7 @@ class Attempts:
             one.state = OVER
             if one.followers:
                 self._patience.pop(one.key, None)
-            over += [follower for follower in one.followers if not self._follows(one, follower)]
+                over += [each for each in one.followers if not self._follows(one, each)]
             if one.lane is not None:
                 one.lane.running -= 1
                 self.has_empty_place |= not one.lane.queue

@@ -103,8 +103,8 @@ class Cleaner:
         if not (self._condemned or self._graces or self.due) and self._children.are(len(leaders)):
             # Nobody is to be ended, and there are no strays: nothing is left of any but a cgroup.
             self._look = False
-            over = list(self._ending.values())
-            if not any(attempt.cgroup for attempt in over):
+            over = [attempt for attempt in self._ending.values() if not attempt.cgroup]
+            if len(over) == len(self._ending):
                 self._ending.clear()
                 return over
         now = time.monotonic()

@@ -12,27 +12,29 @@ there is."""
 class Lanes:
     def __init__(self) -> None:
         self._all: dict[int, Lane] = {}
-        self._free: dict[int, Lane] = {}
-        """Those that may have a place for the next."""
+        self.free: dict[int, Lane] = {}
+        """Those that may have a place for the next, by key."""
         self._held: dict[int, float] = {}
         """Those whose user had no room; until when, in monotonic seconds."""
 
     def lane(self, key: int) -> Lane:
-        return self._all.setdefault(key, Lane(key))
+        lane = self._all.get(key)
+        if lane is None:
+            lane = self._all[key] = Lane(key)
+        return lane
 
     def put(self, attempt: Attempt) -> None:
         """It waits for its turn."""
         lane = attempt.lane
         assert lane is not None
         # While it waited for another, its lane may have been empty, and is another now.
-        now = attempt.lane = self._all.setdefault(lane.key, lane)
+        now = attempt.lane = self.free[lane.key] = self._all.setdefault(lane.key, lane)
         now.queue.append(attempt)
-        self.look_at(now)
 
     def look_at(self, lane: Lane) -> None:
         """It may have a place for the next, or be empty."""
         if self._all.get(lane.key) is lane:  # see `put`
-            self._free[lane.key] = lane
+            self.free[lane.key] = lane
 
     def hold(self, attempts: list[Attempt]) -> None:
         """Their users have no room for them: they and what is behind them wait a while, and nobody
@@ -48,10 +50,6 @@ class Lanes:
         return min(self._held.values()) if self._held else None
 
     @property
-    def may_have_places(self) -> bool:
-        return bool(self._free)
-
-    @property
     def waiting(self) -> int:
         """How many wait for their turn."""
         number = 0
@@ -64,15 +62,14 @@ class Lanes:
         if self._held:
             self._let_go()
         batch: list[Attempt] = []
-        for lane in list(self._free.values()):
-            if lane.key not in self._held:
-                while len(batch) < most and (attempt := lane.next()) is not None:
-                    batch.append(attempt)
+        for key, lane in list(self.free.items()):
+            if key not in self._held:
+                lane.take(batch, most)
                 if len(batch) == most:
                     break
-            del self._free[lane.key]
+            del self.free[key]
             if lane.empty:
-                del self._all[lane.key]
+                del self._all[key]
         return batch
 
     def give_back(self, attempts: list[Attempt]) -> None:
@@ -80,7 +77,7 @@ class Lanes:
         for attempt in reversed(attempts):
             if attempt.lane is not None:
                 attempt.lane.give_back(attempt)
-                self._free[attempt.lane.key] = attempt.lane
+                self.free[attempt.lane.key] = attempt.lane
 
     def _let_go(self) -> None:
         now = time.monotonic()
@@ -88,4 +85,4 @@ class Lanes:
             if until <= now:
                 del self._held[key]
                 if key in self._all:
-                    self._free[key] = self._all[key]
+                    self.free[key] = self._all[key]

@@ -179,14 +179,15 @@ class Lane:
         self.tries = 0
         """How often in a row its user had no room for a process."""
 
-    def next(self) -> Attempt | None:
-        """Take a place for the one whose turn it is, if there is a place and anyone waits."""
-        while self.running < self.limit and self.queue:
-            attempt = self.queue.popleft()
+    def take(self, batch: list[Attempt], most: int) -> None:
+        """Put those whose turn it is into the batch, as long as it has fewer than `most`; they
+        have a place."""
+        queue = self.queue
+        while queue and self.running < self.limit and len(batch) < most:
+            attempt = queue.popleft()
             if attempt.state == QUEUED:  # else it was stopped while it waited
                 self.running += 1
-                return attempt
-        return None
+                batch.append(attempt)
 
     def give_back(self, attempt: Attempt) -> None:
         """It could not be started yet, and is the next again."""

@@ -59,8 +59,7 @@ class Reaper:
             del self._leaders[info.si_pid]
             usage = os.wait4(info.si_pid, 0)[2]
             cpu_seconds = usage.ru_utime + usage.ru_stime
-            peak_bytes = usage.ru_maxrss * 1024
-            attempt.end(ledger.exited(key, code, now, cpu_seconds, peak_bytes))
+            attempt.end(ledger.exited(key, code, now, cpu_seconds, usage.ru_maxrss * 1024))
             self._journal.later(attempt.final)
             self._cleaner.leader_ended(attempt)
             self._starter.try_again()

@@ -61,7 +61,7 @@ class Starter:
         """When `fill` has something to do though nothing has happened; monotonic seconds."""
         if self._room_at is not None:
             return self._room_at
-        return 0.0 if self._lanes.may_have_places else self._lanes.due
+        return 0.0 if self._lanes.free else self._lanes.due
 
     def try_again(self) -> None:
         """A process has ended: there may be room now."""
@@ -72,12 +72,12 @@ class Starter:
         """Start what has a place, at most a batch of it. Returns those that have ended instead."""
         if self._room_at is not None and time.monotonic() < self._room_at:
             return []
-        if not self._lanes.may_have_places and self._lanes.due is None:
+        if not self._lanes.free and self._lanes.due is None:
             return []
         self._room_at = None
         batch = self._lanes.take(CLAIM_BATCH)
-        held = [a for a in batch if a.uid is not None and self.as_users.are_enough(a.uid)]
-        if held:
+        if self.as_users:
+            held = [a for a in batch if a.uid is not None and self.as_users.are_enough(a.uid)]
             self._lanes.hold(held)
             batch = [attempt for attempt in batch if attempt not in held]
         if not batch:
@@ -141,8 +141,8 @@ class Starter:
         return True
 
     def leave_directory(self) -> None:
-        """Keep no directory busy that no job is in."""
-        if self._elsewhere and not self._leaders:
+        """Keep no directory busy that no job is in; there are no leaders."""
+        if self._elsewhere:
             os.chdir("/")
             self._elsewhere = False
 

@@ -78,7 +78,7 @@ class Warden:
         while not self._done():
             for fd, events in self._poller.poll(self._timeout()):
                 self._attend(fd, events)
-            self._attempts.reap()
+            self._attempts.reaper.reap()
             self._attempts.settle()
             self._tell()
         self._attempts.rewrite_journal()
