@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from torcd.executors.warden import direct, spawning
+from tests.unit.executors.orders import order
+from torcd.executors.warden import spawning
+from torcd.executors.warden.direct import Environment
 
 BASH = shutil.which("bash") or "/bin/bash"
 SHOW = ["cat", "/proc/self/environ", "/proc/self/cmdline"]
@@ -37,7 +39,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(
-    place: Path, command: list[str], environment: dict[str, str], cwd: str, *, plain: bool
+    place: Path,
+    command: list[str],
+    shared: dict[str, str],
+    own: dict[str, str],
+    cwd: str,
+    *,
+    plain: bool,
 ) -> tuple[int, list[str], list[str], str]:
     """Its wait status, its environment in no order, its words, and what it complained of."""
     out, err = place / "out", place / "err"
@@ -46,12 +54,17 @@ def outcome(
     here = os.getcwd()
     try:
         pid = spawning.spawn(
-            [BASH, "-c", " ".join(command)],
-            environment,
-            cwd,
-            str(out),
-            str(err),
-            command if plain else None,
+            order(
+                BASH,
+                "-c",
+                " ".join(command),
+                cwd=cwd,
+                plain=command if plain else None,
+                shared=shared,
+                own=own,
+                stdout=out,
+                stderr=err,
+            )
         )
         status = os.waitpid(pid, 0)[1]
     finally:
@@ -66,8 +79,9 @@ def require_same(place: Path, command: list[str], variables: dict[str, str], cwd
     environment = {name: text.replace("{0}", str(place)) for name, text in variables.items()}
     environment["LC_ALL"] = "C"
     directory = cwd.replace("{0}", str(place))
-    with_bash = outcome(place, command, environment, directory, plain=False)
-    assert outcome(place, command, environment, directory, plain=True) == with_bash
+    with_bash = outcome(place, command, environment, {}, directory, plain=False)
+    assert outcome(place, command, environment, {}, directory, plain=True) == with_bash
+    assert outcome(place, command, {}, environment, directory, plain=True) == with_bash
 
 
 PROGRAMS = st.sampled_from(
@@ -141,7 +155,7 @@ def test_nobody_can_tell_whether_there_was_a_shell(
 
 def test_a_plain_command_in_a_usual_environment_needs_no_shell(place: Path) -> None:
     usual = {"PATH": "/usr/bin:/bin", "HOME": "/root", "PWD": "/", "SHLVL": "1", "OLDPWD": "/"}
-    ready = direct.prepare(SHOW, usual, "/")
+    ready = Environment(usual).prepare(SHOW, {}, "/")
     assert ready is not None
     assert ready[0] == "/usr/bin/cat"
 
@@ -149,9 +163,24 @@ def test_a_plain_command_in_a_usual_environment_needs_no_shell(place: Path) -> N
 def test_the_shell_is_not_run_for_a_plain_command(place: Path) -> None:
     here = os.getcwd()
     try:
-        pid = spawning.spawn(
-            ["/no/such/shell", "-c", "cat"], {"PATH": "/bin"}, "/", None, None, ["cat"]
-        )
+        pid = spawning.spawn(order("/no/such/shell", "-c", "cat", plain=["cat"]))
         assert os.waitpid(pid, 0)[1] == 0
     finally:
         os.chdir(here)
+
+
+def test_what_has_become_a_link_since_is_called_by_its_real_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inherited, real = tmp_path / "inherited", tmp_path / "real"
+    inherited.mkdir()
+    real.mkdir()
+    monkeypatch.chdir(real)
+    shared = Environment({"PATH": "/bin", "PWD": str(inherited)})
+    for _ in range(2):
+        ready = shared.prepare(SHOW, {}, str(real))
+        assert ready is not None
+        assert ready[1]["PWD"] == str(real)
+        if not inherited.is_symlink():
+            inherited.rmdir()
+            inherited.symlink_to(real)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.executors.orders import order
 from tests.unit.executors.test_journal import full_disk, opened
 from torcd.executors.warden import processes, reaping, spawning, starting
 from torcd.executors.warden.attempts import Attempts
@@ -31,36 +32,14 @@ class Scene:
         cleaner = Cleaner(7, True, False)
         self.attempts = Attempts(7, self.journal, cleaner, Orphans(None), None)  # type: ignore[arg-type]
 
-    def _spawn(
-        self,
-        argv: list[str],
-        env: object,
-        cwd: str,
-        stdout: str | None,
-        stderr: str | None,
-        plain: list[str] | None,
-    ) -> int:
+    def _spawn(self, order: Order) -> int:
         if self.log_disk_is_full:
-            raise spawning.DiskFull(stdout or "", OSError(28, "No space left on device"))
-        self.spawned.append(stdout)
+            raise spawning.DiskFull(order.stdout or "", OSError(28, "No space left on device"))
+        self.spawned.append(order.stdout)
         return 1_000_000 + len(self.spawned)
 
     def order(self, key: int) -> None:
-        order = Order(
-            {
-                "key": key,
-                "lane": 1,
-                "lane_limit": 4,
-                "argv": ["true"],
-                "base": "b",
-                "env": {},
-                "cwd": "/",
-                "stdout": f"/logs/{key}",
-                "stderr": None,
-            },
-            {},
-        )
-        self.attempts.order(key, 1, 4, order)
+        self.attempts.order(key, 1, 4, order("true", key=key, stdout=f"/logs/{key}"))
 
     def turn(self) -> None:
         """Of the warden's loop, in which nothing is held back."""
@@ -124,7 +103,7 @@ def test_what_is_revoked_while_it_is_held_up_leaves_nothing_held_up(scene: Scene
 
 def test_a_log_s_directory_is_made_by_who_has_room_for_it(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "1" / "2.1.1.out"
-    pid = spawning.spawn(["true"], {"PATH": os.defpath}, "/", str(log), None)
+    pid = spawning.spawn(order("true", stdout=log))
     os.waitpid(pid, 0)
     assert log.exists()
     assert log.parent.stat().st_mode & 0o777 == 0o700

@@ -21,14 +21,14 @@ import resource
 import select
 import signal
 
-from torcd.executors.warden import direct, spawning
+from torcd.executors.warden import spawning
 from torcd.executors.warden.ledger import Attempt
 from torcd.executors.warden.libc import become_opaque
 from torcd.executors.warden.processes import RLIMIT_LOCKS
 
 TYPE_CHECKING = False  # as in typing, whose import would cost memory
 if TYPE_CHECKING:
-    from torcd.executors.warden.ledger import User
+    from torcd.executors.warden.ledger import Order, User
 
 _OPEN = spawning.OPEN | os.O_NOFOLLOW | os.O_CLOEXEC
 """A link would be the user's own, and lead to where only this user's rights lead; but "the disk is
@@ -87,7 +87,7 @@ class Starts:
             return False
         return sum(a.uid == uid for a in self._by_pipe.values()) >= MAX_STARTING
 
-    def begin(self, attempt: Attempt, user: "User", environment: dict[str, str]) -> int:
+    def begin(self, attempt: Attempt, order: "Order", user: "User") -> int:
         """The pid. Raises NoRoom."""
         try:
             pipe, theirs = os.pipe2(os.O_CLOEXEC)
@@ -100,7 +100,7 @@ class Starts:
             os.close(theirs)
             raise spawning.NoRoom(error.strerror or str(error)) from error
         if not pid:
-            _become(attempt, user, environment, theirs)
+            _become(order, user, theirs)
         os.close(theirs)
         attempt.starting = True
         self._by_pipe[pipe] = attempt
@@ -149,13 +149,13 @@ class Starts:
         attempt.starting = False
 
 
-def _become(attempt: Attempt, user: "User", environment: dict[str, str], pipe: int) -> None:
+def _become(order: "Order", user: "User", pipe: int) -> None:
     """In the child. Never returns."""
     problem, may_pass, counts = "it could not be started as its user", False, True
     try:
         _close_all_but(pipe)
         _be(user)
-        _run(attempt, environment)
+        _run(order)
     except spawning.DiskFull as error:
         problem, may_pass, counts = str(error), True, False
     except (spawning.CannotStart, spawning.NoRoom) as error:
@@ -200,9 +200,7 @@ def _be(user: "User") -> None:
     become_opaque()
 
 
-def _run(attempt: Attempt, environment: dict[str, str]) -> None:
-    order = attempt.order
-    assert order is not None
+def _run(order: "Order") -> None:
     try:
         os.chdir(order.cwd)
     except (OSError, ValueError) as error:
@@ -211,12 +209,13 @@ def _run(attempt: Attempt, environment: dict[str, str]) -> None:
     os.dup2(_open_log(order.stdout), 1)
     os.dup2(1 if order.stderr == order.stdout else _open_log(order.stderr), 2)
     if order.plain is not None:
-        ready = direct.prepare(order.plain, environment, order.cwd)
+        ready = order.base.prepare(order.plain, order.env, order.cwd)
         if ready is not None:
             try:
                 os.execve(ready[0], order.plain, ready[1])
             except OSError:
                 pass  # whatever is wrong, the shell meets it too
+    environment = {**order.base.variables, **order.env}
     program = spawning.find(order.argv, environment)
     try:
         os.execve(program, order.argv, environment)

@@ -17,6 +17,8 @@ TYPE_CHECKING = False  # as in typing, whose import would cost the warden memory
 if TYPE_CHECKING:
     from typing import TypedDict
 
+    from torcd.executors.warden.direct import Environment
+
     class User(TypedDict):
         """Another user whom an attempt runs as."""
 
@@ -83,10 +85,11 @@ class Order:
         "user",
     )
 
-    def __init__(self, message: "OrderMessage", base: dict[str, str]) -> None:
+    def __init__(self, message: "OrderMessage", base: "Environment") -> None:
         self.argv = message["argv"]
         self.plain = message.get("plain")
-        """The same without the shell, where it does without; an older daemon does not say it."""
+        """The same without the shell, where it does without (see `AttemptOrder`); an older daemon
+        does not say it."""
         self.base = base
         """Shared with others of the same environment."""
         self.env = message["env"]

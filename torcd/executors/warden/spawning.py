@@ -4,8 +4,11 @@ import errno
 import os
 import signal
 
-from torcd.executors.warden import direct
 from torcd.executors.warden.lookup import find_program
+
+TYPE_CHECKING = False  # as in typing, whose import would cost memory
+if TYPE_CHECKING:
+    from torcd.executors.warden.ledger import Order
 
 OPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
 LOG_MODE = 0o600
@@ -42,20 +45,14 @@ class DiskFull(NoRoom):
         self.log = log
 
 
-def spawn(
-    argv: list[str],
-    environment: dict[str, str],
-    cwd: str,
-    stdout: str | None,
-    stderr: str | None,
-    plain: list[str] | None = None,
-) -> int:
+def spawn(order: "Order") -> int:
     """Start it in a session of its own and return the pid; changes this process's directory. Its
-    standard input is this process's. `plain`: see `AttemptOrder`."""
+    standard input is this process's."""
     try:
-        os.chdir(cwd)
+        os.chdir(order.cwd)
     except (OSError, ValueError) as error:
-        raise cannot_enter(cwd, error) from error
+        raise cannot_enter(order.cwd, error) from error
+    stdout, stderr = order.stdout, order.stderr
     actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
         (os.POSIX_SPAWN_OPEN, 1, stdout or os.devnull, OPEN, LOG_MODE),
     ]
@@ -63,13 +60,15 @@ def spawn(
         actions.append((os.POSIX_SPAWN_DUP2, 1, 2))
     else:
         actions.append((os.POSIX_SPAWN_OPEN, 2, stderr or os.devnull, OPEN, LOG_MODE))
-    if plain is not None:
-        ready = direct.prepare(plain, environment, cwd)
+    if order.plain is not None:
+        ready = order.base.prepare(order.plain, order.env, order.cwd)
         if ready is not None:
             try:
-                return _spawn(ready[0], plain, ready[1], actions)
+                return _spawn(ready[0], order.plain, ready[1], actions)
             except OSError:
                 pass  # whatever is wrong, the shell meets it too
+    argv = order.argv
+    environment = {**order.base.variables, **order.env}
     program = find(argv, environment)
     try:
         try:

@@ -154,16 +154,13 @@ class Starter:
         if self._marked:
             processes.wear_marker(processes.marker(self._state_id, key))
         self._elsewhere = True
-        environment = {**order.base, **order.env} if order.env else order.base
         if self._cgroups is not None:
             attempt.cgroup = self._cgroups.enter(key)
         try:
             if order.user is not None:
-                pid = self.as_users.begin(attempt, order.user, environment)
+                pid = self.as_users.begin(attempt, order, order.user)
             else:
-                pid = spawning.spawn(
-                    order.argv, environment, order.cwd, order.stdout, order.stderr, order.plain
-                )
+                pid = spawning.spawn(order)
         except (spawning.CannotStart, spawning.NoRoom) as error:
             self._leave_cgroup(attempt, for_good=True)
             if isinstance(error, spawning.NoRoom):

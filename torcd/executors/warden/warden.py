@@ -18,6 +18,7 @@ from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.cgroups import Cgroups
 from torcd.executors.warden.channel import PROTOCOL, Channel
 from torcd.executors.warden.cleaning import Cleaner
+from torcd.executors.warden.direct import Environment
 from torcd.executors.warden.journal import Journal, say
 from torcd.executors.warden.ledger import Order
 from torcd.executors.warden.libc import take_child_signals
@@ -63,7 +64,7 @@ class Warden:
         take_over(past, self._attempts, self._cleaner, boot_id, state_id, heir)
         clear_cgroups({past.cgroups, self._cgroups}, self._attempts, leave_children)
         journal.rewrite(self._attempts.facts())
-        self._environments: dict[str, dict[str, str]] = {}
+        self._environments: dict[str, Environment] = {}
         self._retiring = False
         self._to_tell_at: float | None = None
         """When the reports there are have waited for long enough; monotonic seconds."""
@@ -181,7 +182,7 @@ class Warden:
             self._cleaner.leave_children = message["hello"]["leave_children"]
         if "environment" in message:
             name, variables = message["environment"]
-            self._environments.setdefault(name, variables)
+            self._environments.setdefault(name, Environment(variables))
         if "forget_environment" in message:
             self._environments.pop(message["forget_environment"], None)
         for order in message.get("start", ()):
