@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SYNC_BATCH = 512
 """Reports in one line when a daemon is told everything: a line stays below some 100 KiB."""
 
+SIGNAL_BYTES = 128
+"""What tells of a signal; of several children's ends there is one."""
+
 GATHER_SECONDS = 0.040
 """How long reports may wait for others, if none is urgent: several short jobs are told in one line,
 and share a commit, and so do the start and the end of one. It is below what jobs are handed over
@@ -102,7 +105,7 @@ class Warden:
     def _attend(self, fd: int, events: int) -> None:
         connection = self._channel.connection
         if fd == self._child_signals:
-            os.read(fd, 4096)
+            os.read(fd, SIGNAL_BYTES)
         elif fd in self._attempts.starter.as_users:
             self._attempts.starter.told(fd)
         elif fd in self._orphans:
