@@ -43,6 +43,7 @@ def warden(connection: socket.socket, directory: str, at_once: int) -> None:
     """Until the other side closes the connection."""
     journal = os.open(f"{directory}/journal", LOG | os.O_CLOEXEC, 0o600)
     shared = dict(os.environ)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     children = take_child_signals()
     orders: deque[list[object]] = deque()
     running: dict[int, tuple[int, int]] = {}
