@@ -37,7 +37,7 @@ def low_bits(attempt_key: int) -> int:
 
 
 def marker(state_id: int, attempt_key: int) -> int:
-    return state_id << _KEY_BITS | low_bits(attempt_key)
+    return state_id << _KEY_BITS | attempt_key & _KEY_MASK
 
 
 def key_of(mark: int | None, state_id: int) -> int | None:
