@@ -33,7 +33,9 @@ class Commands:
 
     def of(self, job: JobSpec, at: Path, inputs: Inputs) -> Command:
         """What its placeholders declare is added to `inputs`."""
-        command = self._command(job, at, inputs)
+        command = job.command
+        if not (_is_complete(command) and job.invocation_script is None) or _has_entries(job):
+            command = self._command(job, at, inputs)
         # Jobs that run the same share its text.
         return self._known.setdefault(command, command)
 
@@ -80,8 +82,6 @@ class Commands:
 
     def _arguments(self, job: JobSpec) -> list[str]:
         """`CLI_ARG=PATH` of the entries that ask for it."""
-        if not (job.input_files or job.output_files or job.input_user_data or job.output_user_data):
-            return []
         return [
             f"{entry.cli_arg}={self._replacements[key]}"
             for namespace, references in (
@@ -95,3 +95,19 @@ class Commands:
             if isinstance(entry, Entry) and entry.cli_arg is not None
             for key in namespace.find(entry.name) or ()
         ]
+
+
+def _is_complete(command: Command) -> bool:
+    """Nothing is wrong with it, or to be put in. As a rule: it is a text of some words."""
+    return (
+        isinstance(command, str)
+        and "${" not in command
+        and "\0" not in command
+        and command != ""
+        and not command.isspace()
+    )
+
+
+def _has_entries(job: JobSpec) -> bool:
+    """It names files or user_data, in its lists."""
+    return bool(job.input_files or job.output_files or job.input_user_data or job.output_user_data)

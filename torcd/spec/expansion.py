@@ -167,7 +167,8 @@ class _Expander:
             self._add(("jobs",), "there are no jobs", 'write jobs: [{command: "…"}]')
         for namespace in (self._jobs, self._files, self._user_data):
             self.findings += namespace.findings()
-        resolved = self._regexes.resolve(self._all(unrolled.jobs, self._job), self._first_group)
+        make_job = self._job if unrolled.folds else self._plain_job
+        resolved = self._regexes.resolve(self._all(unrolled.jobs, make_job), self._first_group)
         self.findings += resolved.findings
         self.matches = resolved.matches
         actions = self._policies.actions(self._jobs)
@@ -257,19 +258,21 @@ class _Expander:
                 self._add((*at, "cwd"), "the directory is empty")
             self.findings += check_text(job.cwd, (*at, "cwd"))
         command = self._commands.of(job, at, inputs)
+        name = self._jobs.names[n]
         element = self._element(n) if self._unrolled.elements else None
         if element is not None:
             inputs.depends_on[element.of] = None
         return model.Job(
             # Not another int than that by which others name it: there may be 100 000.
-            key=model.JobKey(self._jobs.keys[self._jobs.names[n]]),
-            name=self._jobs.names[n],
+            key=model.JobKey(self._jobs.keys[name]),
+            name=name,
             command=command,
-            depends_on=tuple(inputs.depends_on),
-            input_files=tuple(inputs.input_files),
-            output_files=tuple(inputs.output_files),
-            input_user_data=tuple(inputs.input_user_data),
-            output_user_data=tuple(inputs.output_user_data),
+            # Most jobs name a few kinds of things, and there may be 100 000 of them.
+            depends_on=tuple(inputs.depends_on) if inputs.depends_on else (),
+            input_files=tuple(inputs.input_files) if inputs.input_files else (),
+            output_files=tuple(inputs.output_files) if inputs.output_files else (),
+            input_user_data=tuple(inputs.input_user_data) if inputs.input_user_data else (),
+            output_user_data=tuple(inputs.output_user_data) if inputs.output_user_data else (),
             cancel_on_blocking_job_failure=job.cancel_on_blocking_job_failure is not False,
             supports_termination=job.supports_termination or False,
             priority=job.priority or 0,
@@ -280,7 +283,7 @@ class _Expander:
             failure_handler=self._policies.failure_handler(job, at),
             scheduler=self._policies.scheduler(job, at),
             has_regexes=self._regexes.add(n, origin, job),
-            added=self._added(self._jobs.names[n]) if self._adders else None,
+            added=self._added(name) if self._adders else None,
             element=element,
         )
 

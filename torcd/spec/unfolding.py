@@ -43,7 +43,7 @@ class Copied(Protocol[_Copy]):
 
     def names(self, kind: str) -> list[str]: ...
 
-    def __iter__(self) -> Iterator[Iterator[_Copy]]: ...
+    def __iter__(self) -> Iterator[Iterable[_Copy]]: ...
 
 
 class Listed(Generic[Item]):
@@ -61,8 +61,8 @@ class Listed(Generic[Item]):
     def names(self, kind: str) -> list[str]:
         return [name for some in self._copies for name, _ in some]
 
-    def __iter__(self) -> Iterator[Iterator[Item]]:
-        return (iter([item for _, item in some]) for some in self._copies)
+    def __iter__(self) -> Iterator[Iterable[Item]]:
+        return ([item for _, item in some] for some in self._copies)
 
 
 class Fold(msgspec.Struct, frozen=True):

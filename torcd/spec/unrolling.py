@@ -52,10 +52,12 @@ class _Source(msgspec.Struct, Generic[Item]):
     gathered: list[list[tuple[int, ...]]] | None = None
     """Of each copy the combinations that its references are for, where these are several."""
 
-    def copies(self) -> Iterator[Item]:
+    def copies(self) -> Iterable[Item]:
         if self.combinations is None:
-            yield self.item
-            return
+            return (self.item,)
+        return self._combined(self.combinations)
+
+    def _combined(self, combinations: Combinations) -> Iterator[Item]:
         makers = self.makers.items()
         plain = _without_parameters(self.item)
         for several in self.gathered or ():
@@ -66,7 +68,7 @@ class _Source(msgspec.Struct, Generic[Item]):
             yield msgspec.structs.replace(plain, **fields)
         if self.gathered is not None:
             return
-        for indexes in self.combinations.indexes():
+        for indexes in combinations.indexes():
             yield msgspec.structs.replace(plain, **{field: make(indexes) for field, make in makers})
 
     def names(self) -> Iterable[str | None]:
@@ -119,7 +121,7 @@ class Unrolled(Generic[Item]):
         if item.name and "{" in item.name:
             self._missing.add((item.name.partition("{")[0], item.name.rpartition("}")[2]))
 
-    def __iter__(self) -> Iterator[Iterator[Item]]:
+    def __iter__(self) -> Iterator[Iterable[Item]]:
         """The copies of each item."""
         return (source.copies() for source in self._sources)
 

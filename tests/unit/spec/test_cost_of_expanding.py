@@ -35,7 +35,7 @@ def per_job(prepare: Callable[[int], Callable[[], object]]) -> float:
     return (lines(many) - lines(few)) / (MANY - FEW)
 
 
-@pytest.mark.parametrize(("shape", "most"), [(flat, 140), (three_parents, 170)])
+@pytest.mark.parametrize(("shape", "most"), [(flat, 136), (three_parents, 166)])
 def test_expanding_a_job_takes_few_lines(shape: Callable[[int], WorkflowSpec], most: float) -> None:
     def prepare(jobs: int) -> Callable[[], object]:
         made = shape(jobs)
