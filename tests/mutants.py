@@ -434,7 +434,7 @@ CONTROLLER_BUGS = [
         name="orders are given before the intent is on disk",
         file="torcd/controller/loop.py",
         old=COMMIT,
-        new="            self._actor.act([], batch.actions, [])\n" + COMMIT,
+        new="            self._actor._start(batch.starts)\n" + COMMIT,
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(

@@ -1,9 +1,10 @@
 """What was committed is carried out: orders to the executor, moments and files to wait for."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 from torcd.accounts import Accounts
+from torcd.controller.batch import Batch
 from torcd.controller.harvest import Harvester
 from torcd.controller.inputs import InputWatcher
 from torcd.controller.launching import INPUTS, Launcher
@@ -18,11 +19,9 @@ from torcd.controller.timer import Timer
 from torcd.controller.unfolding import Unfolder
 from torcd.errors import ExecutorError
 from torcd.executors import base
-from torcd.model import AttemptKey
+from torcd.model import AttemptKey, Workflow
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
-
-Start = c.StartAttempt | c.StartRecovery | c.StartCommand
 
 
 class Actor:
@@ -70,25 +69,20 @@ class Actor:
         self._lost = lost
         self._not_started = not_started
 
-    def act(
-        self,
-        records: Sequence[c.Record],
-        actions: Sequence[c.Action],
-        over: Sequence[AttemptKey],
-    ) -> None:
-        """`over`: attempts whose end is on disk, so that the executor may forget them."""
-        for record in records:
+    def act(self, batch: Batch) -> None:
+        """It is on disk."""
+        for record in batch.of_workflows:
             if isinstance(record, c.CreateWorkflow):
                 self._shelf.share_environment(record.workflow)
             elif isinstance(record, c.EditWorkflow):
                 self._shelf.share_another_environment(record.workflow)
                 # Its files may be elsewhere now. Those it waits for are among the actions.
                 self._watcher.forget(record.workflow.key)
-        self._start(actions)
-        for action in actions:
+        # First: what is started and stopped in one batch must be known when it is stopped.
+        if batch.starts:
+            self._start(batch.starts)
+        for action in batch.actions:
             match action:
-                case c.StartAttempt() | c.StartRecovery() | c.StartCommand():
-                    pass
                 case c.StopAttempt():
                     if not self._was_not_ordered(action.attempt_key):
                         grace = self.grace_seconds if action.supports_termination else None
@@ -106,19 +100,20 @@ class Actor:
                     self._watch(action)
                 case c.MakeElements():
                     self._unfolder.take(action)
-        if over:
+        if batch.over:
+            over = [end.attempt_key for end in batch.over]
             self._log_bounds.forget(over)
             self._executor.acknowledge(over)
             self._harvester.clear(over)
-        for record in records:
+        for record in batch.of_workflows:
             if isinstance(record, c.SaveWorkflow):
                 self._pruner.run_changed(record.workflow_key, record.run_id)
-            if isinstance(record, c.SaveWorkflow) and record.ended_at is not None:
-                self._watcher.forget(record.workflow_key)
-                self._sightings.forget(record.workflow_key)
-                self._shelf.is_over(record.workflow_key)
-                self._launcher.forget(record.workflow_key)
-                self._sweeper.workflow_ended()
+                if record.ended_at is not None:
+                    self._watcher.forget(record.workflow_key)
+                    self._sightings.forget(record.workflow_key)
+                    self._shelf.is_over(record.workflow_key)
+                    self._launcher.forget(record.workflow_key)
+                    self._sweeper.workflow_ended()
             elif isinstance(record, c.RemoveWorkflow):
                 self._sweeper.workflow_deleted()
 
@@ -127,34 +122,34 @@ class Actor:
         user = self._accounts.acts_as(owner)
         self._watcher.watch(action.workflow_key, action.file_key, action.path, user)
 
-    def _start(self, actions: Iterable[c.Action]) -> None:
-        """Before all else: what is started and stopped in one batch must be known when it is
-        stopped."""
-        starts = [a for a in actions if isinstance(a, Start)]
-        orders = [order for start in starts if (order := self._order(start)) is not None]
+    def _start(self, starts: list[c.Start]) -> None:
+        workflows, foreign = self._scheduler.workflows, self._shelf.foreign_attempts
+        orders = []
+        for start in starts:
+            if start.attempt_key in foreign:
+                self._lost(start.attempt_key, foreign.pop(start.attempt_key))
+                continue
+            order = self._order(start, workflows[start.workflow_key].workflow)
+            if order is not None:
+                orders.append(order)
         if orders:
             self._executor.start(orders)
 
-    def _order(self, start: Start) -> base.AttemptOrder | None:
+    def _order(self, start: c.Start, workflow: Workflow) -> base.AttemptOrder | None:
         """The order for it; None when it is not to be given, or not yet."""
-        key = start.attempt_key
-        problem = self._shelf.foreign_attempts.pop(key, None)
-        if problem is not None:
-            self._lost(key, problem)
-            return None
-        workflow = self._scheduler.workflows[start.workflow_key].workflow
         try:
-            if isinstance(start, c.StartCommand):
-                order = self._launcher.command_order(start, workflow)
+            if isinstance(start, c.StartAttempt):
+                order = self._launcher.order(start, workflow)
             elif isinstance(start, c.StartRecovery):
                 order = self._launcher.recovery_order(start, workflow)
             else:
-                order = self._launcher.order(start, workflow)
+                order = self._launcher.command_order(start, workflow)
         except ExecutorError as error:
-            self._not_started(key, f"there is nobody to run it as: {error}")
+            self._not_started(start.attempt_key, f"there is nobody to run it as: {error}")
             return None
         except OSError as error:
-            self._not_started(key, f"the directory for its logs cannot be made: {error}")
+            problem = f"the directory for its logs cannot be made: {error}"
+            self._not_started(start.attempt_key, problem)
             return None
         self._log_bounds.watch(order)
         # Where TORC_INPUTS is there already, an earlier daemon may have given the order: then only

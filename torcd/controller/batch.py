@@ -10,7 +10,11 @@ from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
 from torcd.scheduler.standstill import End
 
-_RECORDS = frozenset(get_args(c.Record))
+OfWorkflow = c.CreateWorkflow | c.EditWorkflow | c.SaveWorkflow | c.RemoveWorkflow
+
+_OF_WORKFLOWS = frozenset(get_args(OfWorkflow))
+_OF_PARTS = frozenset(get_args(c.Record)) - _OF_WORKFLOWS
+_STARTS = frozenset(get_args(c.Start))
 
 
 class Request:
@@ -41,10 +45,11 @@ class Batch:
 
     def __init__(self) -> None:
         self.records: list[c.Record] = []
-        self.has_only_values = True
-        """Of records."""
+        self.of_workflows: list[OfWorkflow] = []
+        """Those of the records that are of a workflow as a whole."""
         self.happenings: list[Happening] = []
-        self.actions: list[c.Action] = []
+        self.starts: list[c.Start] = []
+        self.actions: list[c.OtherAction] = []
         self.over: list[End] = []
         self.requests: list[Request] = []
 
@@ -59,11 +64,13 @@ class Batch:
             kind = type(command)
             if kind is Happening:
                 self.happenings.append(command)
-            elif kind is c.SaveValue:
+            elif kind in _OF_PARTS:
                 self.records.append(command)
-            elif kind in _RECORDS:
+            elif kind in _STARTS:
+                self.starts.append(command)
+            elif kind in _OF_WORKFLOWS:
                 self.records.append(command)
-                self.has_only_values = False
+                self.of_workflows.append(command)
             else:
                 self.actions.append(command)
 

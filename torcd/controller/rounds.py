@@ -79,9 +79,8 @@ class Rounds:
     def _carry_out(self, batch: Batch) -> None:
         """Act and announce."""
         self._shelf.unborn.clear()
-        if batch.actions or batch.over or not batch.has_only_values:
-            over = [end.attempt_key for end in batch.over]
-            self._actor.act(batch.records, batch.actions, over)
+        if batch.starts or batch.over or batch.actions or batch.of_workflows:
+            self._actor.act(batch)
         self.feed.publish(batch.happenings)
         chronicle.write(self._log, batch.happenings, self.scheduler)
 

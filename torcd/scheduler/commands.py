@@ -314,17 +314,10 @@ Record = (
     | ClearValue
     | SaveFile
 )
-Action = (
-    StartAttempt
-    | StartRecovery
-    | StartCommand
-    | RevokeAttempt
-    | StopAttempt
-    | FreezeAttempt
-    | ThawAttempt
-    | WatchFile
-    | WakeAt
-    | MakeElements
+Start = StartAttempt | StartRecovery | StartCommand
+OtherAction = (
+    RevokeAttempt | StopAttempt | FreezeAttempt | ThawAttempt | WatchFile | WakeAt | MakeElements
 )
+Action = Start | OtherAction
 Command = Record | Action | Happening
 """A `Happening` is to be kept with the records and told when they are on disk."""
