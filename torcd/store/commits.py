@@ -7,7 +7,7 @@ caller's thread, which is that of the loop (`torcd.store.pace`).
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,6 +57,11 @@ _QUICK = frozenset({SaveValue, SaveJob, AddAttempt, SaveAttempt, RemoveAttempt})
 
 _VALUES = frozenset({SaveValue})
 
+_WITH_TEXTS = frozenset({SaveValue, CreateWorkflow, EditWorkflow})
+"""Records that may take more than RECORD_BYTES."""
+
+_Kinds = Set[type[Record]]
+
 
 class What(msgspec.Struct, frozen=True, gc=False):
     """To be written, as `torcd.store.writing` has it."""
@@ -91,8 +96,9 @@ class Commits:
 
     async def commit(self, what: What, *, is_urgent: bool) -> None:
         """See `torcd.store.Store`."""
-        size_bytes = _size_of(what.records, what.happenings)
-        if not is_urgent and self._here(what, size_bytes):
+        kinds = set(map(type, what.records))
+        size_bytes = _size_of(what, kinds)
+        if not is_urgent and self._here(what, kinds, size_bytes):
             return
 
         def write(connection: sqlite3.Connection) -> None:
@@ -112,12 +118,13 @@ class Commits:
 
     def at_once(self, what: What) -> bool:
         """See `torcd.store.Store`."""
-        return self._here(what, _size_of(what.records, what.happenings))
+        kinds = set(map(type, what.records))
+        return self._here(what, kinds, _size_of(what, kinds))
 
-    def _here(self, what: What, size_bytes: int) -> bool:
+    def _here(self, what: What, kinds: _Kinds, size_bytes: int) -> bool:
         """False: it is not as small as that, or the disk is slow, or the thread is at work."""
         begin = time.monotonic()
-        if not (_is_small(what.records, size_bytes) and self._pace.is_quick(begin)):
+        if not (_is_small(kinds, size_bytes) and self._pace.is_quick(begin)):
             return False
         connection = self._writer.at_hand()
         if connection is None:
@@ -208,17 +215,18 @@ class Commits:
             raise store_error(self._path, "write to", error) from error
 
 
-def _is_small(records: Sequence[Record], size_bytes: int) -> bool:
+def _is_small(kinds: _Kinds, size_bytes: int) -> bool:
     if size_bytes > MAX_VALUES_BYTES_IN_PLACE:
         return False
-    kinds = set(map(type, records))
     return kinds == _VALUES or (size_bytes <= MAX_BYTES_IN_PLACE and kinds <= _QUICK)
 
 
-def _size_of(records: Sequence[Record], happenings: Sequence[Happening]) -> int:
-    """About how much the log grows by them."""
-    size = (len(records) + len(happenings)) * RECORD_BYTES
-    for record in records:
+def _size_of(what: What, kinds: _Kinds) -> int:
+    """About how much the log grows by it, whose records are of these kinds."""
+    size = (len(what.records) + len(what.happenings)) * RECORD_BYTES
+    if kinds.isdisjoint(_WITH_TEXTS):
+        return size
+    for record in what.records:
         if type(record) is SaveValue:  # most of them
             size += len(record.value.text)
         elif isinstance(record, CreateWorkflow):
