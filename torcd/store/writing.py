@@ -2,6 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import TypeGuard
 
 import msgspec
@@ -136,9 +138,9 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
             " ended_at, cpu_seconds, peak_memory_bytes)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (key, a.workflow_key, *_owner(a), a.run_id, boot_key, _gpus(a), _is_recovery(a))
+                _intent(added, boot_key)
                 + (_outcome(batch.saved[key]) if key in batch.saved else _NO_OUTCOME)
-                for key, a in batch.added.items()
+                for key, added in batch.added.items()
             ],
         )
     _write_rows(
@@ -154,19 +156,31 @@ def _write_attempts(connection: sqlite3.Connection, batch: Batch, boot_id: str) 
     )
 
 
-def _owner(added: AddAttempt | AddCommand) -> tuple[int | None, int | None, int]:
-    """The columns job_key, action and attempt_id."""
-    if isinstance(added, AddCommand):
-        return None, added.action, added.command
-    return added.job_key, None, added.attempt_id
-
-
-def _gpus(added: AddAttempt | AddCommand) -> str | None:
-    return _encode(added.gpus).decode() if isinstance(added, AddAttempt) and added.gpus else None
-
-
-def _is_recovery(added: AddAttempt | AddCommand) -> bool:
-    return isinstance(added, AddAttempt) and added.is_recovery
+def _intent(added: AddAttempt | AddCommand, boot_key: int) -> _Row:
+    """The columns from key to is_recovery."""
+    if isinstance(added, AddAttempt):
+        return (
+            added.attempt_key,
+            added.workflow_key,
+            added.job_key,
+            None,
+            added.attempt_id,
+            added.run_id,
+            boot_key,
+            _encode(added.gpus).decode() if added.gpus else None,
+            added.is_recovery,
+        )
+    return (
+        added.attempt_key,
+        added.workflow_key,
+        None,
+        added.action,
+        added.command,
+        added.run_id,
+        boot_key,
+        None,
+        False,
+    )
 
 
 def _boot_key(connection: sqlite3.Connection, boot_id: str) -> int:
@@ -233,7 +247,7 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
                 job.started_at,
                 job.ended_at,
                 job.may_skip,
-                *((None, None) if job.recovery is None else _rest(job.recovery)),
+                *_rest(job.recovery),
                 *_trace(job.trace),
             )
             for key, job in batch.jobs.items()
@@ -241,24 +255,21 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
     )
 
 
-def _rest(recovery: Recovery) -> tuple[int, str | None]:
-    return recovery.until, recovery.script
+def _rest(recovery: Recovery | None) -> tuple[int | None, str | None]:
+    return (None, None) if recovery is None else (recovery.until, recovery.script)
 
 
 def _trace(trace: Trace | None) -> tuple[int | bytes | None, ...]:
     if trace is None:
         return (None,) * 5
+    given, made = trace.given, trace.made
     return (
         trace.attempt_key,
-        _digest(trace.definition),
-        _digest(trace.given),
-        _digest(trace.made),
+        trace.definition.to_bytes(SIZE, "big"),
+        None if given is None else given.to_bytes(SIZE, "big"),
+        None if made is None else made.to_bytes(SIZE, "big"),
         trace.made_at,
     )
-
-
-def _digest(number: int | None) -> bytes | None:
-    return None if number is None else number.to_bytes(SIZE, "big")
 
 
 def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWorkflow]) -> None:
@@ -310,12 +321,6 @@ def _write_happenings(connection: sqlite3.Connection, happenings: Sequence[Happe
 
 def _runs_of_one_workflow(happenings: Sequence[Happening]) -> Iterable[Sequence[Happening]]:
     """They follow one another, and each holds as many as a row may."""
-    start = 0
-    for end in range(1, len(happenings) + 1):
-        if (
-            end == len(happenings)
-            or end - start == MAX_HAPPENINGS_PER_ROW
-            or happenings[end].workflow_key != happenings[start].workflow_key
-        ):
-            yield happenings[start:end]
-            start = end
+    for _, run in groupby(happenings, attrgetter("workflow_key")):
+        while row := list(islice(run, MAX_HAPPENINGS_PER_ROW)):
+            yield row
