@@ -527,11 +527,10 @@ EXECUTOR_BUGS = [
     Mutant(
         name="an order whose end was acknowledged is given again to the next warden",
         file="torcd/executors/local/standing.py",
-        old="""            self.forget(key)
+        old="""        self.forget(keys)
         if keys:
 """,
-        new="""            self._stops.pop(key, None)
-        if keys:
+        new="""        if keys:
 """,
         suites=("tests/integration/test_local_executor.py",),
     ),
@@ -594,8 +593,8 @@ EXECUTOR_BUGS = [
     Mutant(
         name="nobody is asked how a job ended while the warden of an earlier daemon was replaced",
         file="torcd/executors/local/executor.py",
-        old="                reports[i] = self._witness.testify(report)\n",
-        new="                pass\n",
+        old="self._heritage.settle(self._witness.testify(reports))",
+        new="self._heritage.settle(reports)",
         suites=FAULTS,
         only="heir",
     ),

@@ -29,7 +29,7 @@ from anyio.abc import TaskStatus
 
 from torcd import __version__, disk
 from torcd.errors import ExecutorError
-from torcd.executors.base import AttemptOrder, Exited, Lost, Report, Started
+from torcd.executors.base import AttemptOrder, Report, Started
 from torcd.executors.local import launching, messages
 from torcd.executors.local.heritage import Heritage, has_stopped, reap, when_ended
 from torcd.executors.local.link import Link
@@ -319,18 +319,16 @@ class LocalExecutor:
             self._report([])
 
     def _deliver(self, reports: list[Report], strange: bool) -> None:
-        for i, report in enumerate(reports):
-            if isinstance(report, Started):
-                if strange:
-                    self._witness.watch(report.attempt_key, report.pid)
-                continue
-            key = report.attempt_key
-            if isinstance(report, Lost):
-                reports[i] = self._witness.testify(report)
-            self._witness.forget(key)
-            self._orders.forget(key)
-            if isinstance(known := reports[i], Exited):
-                reports[i] = self._heritage.settle(known)
+        over = []
+        for report in reports:
+            if type(report) is not Started:
+                over.append(report.attempt_key)
+            elif strange:
+                self._witness.watch(report.attempt_key, report.pid)
+        if over:
+            reports = self._heritage.settle(self._witness.testify(reports))
+            self._witness.forget(over)
+            self._orders.forget(over)
         self._report(reports)
 
     def _look_at_children(self) -> None:

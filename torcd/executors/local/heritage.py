@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from torcd.executors.base import Exited
+from torcd.executors.base import Exited, Report
 from torcd.executors.warden import processes
 from torcd.model import AttemptKey
 
@@ -50,9 +50,14 @@ class Heritage:
             if processes.key_of(processes.read_marker(pid), self._state_id) is not None:
                 reap(pid)
 
-    def settle(self, report: Exited) -> Exited:
-        """The warden has written down how it ended: if it is an orphan of ours it is reaped, and
-        what it used is known."""
+    def settle(self, reports: list[Report]) -> list[Report]:
+        """The warden has written down how attempts ended: those that are orphans of ours are
+        reaped, and what they used is known and said."""
+        if not self._orphans:
+            return reports
+        return [self._settled(one) if isinstance(one, Exited) else one for one in reports]
+
+    def _settled(self, report: Exited) -> Exited:
         pid = self._orphans.pop(report.attempt_key, None)
         if pid is None:
             return report

@@ -17,29 +17,29 @@ PROTOCOL = 1
 
 
 class StartedFact(msgspec.Struct, frozen=True, array_like=True, tag="started"):
-    key: int
+    key: AttemptKey
     pid: int
-    at: int
+    at: Timestamp
 
 
 class ExitedFact(msgspec.Struct, frozen=True, array_like=True, tag="exited"):
-    key: int
+    key: AttemptKey
     code: int
-    at: int
+    at: Timestamp
     cpu_seconds: float | None
     peak_bytes: int | None
     oom_kills: int = 0
 
 
 class NotStartedFact(msgspec.Struct, frozen=True, array_like=True, tag="not_started"):
-    key: int
-    at: int
+    key: AttemptKey
+    at: Timestamp
     problem: str | None
 
 
 class LostFact(msgspec.Struct, frozen=True, array_like=True, tag="lost"):
-    key: int
-    at: int
+    key: AttemptKey
+    at: Timestamp
     problem: str
 
 
@@ -125,13 +125,13 @@ def wire_order(order: AttemptOrder) -> Order:
 
 
 def report_of(fact: Fact) -> Report:
-    key, at = AttemptKey(fact.key), Timestamp(fact.at)
     match fact:
-        case StartedFact(pid=pid):
-            return Started(key, pid, at)
-        case ExitedFact(code=code, cpu_seconds=cpu, peak_bytes=peak, oom_kills=oom_kills):
-            return Exited(key, code, cpu, peak, at, oom_kills > 0)
-        case NotStartedFact(problem=problem):
-            return NotStarted(key, problem, at)
-        case LostFact(problem=problem):
-            return Lost(key, problem, at)
+        case StartedFact():
+            return Started(fact.key, fact.pid, fact.at)
+        case ExitedFact():
+            cpu_seconds, peak_bytes = fact.cpu_seconds, fact.peak_bytes
+            return Exited(fact.key, fact.code, cpu_seconds, peak_bytes, fact.at, fact.oom_kills > 0)
+        case NotStartedFact():
+            return NotStarted(fact.key, fact.problem, fact.at)
+        case LostFact():
+            return Lost(fact.key, fact.problem, fact.at)

@@ -1,7 +1,7 @@
 """Standing orders: what is wanted of attempts that are not over, and what it takes to say all of it
 again. A warden hears what is new; the next one hears everything."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from torcd.executors.base import AttemptOrder
 from torcd.executors.local import messages
@@ -64,19 +64,20 @@ class StandingOrders:
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         keys = list(attempts)
-        for key in keys:
-            # An order may have been repeated after its end was told; no later warden knows of it.
-            self.forget(key)
+        # An order may have been repeated after its end was told; no later warden knows of it.
+        self.forget(keys)
         if keys:
             self.send(acknowledge=keys)
 
-    def forget(self, key: AttemptKey) -> None:
-        """It is over: nothing more is wanted of it."""
-        self._orders.pop(key, None)
+    def forget(self, attempts: Collection[AttemptKey]) -> None:
+        """They are over: nothing more is wanted of them."""
+        for key in attempts:
+            self._orders.pop(key, None)
         if self._stops or self._revoked or self._frozen:  # rarely, and this is done for each job
-            self._stops.pop(key, None)
-            self._revoked.discard(key)
-            self._frozen.discard(key)
+            for key in attempts:
+                self._stops.pop(key, None)
+                self._revoked.discard(key)
+                self._frozen.discard(key)
 
     def repeat(self) -> None:
         """Say everything."""

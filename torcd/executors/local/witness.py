@@ -7,8 +7,9 @@ daemon holds one of each of these; when a warden calls one of them lost, it asks
 """
 
 import os
+from collections.abc import Iterable
 
-from torcd.executors.base import Exited, Lost
+from torcd.executors.base import Exited, Lost, Report
 from torcd.executors.warden import processes
 from torcd.executors.warden.orphans import kept_status
 from torcd.model import AttemptKey
@@ -37,8 +38,13 @@ class Witness:
         else:
             os.close(pidfd)
 
-    def testify(self, report: Lost) -> Exited | Lost:
-        """How it ended, if that is known here."""
+    def testify(self, reports: list[Report]) -> list[Report]:
+        """The same, with how those ended that are called lost, where that is known here."""
+        if not self._pidfds:
+            return reports
+        return [self._known_end(one) if isinstance(one, Lost) else one for one in reports]
+
+    def _known_end(self, report: Lost) -> Exited | Lost:
         pidfd = self._pidfds.get(report.attempt_key)
         code = None if pidfd is None else kept_status(pidfd)
         if code is None:
@@ -47,12 +53,14 @@ class Witness:
             report.attempt_key, code, cpu_seconds=None, peak_memory_bytes=None, at=report.at
         )
 
-    def forget(self, key: AttemptKey) -> None:
-        """It is over."""
-        pidfd = self._pidfds.pop(key, None)
-        if pidfd is not None:
-            os.close(pidfd)
+    def forget(self, attempts: Iterable[AttemptKey]) -> None:
+        """They are over."""
+        if not self._pidfds:
+            return
+        for key in attempts:
+            pidfd = self._pidfds.pop(key, None)
+            if pidfd is not None:
+                os.close(pidfd)
 
     def close(self) -> None:
-        for key in list(self._pidfds):
-            self.forget(key)
+        self.forget(list(self._pidfds))
