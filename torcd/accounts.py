@@ -66,6 +66,8 @@ class Accounts:
     ) -> None:
         """`own_uid`: whom the daemon runs as, if not this process's user."""
         self._users_group = users_group
+        self.is_shared = bool(users_group)
+        """It serves several users."""
         self._admin_group = admin_group
         self._log = log
         self.own_uid = os.geteuid() if own_uid is None else own_uid
@@ -80,11 +82,6 @@ class Accounts:
         """Who comes with a hundred connections is looked up once."""
         self._stale: set[int] = set()
         self._wake = anyio.Event()
-
-    @property
-    def is_shared(self) -> bool:
-        """It serves several users."""
-        return bool(self._users_group)
 
     async def run(self) -> None:
         """Look up again, until cancelled, who was asked for and is not known freshly."""
@@ -168,9 +165,9 @@ class Accounts:
     def runs_as(self, owner: Owner | None) -> Account | None:
         """Whom the jobs of a workflow are to be run as; None: whom we are. They must have been
         looked up before, be it long ago. Raises ExecutorError when there is no such user."""
-        uid = self.uid_of(owner)
-        if uid == self.own_uid:
+        if owner is None or not self.is_shared or owner.uid == self.own_uid:
             return None
+        uid = owner.uid
         if not self._is_fresh(uid):
             self._stale.add(uid)
             self._wake.set()

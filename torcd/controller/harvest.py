@@ -27,6 +27,7 @@ from torcd.model import AttemptKey, DataKey, FileKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.events import AttemptExited, Outputs
 from torcd.scheduler.job_states import Running
+from torcd.scheduler.nodes import JobNode
 from torcd.validation import Checker
 from torcd.value import Value
 
@@ -75,8 +76,9 @@ class Harvester:
         layout: Layout,
         max_value_bytes: int,
         checker: Checker,
-        harvested: Callable[[AttemptExited], None],
+        harvested: Callable[[AttemptExited, JobNode | None], None],
     ) -> None:
+        """`harvested` is also told whose attempt it is; None: it is no active one."""
         self._scheduler = scheduler
         self._accounts = accounts
         self._layout = layout
@@ -93,30 +95,36 @@ class Harvester:
     def take(self, event: AttemptExited) -> None:
         """Its outputs are not known yet."""
         found = self._scheduler.active_attempt(event.attempt_key)
-        if event.return_code != 0 or found is None or found[1].has_script_to_run:
-            self._harvested(event)
+        if found is None:
+            self._harvested(event, None)
             return
         node, job = found
-        state = job.state
-        started_at = state.started_at if isinstance(state, Running) else event.at
+        if event.return_code != 0 or job.has_script_to_run:
+            self._harvested(event, job)
+            return
+        spec = job.job
         user = self._accounts.acts_as(node.workflow.owner)
-        reads = self.sightings.reads(node, job, started_at, user)
+        reads = None
+        if job.awaits:
+            state = job.state
+            started_at = state.started_at if isinstance(state, Running) else event.at
+            reads = self.sightings.reads(node, job, started_at, user)
         output_path = self._layout.output(event.attempt_key, user)
         # os.path.lexists would make an exception of what is so for nearly all.
         has_output = os.access(output_path, os.F_OK, follow_symlinks=False)
-        if not has_output and not (job.job.input_user_data or job.job.awaits):
+        if not has_output and not (spec.input_user_data or spec.awaits):
             self._left_nothing.add(event.attempt_key)  # there is no TORC_INPUTS either
-        if reads is None and not job.job.output_files and not has_output:
-            self._harvested(event)
+        if reads is None and not spec.output_files and not has_output:
+            self._harvested(event, job)
             return
-        data = [node.data[key].data for key in job.job.output_user_data]
+        data = [node.data[key].data for key in spec.output_user_data]
         expected = Expected(
             output_path=output_path,
             data={one.name: one.key for one in data},
             schemas={one.key: bytes(one.schema) for one in data if one.schema is not None},
             files=tuple(
                 ToSee(key, node.files[key].path, node.file_states.get(key), user=user)
-                for key in dict.fromkeys(job.job.output_files)
+                for key in dict.fromkeys(spec.output_files)
             ),
             reads=reads,
             user=user,
@@ -172,7 +180,8 @@ class Harvester:
         outputs = msgspec.structs.replace(
             harvest.outputs, files=tuple(states.items()), inputs_changed=changed
         )
-        self._harvested(msgspec.structs.replace(event, outputs=outputs))
+        job = None if found is None else found[1]
+        self._harvested(msgspec.structs.replace(event, outputs=outputs), job)
 
 
 def harvest_all(expected: list[Expected], max_value_bytes: int, checker: Checker) -> list[Harvest]:

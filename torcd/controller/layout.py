@@ -61,7 +61,8 @@ class Layout:
 
     def output(self, attempt_key: AttemptKey, user: Account | None = None) -> str:
         """TORC_OUTPUT."""
-        return f"{self.directory(user)}/{attempt_key}.output"
+        directory = self.attempts if user is None else self.directory(user)
+        return f"{directory}/{attempt_key}.output"
 
     def inputs(self, attempt_key: AttemptKey, user: Account | None = None) -> str:
         """TORC_INPUTS."""

@@ -59,9 +59,10 @@ class Withdrawer:
         self._waiting: list[AttemptExited] = []
         self._arrived = anyio.Event()
 
-    def take(self, event: AttemptExited) -> None:
-        found = self._loop.scheduler.active_attempt(event.attempt_key)
-        if event.return_code != 0 or found is None or not any(j.is_earlier for j in found[1].added):
+    def take(self, event: AttemptExited, job: JobNode | None) -> None:
+        """`job`: whose attempt it is; None: it is no active one."""
+        added = () if job is None or event.return_code != 0 else job.added
+        if not added or not any(one.is_earlier for one in added):
             self._told(event)
             return
         self._waiting.append(event)

@@ -95,7 +95,10 @@ def test_a_job_that_left_nothing_takes_one_look_for_its_files(tmp_path: Path) ->
     scheduler = Scheduler()
     submitted(scheduler)
     taken: list[e.AttemptExited] = []
-    harvester = Harvester(scheduler, Accounts(), Layout(str(tmp_path)), 1, Checker(), taken.append)
+    layout = Layout(str(tmp_path))
+    harvester = Harvester(
+        scheduler, Accounts(), layout, 1, Checker(), lambda event, _: taken.append(event)
+    )
 
     def end_all() -> None:
         for key in range(1, JOBS + 1):
