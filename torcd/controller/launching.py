@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from torcd.accounts import Account, Accounts
 from torcd.controller import tokens
 from torcd.controller.layout import Layout
-from torcd.controller.plain_commands import words
+from torcd.controller.plain_commands import is_bash, words
 from torcd.disk import is_no_room
 from torcd.executors.base import After, AttemptOrder
 from torcd.model import Workflow, WorkflowKey
 from torcd.ownership import make_for
 from torcd.scheduler.commands import StartAttempt, StartCommand, StartRecovery
+from torcd.scheduler.sharing import Share
 
 INPUTS = "TORC_INPUTS"
 """The variable; only jobs that declare input user_data have it."""
@@ -51,6 +52,7 @@ class Launcher:
         self._accounts = accounts or Accounts()
         self._secret = secret
         self._shell = shell
+        self._is_bash = is_bash(shell)
         self._has_log_dir: set[WorkflowKey] = set()
 
     def forget(self, key: WorkflowKey) -> None:
@@ -65,26 +67,30 @@ class Launcher:
         stdout, stderr = self._layout.log_paths(
             start.workflow_key, job.key, start.run_id, start.attempt_id, job.stdio
         )
-        if stdout is not None:
+        if stdout is not None and start.workflow_key not in self._has_log_dir:
             self._make_log_dir(start.workflow_key, user)
         environment = {
             **job.env,
-            **_granted(start),
             **_who(start),
             "TORC_TOKEN": tokens.issue(self._secret, start.attempt_key),
             "TORC_OUTPUT": self._layout.output(start.attempt_key, user),
         }
+        if start.share is not None:
+            environment |= _granted(start, start.share)
         if workflow.input_user_data(job):
             environment[INPUTS] = self._layout.inputs(start.attempt_key, user)
-        command, after = job.command, None
+        argv, plain, after = job.command, None, None
+        if isinstance(argv, str):
+            plain = words(argv) if self._is_bash else None
+            argv = (self._shell, "-c", argv)
         if start.after is not None:
             after = After(start.after, self._layout.output(start.after, user))
         return AttemptOrder(
             attempt_key=start.attempt_key,
             lane=start.workflow_key,
             lane_limit=start.max_parallel_jobs,
-            argv=(self._shell, "-c", command) if isinstance(command, str) else command,
-            plain=words(command, self._shell) if isinstance(command, str) else None,
+            argv=argv,
+            plain=plain,
             base_environment=environment_name(start.workflow_key),
             environment=environment,
             cwd=job.cwd or workflow.directory,
@@ -198,11 +204,8 @@ def _who(start: StartAttempt | StartRecovery) -> dict[str, str]:
     }
 
 
-def _granted(start: StartAttempt) -> dict[str, str]:
+def _granted(start: StartAttempt, share: Share) -> dict[str, str]:
     """What it was granted of what it asked for."""
-    share = start.share
-    if share is None:
-        return {}
     granted = {"TORC_CPUS": str(share.cpus)}
     if share.memory_bytes:
         granted["TORC_MEMORY_BYTES"] = str(share.memory_bytes)

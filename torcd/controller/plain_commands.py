@@ -27,13 +27,17 @@ SHELL_WORDS = frozenset(
 """What bash does itself: its builtins and its keywords."""
 
 
-def words(command: str, shell: str) -> tuple[str, ...] | None:
-    """The program and its words if `shell` would do nothing but run it; None: it is the shell's.
+def is_bash(shell: str) -> bool:
+    """No other shell is known so well."""
+    return os.path.basename(shell) == "bash"
 
-    Only bash is known so well. What is exported to it may still change what the command means:
-    whoever runs it has to look.
+
+def words(command: str) -> tuple[str, ...] | None:
+    """The program and its words if bash would do nothing but run it; None: it is bash's.
+
+    What is exported to it may still change what the command means: whoever runs it has to look.
     """
-    if os.path.basename(shell) != "bash" or _PLAIN.fullmatch(command) is None:
+    if _PLAIN.fullmatch(command) is None:
         return None
     found = tuple(command.split())
     # An = in the first word makes it an assignment.

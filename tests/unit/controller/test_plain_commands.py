@@ -2,12 +2,18 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from torcd.controller.launching import Launcher
+from torcd.controller.layout import Layout
 from torcd.controller.plain_commands import SHELL_WORDS, words
+from torcd.executors.base import AttemptOrder
+from torcd.model import AttemptKey, Job, JobKey, Workflow, WorkflowKey
+from torcd.scheduler.commands import StartAttempt
 
 BASH = shutil.which("bash") or "/bin/bash"
 PIECES = st.sampled_from(
@@ -27,7 +33,7 @@ def given_by_bash(command: str) -> list[str]:
 @example("a b=c -x --y=z,1 %1 a@b:/c")
 @settings(max_examples=300, deadline=None)
 def test_the_words_of_a_plain_command_are_those_that_bash_makes(command: str) -> None:
-    found = words(command, BASH)
+    found = words(command)
     if found is not None:
         assert list(found) == given_by_bash(command)
 
@@ -37,7 +43,7 @@ def test_the_words_of_a_plain_command_are_those_that_bash_makes(command: str) ->
 )
 def test_a_program_and_its_words_need_no_shell(program: str) -> None:
     command = f"{program} -v  --level=3\tin/a.txt,b@c:1%"
-    assert words(command, BASH) == (program, "-v", "--level=3", "in/a.txt,b@c:1%")
+    assert words(command) == (program, "-v", "--level=3", "in/a.txt,b@c:1%")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_a_program_and_its_words_need_no_shell(program: str) -> None:
     ],
 )
 def test_whatever_means_something_to_bash_goes_to_bash(command: str) -> None:
-    assert words(command, BASH) is None
+    assert words(command) is None
 
 
 def test_all_that_bash_does_itself_goes_to_bash() -> None:
@@ -80,11 +86,27 @@ def test_all_that_bash_does_itself_goes_to_bash() -> None:
     own = done.stdout.decode().split()
     assert "cd" in own
     assert "while" in own
-    assert [word for word in own if words(f"{word} x", BASH) is not None] == []
-    assert all(words(word, BASH) is None for word in SHELL_WORDS)
+    assert [word for word in own if words(f"{word} x") is not None] == []
+    assert all(words(word) is None for word in SHELL_WORDS)
 
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "/usr/bin/zsh", "/usr/bin/fish", "/opt/bash/mine"])
-def test_another_shell_gets_every_command(shell: str) -> None:
-    assert words("x y", shell) is None
-    assert words("x y", "/opt/odd/bash") == ("x", "y")
+def test_another_shell_gets_every_command(shell: str, tmp_path: Path) -> None:
+    theirs = order(shell, tmp_path)
+    assert (theirs.plain, theirs.argv) == (None, (shell, "-c", "x y"))
+    ours = order("/opt/odd/bash", tmp_path)
+    assert (ours.plain, ours.argv) == (("x", "y"), ("/opt/odd/bash", "-c", "x y"))
+
+
+def order(shell: str, state_dir: Path) -> AttemptOrder:
+    job = Job(key=JobKey(2), name="j", command="x y")
+    start = StartAttempt(
+        attempt_key=AttemptKey(1),
+        workflow_key=WorkflowKey(1),
+        job=job,
+        run_id=1,
+        attempt_id=1,
+        max_parallel_jobs=1,
+    )
+    here = Workflow(key=WorkflowKey(1), name="w", jobs=(job,))
+    return Launcher(Layout(str(state_dir)), b"s" * 32, shell).order(start, here)
