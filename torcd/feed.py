@@ -6,6 +6,7 @@ with which number to go on: the happenings before it are in the store. Publishin
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import anyio
@@ -23,6 +24,8 @@ at once, be it more: the end of a large workflow is no fault of its readers."""
 
 
 _OVER = frozenset(status.value for status in WORKFLOW_OVER)
+_workflow_of = attrgetter("workflow_key")
+_kind_of = attrgetter("kind")
 
 
 class Subscription:
@@ -95,9 +98,11 @@ class Feed:
         for subscription in self._subscriptions:
             subscription._offer(happenings)
         if self._changes and happenings:
-            for key in {None, *(h.workflow_key for h in happenings)}:
+            for key in {None, *map(_workflow_of, happenings)}:
                 for changes in self._changes.get(key, ()):
                     changes._set()
+            if "workflow_changed" not in map(_kind_of, happenings):
+                return
             for happening in happenings:
                 if happening.kind == "workflow_changed" and happening.status in _OVER:
                     for changes in self._changes.get(happening.workflow_key, ()):

@@ -16,6 +16,8 @@ _OF_WORKFLOWS = frozenset(get_args(OfWorkflow))
 _OF_PARTS = frozenset(get_args(c.Record)) - _OF_WORKFLOWS
 _STARTS = frozenset(get_args(c.Start))
 
+_UNKNOWN = e.Outputs()
+
 
 class Request:
     """Somebody waits for the answer to an event."""
@@ -75,20 +77,18 @@ class Batch:
                 self.actions.append(command)
 
 
-def event_of(report: base.Report) -> e.AttemptStarted | End:
+def end_of(report: base.Exited | base.NotStarted | base.Lost) -> End:
     """What the executor reports, for the scheduler; what it left behind is not known yet."""
     match report:
-        case base.Started():
-            return e.AttemptStarted(report.attempt_key, report.at)
         case base.Exited():
             return e.AttemptExited(
-                ran_out_of_memory=report.ran_out_of_memory,
                 attempt_key=report.attempt_key,
                 return_code=report.return_code,
                 cpu_seconds=report.cpu_seconds,
                 peak_memory_bytes=report.peak_memory_bytes,
-                outputs=e.Outputs(),
+                outputs=_UNKNOWN,
                 at=report.at,
+                ran_out_of_memory=report.ran_out_of_memory,
             )
         case base.NotStarted():
             return e.AttemptNotStarted(report.attempt_key, report.problem, report.at)

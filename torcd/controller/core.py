@@ -14,7 +14,7 @@ from torcd import errors
 from torcd.accounts import Accounts
 from torcd.controller import tokens
 from torcd.controller.acting import Actor
-from torcd.controller.batch import event_of
+from torcd.controller.batch import end_of
 from torcd.controller.contents import Glance, glance_at_file
 from torcd.controller.gathering import Gatherer
 from torcd.controller.harvest import Harvester
@@ -204,7 +204,10 @@ class Controller(Loop):
         if not reports:
             self.feed.touch()
         for report in reports:
-            self._tell(event_of(report))
+            if isinstance(report, base.Started):
+                self.put(e.AttemptStarted(report.attempt_key, report.at))
+            else:
+                self._tell(end_of(report))
 
     def _file_appeared(self, workflow_key: WorkflowKey, file_key: FileKey) -> None:
         node = self.scheduler.workflows.get(workflow_key)

@@ -185,8 +185,8 @@ class Loop(StandingStill):
         elif self._gathers and (len(self._inbox) >= self._gathers or not isinstance(item, Request)):
             self._wake.set()
 
-    def _tell(self, event: e.AttemptStarted | End) -> None:
-        if isinstance(event, e.AttemptExited) and not self._stands_still:
+    def _tell(self, event: End) -> None:
+        if type(event) is e.AttemptExited and not self._stands_still:
             self._harvester.take(event)
         else:
             self.put(event)

@@ -63,8 +63,8 @@ class StandingStill(Rounds):
         """Have it decided."""
         raise NotImplementedError
 
-    def _tell(self, event: e.AttemptStarted | End) -> None:
-        """The same of what the executor tells."""
+    def _tell(self, event: End) -> None:
+        """The same of what the executor tells of an end."""
         raise NotImplementedError
 
     # How it is

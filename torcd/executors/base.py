@@ -32,7 +32,7 @@ from torcd.accounts import Account
 from torcd.model import AttemptKey, Timestamp
 
 
-class After(msgspec.Struct, frozen=True):
+class After(msgspec.Struct, frozen=True, array_like=True):
     """What is to end well before."""
 
     attempt_key: AttemptKey
@@ -41,8 +41,13 @@ class After(msgspec.Struct, frozen=True):
     ended."""
 
 
-class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Run this once."""
+class AttemptOrder(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"attempt_key": "key", "base_environment": "base", "environment": "env"},
+):
+    """Run this once. As JSON it is what a warden takes, of any version."""
 
     attempt_key: AttemptKey
     lane: int

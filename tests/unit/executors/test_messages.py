@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import torcd
-from torcd.executors.base import AttemptOrder, Exited, Lost, NotStarted, Report, Started
+from torcd.accounts import Account
+from torcd.executors.base import After, AttemptOrder, Exited, Lost, NotStarted, Report, Started
 from torcd.executors.local import messages
 from torcd.executors.warden import channel, ledger
 from torcd.executors.warden.ledger import Order
@@ -58,7 +59,7 @@ def order(**changes: object) -> AttemptOrder:
 
 
 def test_what_the_daemon_orders_the_warden_understands() -> None:
-    line = messages.line(start=[messages.wire_order(order())])
+    line = messages.line(start=[order()])
     assert line.endswith(b"\n")
     (told,) = json.loads(line)["start"]
     assert (told["key"], told["lane"], told["lane_limit"], told["base"]) == (3, 1, 2, "base")
@@ -66,11 +67,28 @@ def test_what_the_daemon_orders_the_warden_understands() -> None:
     assert (understood.argv, understood.plain) == (["echo", "ä"], ["x", "y"])
     assert (understood.env, understood.base) == ({"A": "b"}, {"B": "c"})
     assert (understood.cwd, understood.stdout, understood.stderr) == ("/tmp", "/tmp/out", None)
+    assert (understood.user, understood.after) == (None, None)
+
+
+def test_it_understands_whose_an_order_is_and_what_it_comes_after() -> None:
+    theirs = order(
+        user=Account(1, 2, "x", (2, 3), ((7, 10, 20),)), after=After(AttemptKey(9), "/left")
+    )
+    (told,) = json.loads(messages.line(start=[theirs]))["start"]
+    understood = Order(told, {})
+    assert (understood.after, understood.unless_exists) == (9, "/left")
+    assert understood.user is not None
+    assert [understood.user[name] for name in ("uid", "gid", "groups", "limits")] == [
+        1,
+        2,
+        [2, 3],
+        [[7, 10, 20]],
+    ]
 
 
 def test_bytes_that_are_no_utf_8_reach_the_warden() -> None:
     odd = order(argv=("echo", "\udcff"))
-    (told,) = json.loads(messages.line(start=[messages.wire_order(odd)]))["start"]
+    (told,) = json.loads(messages.line(start=[odd]))["start"]
     assert told["argv"] == ["echo", "\udcff"]
 
 

@@ -1,16 +1,16 @@
 """What the daemon and its warden say to each other: one JSON object a line.
 
-The names are the warden's (`torcd.executors.warden.ledger`). A message from the daemon is an object
-whose keys are orders; the warden takes those it knows. So a daemon can speak to a warden that an
-earlier version started: PROTOCOL changes only when that is no longer so.
+The names are the warden's (`torcd.executors.warden.ledger`); an `AttemptOrder` has them as JSON. A
+message from the daemon is an object whose keys are orders; the warden takes those it knows. So a
+daemon can speak to a warden that an earlier version started: PROTOCOL changes only when that is no
+longer so.
 """
 
 import json
-from collections.abc import Mapping
 
 import msgspec
 
-from torcd.executors.base import AttemptOrder, Exited, Lost, NotStarted, Report, Started
+from torcd.executors.base import Exited, Lost, NotStarted, Report, Started
 from torcd.model import AttemptKey, Timestamp
 
 PROTOCOL = 1
@@ -73,28 +73,6 @@ class FromWarden(msgspec.Struct, frozen=True):
     """It cannot start anything for want of room on a disk; empty: it can again."""
 
 
-class User(msgspec.Struct, frozen=True):
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    limits: tuple[tuple[int, int, int], ...]
-
-
-class Order(msgspec.Struct, frozen=True):
-    key: int
-    lane: int
-    lane_limit: int
-    argv: tuple[str, ...]
-    base: str
-    env: Mapping[str, str]
-    cwd: str
-    stdout: str | None
-    stderr: str | None
-    plain: tuple[str, ...] | None = None
-    user: User | None = None
-    after: tuple[int, str] | None = None
-
-
 decode = msgspec.json.Decoder(FromWarden).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -104,24 +82,6 @@ def line(**orders: object) -> bytes:
         return _encode(orders) + b"\n"
     except UnicodeEncodeError:  # bytes that were no UTF-8, as surrogates: JSON can say them escaped
         return json.dumps(msgspec.to_builtins(orders)).encode() + b"\n"
-
-
-def wire_order(order: AttemptOrder) -> Order:
-    user, after = order.user, order.after
-    return Order(
-        key=order.attempt_key,
-        lane=order.lane,
-        lane_limit=order.lane_limit,
-        argv=order.argv,
-        base=order.base_environment,
-        env=order.environment,
-        cwd=order.cwd,
-        stdout=order.stdout,
-        stderr=order.stderr,
-        plain=order.plain,
-        user=None if user is None else User(user.uid, user.gid, user.groups, user.limits),
-        after=None if after is None else (after.attempt_key, after.unless_exists),
-    )
 
 
 def report_of(fact: Fact) -> Report:

@@ -99,7 +99,7 @@ class StandingOrders:
     def _send_orders(self, orders: list[AttemptOrder]) -> None:
         for i in range(0, len(orders), ORDERS_IN_A_LINE):
             batch = orders[i : i + ORDERS_IN_A_LINE]
-            line: dict[str, object] = {"start": [messages.wire_order(order) for order in batch]}
+            line: dict[str, object] = {"start": batch}
             link = self._link()
             if link is not None and link.hello is not None and not link.hello.takes_after:
                 # An earlier version's, which would start them at once: in the same breath they are
