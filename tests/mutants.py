@@ -527,7 +527,7 @@ EXECUTOR_BUGS = [
     Mutant(
         name="an order whose end was acknowledged is given again to the next warden",
         file="torcd/executors/local/standing.py",
-        old="""        self.forget(keys)
+        old="""        self.forget(self._orders.keys() & keys)
         if keys:
 """,
         new="""        if keys:

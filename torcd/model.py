@@ -12,7 +12,7 @@ counter of their own.
 
 import enum
 from collections.abc import Iterable
-from typing import Literal, NewType, cast
+from typing import Literal, NewType, TypeVar, cast
 
 import msgspec
 
@@ -22,6 +22,8 @@ FileKey = NewType("FileKey", int)
 DataKey = NewType("DataKey", int)
 GroupKey = NewType("GroupKey", int)
 AttemptKey = NewType("AttemptKey", int)
+
+Key = TypeVar("Key", bound=int)
 
 Timestamp = NewType("Timestamp", int)
 """Microseconds since the Unix epoch, UTC."""
@@ -356,21 +358,22 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def depends_on(self, job: Job) -> tuple[JobKey, ...]:
         """All jobs that a job of it names as such, each once."""
-        return cast("tuple[JobKey, ...]", self._named(job, job.depends_on, "job"))
+        return self._named(job, job.depends_on, "job")
 
     def input_files(self, job: Job) -> tuple[FileKey, ...]:
         """All files that a job of it reads, each once."""
-        return cast("tuple[FileKey, ...]", self._named(job, job.input_files, "file"))
+        return self._named(job, job.input_files, "file")
 
     def input_user_data(self, job: Job) -> tuple[DataKey, ...]:
         """All user_data that a job of it fetches, each once."""
-        return cast("tuple[DataKey, ...]", self._named(job, job.input_user_data, "user_data"))
+        return self._named(job, job.input_user_data, "user_data")
 
-    def _named(self, job: Job, alone: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
+    def _named(self, job: Job, alone: tuple[Key, ...], kind: Kind) -> tuple[Key, ...]:
         if not job.awaits:
             return alone
         groups = [group for key in job.awaits if (group := self.group(key)).kind == kind]
-        return tuple(dict.fromkeys([*alone, *(m for group in groups for m in group.members)]))
+        theirs = cast("list[Key]", [m for group in groups for m in group.members])
+        return tuple(dict.fromkeys([*alone, *theirs]))
 
 
 Section = Literal["jobs", "files", "user_data", "resource_requirements", "failure_handlers"]

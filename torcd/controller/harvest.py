@@ -9,7 +9,7 @@ with large files to read waits for them by itself.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 import anyio
@@ -132,15 +132,13 @@ class Harvester:
         self._waiting.append((event, expected))
         self._arrived.set()
 
-    def clear(self, attempts: Iterable[AttemptKey]) -> None:
+    def clear(self, attempts: Collection[AttemptKey]) -> None:
         """Remove their files: their results are on disk."""
-        paths: list[str] = []
+        nothing = self._left_nothing
         for key in attempts:
-            if key in self._left_nothing:
-                self._left_nothing.discard(key)
-            else:
-                paths += self._layout.files_of(key)
-        remove(paths)
+            if key not in nothing:
+                remove(self._layout.files_of(key))
+        nothing.difference_update(attempts)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:

@@ -130,8 +130,10 @@ class Loop(StandingStill):
     def _next_batch(self) -> Batch:
         """What has come in, decided; not more than others may wait for."""
         batch = Batch()
+        decided: list[c.Command] = []
         for _ in range(min(len(self._inbox), MAX_BATCH)):
-            self._decide(batch, self._inbox.popleft())
+            decided += self._decide(batch, self._inbox.popleft())
+        batch.add(decided)
         return batch
 
     # In

@@ -12,6 +12,7 @@ from torcd.controller.shelf import Shelf
 from torcd.feed import Feed
 from torcd.model import Timestamp
 from torcd.scheduler import Scheduler
+from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
 from torcd.scheduler.standstill import End
 from torcd.store import Store
@@ -38,24 +39,24 @@ class Rounds:
     def now() -> Timestamp:
         return Timestamp(time.time_ns() // 1000)
 
-    def _decide(self, batch: Batch, item: e.Event | Request) -> None:
+    def _decide(self, batch: Batch, item: e.Event | Request) -> list[c.Command]:
+        """What is to be added to the batch, which knows what has ended and who asks."""
         if not isinstance(item, Request):
-            batch.add(self.scheduler.handle(item))
             if isinstance(item, End):
                 batch.over.append(item)
-            return
+            return self.scheduler.handle(item)
         batch.requests.append(item)
         if item.event is None:
-            return
+            return []
         try:
             item.commands = self.scheduler.handle(item.event)
         except errors.UserError as error:
             item.error = error
-        batch.add(item.commands)
         if isinstance(item.event, e.SubmitRequested):
             self._shelf.unborn.add(item.event.workflow.key)
         elif isinstance(item.event, e.DrainRequested):
             self._is_draining = True
+        return item.commands
 
     async def _commit(self, batch: Batch, *, is_urgent: bool = False) -> None:
         """Raises NoSpace: then nothing of the batch has ever been."""

@@ -104,6 +104,8 @@ class Sightings:
             if known is not None and now - known.at < RECHECK_SECONDS:
                 changed |= _is_since(known.changed_at, started_at)
                 continue
+            if gate.made and not gate.members:
+                continue
             before = len(files)
             for key in _files(gate):
                 files[key] = self._to_see(node, key, user)

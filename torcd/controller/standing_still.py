@@ -201,7 +201,7 @@ class StandingStill(Rounds):
             self._urgent += requests
             self._called.set()
         for item in limits or requests:
-            self._decide(batch, item)
+            batch.add(self._decide(batch, item))
         if batch.is_to_be_written:
             refused, batch.requests = batch.requests, []
             if not await self._committed(batch, is_urgent=True):

@@ -103,7 +103,7 @@ def test_a_job_that_left_nothing_takes_one_look_for_its_files(tmp_path: Path) ->
     def end_all() -> None:
         for key in range(1, JOBS + 1):
             harvester.take(ended(key))
-        harvester.clear(event.attempt_key for event in taken)
+        harvester.clear([event.attempt_key for event in taken])
 
     assert file_calls(end_all) == {"access": JOBS}
     assert len(taken) == JOBS

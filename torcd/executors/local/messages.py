@@ -85,13 +85,11 @@ def line(**orders: object) -> bytes:
 
 
 def report_of(fact: Fact) -> Report:
-    match fact:
-        case StartedFact():
-            return Started(fact.key, fact.pid, fact.at)
-        case ExitedFact():
-            cpu_seconds, peak_bytes = fact.cpu_seconds, fact.peak_bytes
-            return Exited(fact.key, fact.code, cpu_seconds, peak_bytes, fact.at, fact.oom_kills > 0)
-        case NotStartedFact():
-            return NotStarted(fact.key, fact.problem, fact.at)
-        case LostFact():
-            return Lost(fact.key, fact.problem, fact.at)
+    if isinstance(fact, StartedFact):
+        return Started(fact.key, fact.pid, fact.at)
+    if isinstance(fact, ExitedFact):
+        cpu_seconds, peak_bytes = fact.cpu_seconds, fact.peak_bytes
+        return Exited(fact.key, fact.code, cpu_seconds, peak_bytes, fact.at, fact.oom_kills > 0)
+    if isinstance(fact, NotStartedFact):
+        return NotStarted(fact.key, fact.problem, fact.at)
+    return Lost(fact.key, fact.problem, fact.at)

@@ -19,6 +19,7 @@ class StandingOrders:
         self._environments: dict[str, dict[str, str]] = {}
         self._orders: dict[AttemptKey, AttemptOrder] = {}
         """Of attempts that are not over."""
+        # What else is wanted of them, and of no others.
         self._stops: dict[AttemptKey, float | None] = {}
         self._revoked: set[AttemptKey] = set()
         self._frozen: set[AttemptKey] = set()
@@ -65,7 +66,7 @@ class StandingOrders:
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         keys = list(attempts)
         # An order may have been repeated after its end was told; no later warden knows of it.
-        self.forget(keys)
+        self.forget(self._orders.keys() & keys)
         if keys:
             self.send(acknowledge=keys)
 
