@@ -123,8 +123,11 @@ class Commits:
 
     def _here(self, what: What, kinds: _Kinds, size_bytes: int) -> bool:
         """False: it is not as small as that, or the disk is slow, or the thread is at work."""
+        most_bytes = MAX_VALUES_BYTES_IN_PLACE if kinds == _VALUES else MAX_BYTES_IN_PLACE
+        if size_bytes > most_bytes or not kinds <= _QUICK:
+            return False
         begin = time.monotonic()
-        if not (_is_small(kinds, size_bytes) and self._pace.is_quick(begin)):
+        if not self._pace.is_quick(begin):
             return False
         connection = self._writer.at_hand()
         if connection is None:
@@ -215,16 +218,10 @@ class Commits:
             raise store_error(self._path, "write to", error) from error
 
 
-def _is_small(kinds: _Kinds, size_bytes: int) -> bool:
-    if size_bytes > MAX_VALUES_BYTES_IN_PLACE:
-        return False
-    return kinds == _VALUES or (size_bytes <= MAX_BYTES_IN_PLACE and kinds <= _QUICK)
-
-
 def _size_of(what: What, kinds: _Kinds) -> int:
     """About how much the log grows by it, whose records are of these kinds."""
     size = (len(what.records) + len(what.happenings)) * RECORD_BYTES
-    if kinds.isdisjoint(_WITH_TEXTS):
+    if not kinds & _WITH_TEXTS:
         return size
     for record in what.records:
         if type(record) is SaveValue:  # most of them

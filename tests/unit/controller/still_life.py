@@ -96,8 +96,12 @@ class StillLife:
             log=structlog.get_logger(),
         )
 
-    async def submit(self, spec: bytes = b'{"jobs": [{"command": "true"}]}') -> m.Submitted:
-        parameters = m.Submit(workflow=msgspec.Raw(spec), directory="/")
+    async def submit(
+        self, spec: bytes = b'{"jobs": [{"command": "true"}]}', max_parallel_jobs: int | None = None
+    ) -> m.Submitted:
+        parameters = m.Submit(
+            workflow=msgspec.Raw(spec), directory="/", max_parallel_jobs=max_parallel_jobs
+        )
         return await submit.submit(self.context, parameters, NO_CALL)
 
 

@@ -1,5 +1,6 @@
 """What a job costs the daemon beside its decisions, counted in calls and statements: no clock."""
 
+import json
 import sqlite3
 import sys
 from collections import Counter
@@ -8,12 +9,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import anyio
+
+from tests.unit.controller.still_life import still_life
 from tests.unit.scheduler.specs import JobSpec, job, parsed, workflow
 from torcd.accounts import Accounts
 from torcd.controller.harvest import Harvester
 from torcd.controller.launching import Launcher
 from torcd.controller.layout import Layout
-from torcd.model import AttemptKey, Happening, WorkflowKey
+from torcd.executors.base import Exited, Started
+from torcd.model import AttemptKey, Happening, Timestamp, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler import events as e
 from torcd.scheduler.commands import Record, StartAttempt, StartCommand
@@ -24,6 +29,9 @@ from torcd.validation import Checker
 FILES = {"stat", "lstat", "mkdir", "open", "unlink", "listdir", "scandir", "access"}
 JOBS = 40
 
+
+MOST_CALLS = 24
+"""Of functions written in Python, for a job's start, its end, and the order for another one."""
 
 MOST_BYTES = 2_200
 """Of the write-ahead log for a job, with its happenings; a page is written by each commit in which
@@ -107,6 +115,40 @@ def test_a_job_that_left_nothing_takes_one_look_for_its_files(tmp_path: Path) ->
 
     assert file_calls(end_all) == {"access": JOBS}
     assert len(taken) == JOBS
+
+
+async def calls_for(jobs: int, state_dir: Path) -> Counter[str]:
+    """Of functions, by module, for so many jobs that start and end, and as many that are ordered:
+    in the thread of the loop."""
+    spec = {"jobs": [{"name": f"j{i}", "command": "true && true"} for i in range(2 * jobs)]}
+    called: Counter[str] = Counter()
+
+    def note(frame: FrameType, kind: str, argument: Any) -> None:
+        if kind == "call":
+            called[frame.f_globals["__name__"]] += 1
+
+    async with still_life(state_dir) as world:
+        await world.submit(json.dumps(spec).encode(), max_parallel_jobs=jobs)
+        keys = [order.attempt_key for order in world.executor.ordered]
+        assert len(keys) == jobs
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            world.executor.report([Started(key, 1, Timestamp(2)) for key in keys])
+            world.executor.report([Exited(key, 0, None, None, Timestamp(3)) for key in keys])
+            while len(world.executor.ordered) < 2 * jobs:
+                await anyio.lowlevel.checkpoint()
+        finally:
+            sys.setprofile(before)
+        assert world.executor.acknowledged == keys
+    return called
+
+
+async def test_a_job_takes_few_calls_beside_its_decisions(tmp_path: Path) -> None:
+    few, many = await calls_for(20, tmp_path / "few"), await calls_for(60, tmp_path / "many")
+    more = {name: (many[name] - few[name]) / 40 for name in many if name.startswith("torcd.")}
+    aside = {name: n for name, n in more.items() if not name.startswith("torcd.scheduler") and n}
+    assert sum(aside.values()) <= MOST_CALLS, aside
 
 
 def test_values_of_a_commit_take_a_statement_for_each_row(tmp_path: Path) -> None:
