@@ -830,7 +830,7 @@ async def test_what_comes_after_one_that_did_not_end_well_never_starts(
         await gate.say()
         for key in (2, 3):
             end = await world.end_of(key)
-            assert end == NotStarted(AttemptKey(key), None, end.at)
+            assert end == NotStarted(AttemptKey(key), end.at, None)
 
 
 async def test_what_comes_after_one_that_was_stopped_never_starts(world: World, make: Make) -> None:
@@ -860,7 +860,7 @@ async def test_what_comes_after_nobody_never_starts(world: World, make: Make) ->
     async with world.running(make(world.directory)):
         world.start(1, "true", after=99)
         end = await world.end_of(1)
-        assert end == NotStarted(AttemptKey(1), None, end.at)
+        assert end == NotStarted(AttemptKey(1), end.at, None)
 
 
 @pytest.mark.parametrize("how", ["stop", "revoke"])

@@ -84,7 +84,7 @@ async def test_who_may_have_no_more_processes_waits_and_others_do_not(world: Wor
         assert not {1} & {*world.started, *world.finals}
         world.executor.stop(AttemptKey(1), None)
         end = await world.end_of(1)
-        assert end == NotStarted(AttemptKey(1), None, end.at)
+        assert end == NotStarted(AttemptKey(1), end.at, None)
         await gate.say()
         assert await world.code_of(2) == 0
 

@@ -113,7 +113,7 @@ async def test_cpu_time_counts_what_nobody_waited_for(world: World) -> None:
     assert end.cpu_seconds is not None
     assert 0.2 <= end.cpu_seconds < 20
     assert end.peak_memory_bytes is not None  # with the memory controller or without
-    assert not end.ran_out_of_memory
+    assert not end.oom_kills
 
 
 async def test_an_orphan_s_cpu_time_is_told_though_nobody_could_wait_for_it(world: World) -> None:

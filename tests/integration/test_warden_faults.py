@@ -725,7 +725,7 @@ async def test_a_warden_that_knows_no_after_starts_nothing_too_early(tmp_path: P
         await world.start_of(1)
         world.start(2, "true", after=1)
         end = await world.end_of(2)
-        assert end == NotStarted(AttemptKey(2), None, end.at)
+        assert end == NotStarted(AttemptKey(2), end.at, None)
         world.start(1, "true", after=0)  # as a new daemon does; it is known
         await gate.say()
         assert await world.code_of(1) == 4

@@ -17,7 +17,7 @@ def give_back_what_is_stopped(world: StillLife) -> None:
     controller, executor = world.controller, world.executor
 
     def stop(attempt_key: AttemptKey, grace_seconds: float | None = None) -> None:
-        executor.report([NotStarted(attempt_key, None, controller.now())])
+        executor.report([NotStarted(attempt_key, controller.now(), None)])
 
     executor.stop = stop  # type: ignore[method-assign]
     executor.revoke = stop  # type: ignore[method-assign]

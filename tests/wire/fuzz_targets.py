@@ -22,7 +22,6 @@ from torcd.accounts import Peer
 from torcd.controller.harvest import Expected, harvest_all
 from torcd.controller.sightings import ToSee
 from torcd.executors.base import Exited
-from torcd.executors.local import messages
 from torcd.executors.local.link import Link
 from torcd.executors.warden import journal
 from torcd.executors.warden.warden import Warden
@@ -256,8 +255,7 @@ def reports(data: bytes) -> None:
     link.problem = None
     link.data_received(data)
     for message in got:
-        for fact in message.reports:
-            report = messages.report_of(fact)
+        for report in message.reports:
             if isinstance(report, Exited):
                 msgspec.json.encode(report.return_code)
     assert link.problem is None or len(str(link.problem)) < 1_000

@@ -88,7 +88,7 @@ def end_of(report: base.Exited | base.NotStarted | base.Lost) -> End:
                 peak_memory_bytes=report.peak_memory_bytes,
                 outputs=_UNKNOWN,
                 at=report.at,
-                ran_out_of_memory=report.ran_out_of_memory,
+                ran_out_of_memory=report.oom_kills > 0,
             )
         case base.NotStarted():
             return e.AttemptNotStarted(report.attempt_key, report.problem, report.at)

@@ -74,18 +74,22 @@ class AttemptOrder(
     after: After | None = None
 
 
-class Started(msgspec.Struct, frozen=True):
+# As JSON reports are what a warden writes down and says, of any version.
+
+
+class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
     attempt_key: AttemptKey
     pid: int
     at: Timestamp
 
 
-class Exited(msgspec.Struct, frozen=True):
+class Exited(msgspec.Struct, frozen=True, array_like=True, tag="exited"):
     """It ran, and it is over."""
 
     attempt_key: AttemptKey
     return_code: int
     """The exit status, or minus the number of the signal that killed it."""
+    at: Timestamp
     cpu_seconds: float | None
     """User and system time: with a cgroup, of all its processes; otherwise of it and all
     descendants waited for; None where nobody could tell."""
@@ -94,27 +98,26 @@ class Exited(msgspec.Struct, frozen=True):
     page cache included. Otherwise the peak resident set of its largest process. Of that the kernel
     counts what it was before it became the program, too: it is never less than the warden's own,
     some 15 MB."""
-    at: Timestamp
-    ran_out_of_memory: bool = False
-    """The kernel has killed it, or a process of it, because memory ran out. Only known with a
+    oom_kills: int = 0
+    """How many processes of it the kernel has killed because memory ran out. Only known with a
     cgroup that has the memory controller."""
 
 
-class NotStarted(msgspec.Struct, frozen=True):
+class NotStarted(msgspec.Struct, frozen=True, array_like=True, tag="not_started"):
     """It never ran, and never will."""
 
     attempt_key: AttemptKey
+    at: Timestamp
     problem: str | None
     """Why it could not be started, for people; None: it was stopped or revoked before its turn."""
-    at: Timestamp
 
 
-class Lost(msgspec.Struct, frozen=True):
+class Lost(msgspec.Struct, frozen=True, array_like=True, tag="lost"):
     """It ran, it is over, and nobody can tell how it ended."""
 
     attempt_key: AttemptKey
-    problem: str
     at: Timestamp
+    problem: str
 
 
 Report = Started | Exited | NotStarted | Lost

@@ -19,7 +19,7 @@ async def over(world: StillLife) -> WorkflowNode:
     key = WorkflowKey(int((await world.submit()).key))
     await controller.request(e.CancelRequested(workflow_key=key, jobs=None, at=controller.now()))
     (order,) = world.executor.ordered
-    world.executor.report([NotStarted(order.attempt_key, None, controller.now())])
+    world.executor.report([NotStarted(order.attempt_key, controller.now(), None)])
     await controller.settled()
     node = controller.scheduler.workflows[key]
     assert node.is_over

@@ -135,7 +135,7 @@ async def calls_for(jobs: int, state_dir: Path) -> Counter[str]:
         sys.setprofile(note)
         try:
             world.executor.report([Started(key, 1, Timestamp(2)) for key in keys])
-            world.executor.report([Exited(key, 0, None, None, Timestamp(3)) for key in keys])
+            world.executor.report([Exited(key, 0, Timestamp(3), None, None) for key in keys])
             while len(world.executor.ordered) < 2 * jobs:
                 await anyio.lowlevel.checkpoint()
         finally:

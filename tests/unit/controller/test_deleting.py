@@ -20,7 +20,7 @@ async def test_who_asks_for_it_meanwhile_does_not_bring_it_back(tmp_path: Path) 
             e.CancelRequested(workflow_key=key, jobs=None, at=controller.now())
         )
         (order,) = world.executor.ordered
-        world.executor.report([NotStarted(order.attempt_key, None, controller.now())])
+        world.executor.report([NotStarted(order.attempt_key, controller.now(), None)])
         await controller.settled()
         assert controller.scheduler.workflows[key].is_over
 

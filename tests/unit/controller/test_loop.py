@@ -107,7 +107,7 @@ async def test_until_it_is_on_disk_nothing_is_told_answered_ordered_or_acknowled
             await settle_down()
             world.store.before_commit = look
             tasks.start_soon(ask)
-            executor.report([Exited(AttemptKey(1), 0, None, None, controller.now())])
+            executor.report([Exited(AttemptKey(1), 0, controller.now(), None, None)])
             while not (answered and executor.acknowledged):
                 await checkpoint()
             world.store.before_commit = None
@@ -189,7 +189,7 @@ async def test_who_was_answered_together_shares_the_next_commit(
             ask(1)
 
         def a_report() -> None:
-            world.executor.report([Lost(AttemptKey(1), "gone", world.controller.now())])
+            world.executor.report([Lost(AttemptKey(1), world.controller.now(), "gone")])
 
         world.store.before_commit = count
         ask(3)

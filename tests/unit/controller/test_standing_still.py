@@ -81,7 +81,7 @@ async def test_an_attempt_that_ended_meanwhile_has_its_true_end_and_its_true_sta
         s.report(Started(FIRST, 1, Timestamp(20)))
         await s.controller.settled()
         await s.stand_still()
-        s.report(Exited(FIRST, 3, 1.5, 1000, Timestamp(30)))
+        s.report(Exited(FIRST, 3, Timestamp(30), 1.5, 1000))
         await checkpoint()
         assert isinstance(s.controller.scheduler.workflows[KEY].jobs[A].state, Running)
         assert s.world.executor.acknowledged == []
@@ -100,7 +100,7 @@ async def test_so_has_one_whose_end_was_in_the_refused_batch(
         s.report(Started(FIRST, 1, Timestamp(20)))
         await s.controller.settled()
         s.disk.is_full = True
-        s.report(Exited(FIRST, 0, None, None, Timestamp(30)))
+        s.report(Exited(FIRST, 0, Timestamp(30), None, None))
         await s.controller.settled()
         node = s.controller.scheduler.workflows[KEY]
         # The end, and the start of the job after it, are taken back.
@@ -121,7 +121,7 @@ async def test_that_an_active_attempt_never_started_is_heard_again_and_not_belie
     async with scene(tmp_path, monkeypatch) as s:
         await s.world.submit(SPEC)
         await s.stand_still()
-        s.report(NotStarted(FIRST, "a problem", Timestamp(30)))
+        s.report(NotStarted(FIRST, Timestamp(30), "a problem"))
         await s.make_room()
         node = s.controller.scheduler.workflows[KEY]
         assert isinstance(node.jobs[A].state, Pending)
@@ -135,7 +135,7 @@ async def test_ends_of_attempts_that_nobody_knows_are_acknowledged_when_it_goes_
         await s.world.submit(SPEC)
         await s.stand_still()
         s.report(
-            NotStarted(AttemptKey(7), None, Timestamp(30)), Lost(AttemptKey(8), "?", Timestamp(1))
+            NotStarted(AttemptKey(7), Timestamp(30), None), Lost(AttemptKey(8), Timestamp(1), "?")
         )
         await s.make_room()
         assert s.world.executor.acknowledged == [7, 8]
@@ -216,7 +216,7 @@ async def test_a_workflow_that_is_over_can_be_looked_at_while_all_stands_still(
 
 async def one_that_is_over(s: Scene) -> None:
     await s.world.submit(b'{"jobs": [{"command": "true"}]}')
-    s.report(Exited(FIRST, 0, None, None, Timestamp(30)))
+    s.report(Exited(FIRST, 0, Timestamp(30), None, None))
     await s.controller.settled()
 
 
@@ -267,7 +267,7 @@ async def test_a_daemon_that_was_told_to_drain_starts_nothing_when_it_goes_on(
         await s.world.submit(SPEC)
         await s.stand_still()
         await s.controller.request(e.DrainRequested(s.controller.now()))
-        s.report(Exited(FIRST, 0, None, None, Timestamp(30)))
+        s.report(Exited(FIRST, 0, Timestamp(30), None, None))
         await s.make_room()
         node = s.controller.scheduler.workflows[KEY]
         assert node.counts[JobStatus.COMPLETED] == 1
@@ -279,11 +279,11 @@ async def test_it_starts_on_a_full_disk_and_takes_up_what_is_unfinished_when_the
 ) -> None:
     async with scene(tmp_path, monkeypatch) as s:
         await s.world.submit(SPEC)
-        s.report(Started(FIRST, 1, Timestamp(20)), Exited(FIRST, 0, None, None, Timestamp(30)))
+        s.report(Started(FIRST, 1, Timestamp(20)), Exited(FIRST, 0, Timestamp(30), None, None))
         s.disk.is_full = True  # before this is decided
         await s.controller.settled()
     async with scene(tmp_path, monkeypatch, is_full=True) as s:
-        s.report(Started(FIRST, 1, Timestamp(20)), Exited(FIRST, 0, None, None, Timestamp(30)))
+        s.report(Started(FIRST, 1, Timestamp(20)), Exited(FIRST, 0, Timestamp(30), None, None))
         await s.controller.settled()
         assert s.world.executor.acknowledged == []
         await s.make_room()
@@ -297,7 +297,7 @@ async def test_what_could_be_started_is_not_seen_as_chosen_while_there_is_no_roo
     async with scene(tmp_path, monkeypatch) as s:
         await s.world.submit(SPEC)
         await s.controller.request(e.DrainRequested(s.controller.now()))
-        s.report(Exited(FIRST, 0, None, None, Timestamp(30)))
+        s.report(Exited(FIRST, 0, Timestamp(30), None, None))
         await s.controller.settled()
     async with scene(tmp_path, monkeypatch, is_full=True) as s:
         node = s.controller.scheduler.workflows[KEY]

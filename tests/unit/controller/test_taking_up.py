@@ -19,7 +19,7 @@ SPEC = b"""
 
 ATTEMPT = AttemptKey(1)
 
-EXITED = Exited(ATTEMPT, 0, None, None, Timestamp(1))
+EXITED = Exited(ATTEMPT, 0, Timestamp(1), None, None)
 
 
 def leave_an_output(state_dir: Path) -> None:

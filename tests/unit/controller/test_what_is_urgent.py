@@ -61,7 +61,7 @@ async def test_a_workflow_is_canceled_and_its_jobs_are_stopped_at_once(
         assert s.controller.shortage is not None
         with pytest.raises(errors.NoSpace):
             await s.controller.request(store(b"1"))
-        s.report(Exited(FIRST, -9, None, None, Timestamp(50)))
+        s.report(Exited(FIRST, -9, Timestamp(50), None, None))
         await s.make_room()
         jobs = s.controller.scheduler.workflows[KEY].jobs
         assert {job.state.status for job in jobs.values()} == {JobStatus.CANCELED}
@@ -110,7 +110,7 @@ async def test_a_runtime_limit_ends_a_job(
         s.report(Started(FIRST, 1, long_ago(s)))
         await until_stopped(s)
         assert s.controller.shortage is not None
-        s.report(Exited(FIRST, -9, None, None, s.controller.now()))
+        s.report(Exited(FIRST, -9, s.controller.now(), None, None))
         await s.make_room()
         state = s.controller.scheduler.workflows[KEY].jobs[A].state
         assert isinstance(state, Ended)
@@ -163,9 +163,9 @@ async def test_what_has_not_started_is_taken_back_and_started_when_there_is_room
         await with_a_reserve(s, start=False)
         await s.stand_still()
         await s.controller.request(cancel(B))
-        s.report(NotStarted(FIRST, None, Timestamp(60)))
+        s.report(NotStarted(FIRST, Timestamp(60), None))
         await s.make_room()
-        s.report(NotStarted(FIRST, None, Timestamp(60)))
+        s.report(NotStarted(FIRST, Timestamp(60), None))
         await s.controller.settled()
         node = s.controller.scheduler.workflows[KEY]
         assert node.jobs[A].state.status is JobStatus.PENDING
@@ -178,7 +178,7 @@ async def test_nothing_is_started_by_the_way(
     async with scene(tmp_path, monkeypatch) as s:
         await s.world.submit(SPEC)
         await s.controller.request(e.DrainRequested(s.controller.now()))
-        s.report(Exited(FIRST, 0, None, None, Timestamp(30)))
+        s.report(Exited(FIRST, 0, Timestamp(30), None, None))
         await s.controller.settled()
     async with scene(tmp_path, monkeypatch, is_full=True) as s:
         s.disk.has_reserve = True

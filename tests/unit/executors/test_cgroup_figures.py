@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from torcd.executors.base import Exited
 from torcd.executors.local import messages
 from torcd.executors.warden import cgroups, ledger
+from torcd.model import AttemptKey, Timestamp
 
 
 def write(directory: Path, **files: str) -> str:
@@ -33,22 +35,17 @@ def test_without_it_memory_is_not_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("usage", "told"),
     [
-        ((2.5, 4096, 1), (2.5, 4096, True)),
-        ((2.5, None, 0), (2.5, 1000, False)),
-        ((None, None, 0), (0.5, 1000, False)),
+        ((2.5, 4096, 1), (2.5, 4096, 1)),
+        ((2.5, None, 0), (2.5, 1000, 0)),
+        ((None, None, 0), (0.5, 1000, 0)),
     ],
 )
 def test_a_final_line_has_the_better_figures(
-    usage: tuple[float | None, int | None, int], told: tuple[float, int, bool]
+    usage: tuple[float | None, int | None, int], told: tuple[float, int, int]
 ) -> None:
     line = ledger.with_usage(ledger.exited(1, -9, 77, 0.5, 1000), *usage)
-    [fact] = messages.decode(b'{"reports":[' + line.encode() + b"]}").reports
-    report = messages.report_of(fact)
-    cpu, peak, ran_out = told
-    assert (report.return_code, report.at) == (-9, 77)  # type: ignore[union-attr]
-    assert report.cpu_seconds == cpu  # type: ignore[union-attr]
-    assert report.peak_memory_bytes == peak  # type: ignore[union-attr]
-    assert report.ran_out_of_memory is ran_out  # type: ignore[union-attr]
+    [report] = messages.decode(b'{"reports":[' + line.encode() + b"]}").reports
+    assert report == Exited(AttemptKey(1), -9, Timestamp(77), *told)
 
 
 def test_other_final_lines_stay_as_they_are() -> None:

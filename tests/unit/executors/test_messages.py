@@ -23,23 +23,20 @@ KEY, AT = AttemptKey(3), Timestamp(1_700_000_000_000_000)
     [
         (ledger.started(3, 4711, AT, None), Started(KEY, 4711, AT)),
         (ledger.started(3, 4711, AT, 12), Started(KEY, 4711, AT)),
-        (ledger.exited(3, -9, AT), Exited(KEY, -9, None, None, AT)),
-        (ledger.exited(3, 0, AT, 0.25, 4096), Exited(KEY, 0, 0.25, 4096, AT)),
-        (ledger.not_started(3, None, AT), NotStarted(KEY, None, AT)),
-        (ledger.not_started(3, 'no "x"\udcff', AT), NotStarted(KEY, 'no "x"\\udcff', AT)),
-        (ledger.lost(3, "gone", AT), Lost(KEY, "gone", AT)),
+        (ledger.exited(3, -9, AT), Exited(KEY, -9, AT, None, None)),
+        (ledger.exited(3, 0, AT, 0.25, 4096), Exited(KEY, 0, AT, 0.25, 4096)),
+        (ledger.not_started(3, None, AT), NotStarted(KEY, AT, None)),
+        (ledger.not_started(3, 'no "x"\udcff', AT), NotStarted(KEY, AT, 'no "x"\\udcff')),
+        (ledger.lost(3, "gone", AT), Lost(KEY, AT, "gone")),
     ],
 )
 def test_what_the_warden_writes_the_daemon_reads(line: str, report: Report) -> None:
-    (fact,) = messages.decode(b'{"reports":[%s]}' % line.encode()).reports
-    assert messages.report_of(fact) == report
+    assert messages.decode(b'{"reports":[%s]}' % line.encode()).reports == [report]
 
 
 def test_a_daemon_takes_what_a_newer_warden_adds() -> None:
     message = messages.decode(b'{"reports":[["started",3,4,5,null,"new"]],"news":1}')
-    assert [messages.report_of(fact) for fact in message.reports] == [
-        Started(AttemptKey(3), 4, Timestamp(5))
-    ]
+    assert message.reports == [Started(AttemptKey(3), 4, Timestamp(5))]
 
 
 def order(**changes: object) -> AttemptOrder:

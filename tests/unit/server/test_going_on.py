@@ -29,7 +29,7 @@ def spec(directory: Path, command: str) -> bytes:
 async def fail_all(world: StillLife, node: WorkflowNode) -> None:
     """What was ordered last does not start, and the workflow is over."""
     order = world.executor.ordered[-1]
-    world.executor.report([NotStarted(order.attempt_key, "no", world.controller.now())])
+    world.executor.report([NotStarted(order.attempt_key, world.controller.now(), "no")])
     await world.controller.settled()
     assert node.is_over
 

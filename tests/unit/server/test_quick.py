@@ -293,7 +293,7 @@ async def test_who_has_stored_there_before_is_looked_at_as_closely_as_ever(tmp_p
         job.job = was
         await here.answered(store)
         controller = here.life.controller
-        here.life.executor.report([Lost(AttemptKey(1), "gone", controller.now())])
+        here.life.executor.report([Lost(AttemptKey(1), controller.now(), "gone")])
         await controller.settled()
         await here.at_rest()
         assert here.is_left_to_handlers(store)
@@ -321,7 +321,7 @@ async def test_a_token_that_was_good_is_void_when_its_attempt_has_ended(tmp_path
         await here.at_rest()
         assert await here.answered(fetch)
         controller = here.life.controller
-        here.life.executor.report([Lost(AttemptKey(1), "gone", controller.now())])
+        here.life.executor.report([Lost(AttemptKey(1), controller.now(), "gone")])
         await controller.settled()
         await here.at_rest()
         assert here.is_left_to_handlers(fetch)
@@ -349,7 +349,7 @@ async def test_who_has_stored_there_before_may_not_when_that_has_changed(tmp_pat
         assert here.is_left_to_handlers(message, Peer(os.geteuid() + 1, is_admin=False))
         record = without(await here.answered(message))
         assert record["revision"] == 3
-        here.life.executor.report([Lost(key, "gone", controller.now())])
+        here.life.executor.report([Lost(key, controller.now(), "gone")])
         await here.at_rest()
         assert here.is_left_to_handlers(message)
 
@@ -402,7 +402,7 @@ async def test_a_store_that_the_scheduler_refuses_is_told_as_by_the_handler(
         here.life.store.before_commit = held.wait
         controller = here.life.controller
         # The end of its attempt is decided before it.
-        here.life.executor.report([Lost(AttemptKey(1), "gone", controller.now())])
+        here.life.executor.report([Lost(AttemptKey(1), controller.now(), "gone")])
         assert here.quick.answer(message, ROOT, answers.append) == "later"
         held.set()
         while not answers:

@@ -71,7 +71,7 @@ async def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         node = world.controller.scheduler.workflows[WorkflowKey(int(submitted.key))]
         now = world.controller.now()
         world.executor.report(
-            [NotStarted(order.attempt_key, "no", now) for order in world.executor.ordered]
+            [NotStarted(order.attempt_key, now, "no") for order in world.executor.ordered]
         )
         await world.controller.settled()
         assert node.is_over
@@ -213,7 +213,7 @@ async def test_many_others_do_not_put_it_out_of_memory(
         async def other() -> None:
             submitted = await world.submit()
             order = world.executor.ordered[-1]
-            world.executor.report([NotStarted(order.attempt_key, "no", world.controller.now())])
+            world.executor.report([NotStarted(order.attempt_key, world.controller.now(), "no")])
             await world.controller.settled()
             assert WorkflowKey(int(submitted.key)) not in world.controller.scheduler.workflows
 

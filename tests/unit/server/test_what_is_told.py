@@ -20,7 +20,7 @@ from torcd.server.handlers.workflows import describe, list_workflows
 
 
 def ends(world: StillLife) -> None:
-    world.executor.report([Exited(AttemptKey(1), 0, None, None, Timestamp(3))])
+    world.executor.report([Exited(AttemptKey(1), 0, Timestamp(3), None, None)])
 
 
 async def running(world: StillLife) -> WorkflowKey:

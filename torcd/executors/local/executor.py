@@ -304,7 +304,7 @@ class LocalExecutor:
             self._worked = self._worked or link is self._link
             # What our own warden starts becomes our child, should it die.
             strange = not link.synced.is_set() or self._warden_of(link) != self._child
-            self._deliver([messages.report_of(fact) for fact in message.reports], strange)
+            self._deliver(message.reports, strange)
         if message.synced is not None:
             self._heritage.learn(message.synced.orphans)
             link.synced.set()

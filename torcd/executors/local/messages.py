@@ -1,49 +1,18 @@
 """What the daemon and its warden say to each other: one JSON object a line.
 
-The names are the warden's (`torcd.executors.warden.ledger`); an `AttemptOrder` has them as JSON. A
-message from the daemon is an object whose keys are orders; the warden takes those it knows. So a
-daemon can speak to a warden that an earlier version started: PROTOCOL changes only when that is no
-longer so.
+The names are the warden's (`torcd.executors.warden.ledger`); an `AttemptOrder` and the
+reports have them as JSON. A message from the daemon is an object whose keys are orders; the warden
+takes those it knows. So a daemon can speak to a warden that an earlier version started: PROTOCOL
+changes only when that is no longer so.
 """
 
 import json
 
 import msgspec
 
-from torcd.executors.base import Exited, Lost, NotStarted, Report, Started
-from torcd.model import AttemptKey, Timestamp
+from torcd.executors.base import Report
 
 PROTOCOL = 1
-
-
-class StartedFact(msgspec.Struct, frozen=True, array_like=True, tag="started"):
-    key: AttemptKey
-    pid: int
-    at: Timestamp
-
-
-class ExitedFact(msgspec.Struct, frozen=True, array_like=True, tag="exited"):
-    key: AttemptKey
-    code: int
-    at: Timestamp
-    cpu_seconds: float | None
-    peak_bytes: int | None
-    oom_kills: int = 0
-
-
-class NotStartedFact(msgspec.Struct, frozen=True, array_like=True, tag="not_started"):
-    key: AttemptKey
-    at: Timestamp
-    problem: str | None
-
-
-class LostFact(msgspec.Struct, frozen=True, array_like=True, tag="lost"):
-    key: AttemptKey
-    at: Timestamp
-    problem: str
-
-
-Fact = StartedFact | ExitedFact | NotStartedFact | LostFact
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -67,7 +36,7 @@ class Synced(msgspec.Struct, frozen=True):
 
 class FromWarden(msgspec.Struct, frozen=True):
     hello: Hello | None = None
-    reports: list[Fact] = []
+    reports: list[Report] = []
     synced: Synced | None = None
     held_up: str | None = None
     """It cannot start anything for want of room on a disk; empty: it can again."""
@@ -82,14 +51,3 @@ def line(**orders: object) -> bytes:
         return _encode(orders) + b"\n"
     except UnicodeEncodeError:  # bytes that were no UTF-8, as surrogates: JSON can say them escaped
         return json.dumps(msgspec.to_builtins(orders)).encode() + b"\n"
-
-
-def report_of(fact: Fact) -> Report:
-    if isinstance(fact, StartedFact):
-        return Started(fact.key, fact.pid, fact.at)
-    if isinstance(fact, ExitedFact):
-        cpu_seconds, peak_bytes = fact.cpu_seconds, fact.peak_bytes
-        return Exited(fact.key, fact.code, cpu_seconds, peak_bytes, fact.at, fact.oom_kills > 0)
-    if isinstance(fact, NotStartedFact):
-        return NotStarted(fact.key, fact.problem, fact.at)
-    return Lost(fact.key, fact.problem, fact.at)
