@@ -179,6 +179,8 @@ class Accounts:
     def acts_as(self, owner: Owner | None) -> Account | None:
         """The same for looking at files: a user who is not there any more may do what everybody
         may."""
+        if not self.is_shared:
+            return None
         try:
             return self.runs_as(owner)
         except ExecutorError:

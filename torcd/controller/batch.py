@@ -60,18 +60,19 @@ class Batch:
         return bool(self.records or self.happenings)
 
     def add(self, commands: Iterable[c.Command]) -> None:
+        tell, write = self.happenings.append, self.records.append
         command: Any
         for command in commands:
             # Seven for each job: by type, for isinstance goes through the union one by one.
             kind = type(command)
             if kind is Happening:
-                self.happenings.append(command)
+                tell(command)
             elif kind in _OF_PARTS:
-                self.records.append(command)
+                write(command)
             elif kind in _STARTS:
                 self.starts.append(command)
             elif kind in _OF_WORKFLOWS:
-                self.records.append(command)
+                write(command)
                 self.of_workflows.append(command)
             else:
                 self.actions.append(command)

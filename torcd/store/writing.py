@@ -11,7 +11,6 @@ import msgspec
 from torcd.model import (
     WORKFLOW_OVER,
     Happening,
-    Reason,
     WorkflowKey,
     WorkflowStatus,
 )
@@ -200,7 +199,7 @@ _NO_OUTCOME: _Outcome = ("pending", None, None, None, None, None, None, None)
 def _outcome(saved: SaveAttempt) -> _Outcome:
     return (
         saved.status.value,
-        _word(saved.reason),
+        None if saved.reason is None else saved.reason.value,
         saved.message,
         saved.return_code,
         saved.started_at,
@@ -208,10 +207,6 @@ def _outcome(saved: SaveAttempt) -> _Outcome:
         saved.cpu_seconds,
         saved.peak_memory_bytes,
     )
-
-
-def _word(reason: Reason | None) -> str | None:
-    return None if reason is None else reason.value
 
 
 def _write_files(connection: sqlite3.Connection, files: Iterable[SaveFile]) -> None:
@@ -239,7 +234,7 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
                 key,
                 job.status.value,
                 job.stopping,
-                _word(job.reason),
+                None if job.reason is None else job.reason.value,
                 job.message,
                 job.return_code,
                 job.run_id,
@@ -247,7 +242,7 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
                 job.started_at,
                 job.ended_at,
                 job.may_skip,
-                *_rest(job.recovery),
+                *((None, None) if job.recovery is None else _rest(job.recovery)),
                 *_trace(job.trace),
             )
             for key, job in batch.jobs.items()
@@ -255,8 +250,8 @@ def _write_jobs(connection: sqlite3.Connection, batch: Batch) -> None:
     )
 
 
-def _rest(recovery: Recovery | None) -> tuple[int | None, str | None]:
-    return (None, None) if recovery is None else (recovery.until, recovery.script)
+def _rest(recovery: Recovery) -> tuple[int, str | None]:
+    return recovery.until, recovery.script
 
 
 def _trace(trace: Trace | None) -> tuple[int | bytes | None, ...]:

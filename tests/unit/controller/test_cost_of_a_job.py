@@ -30,8 +30,11 @@ FILES = {"stat", "lstat", "mkdir", "open", "unlink", "listdir", "scandir", "acce
 JOBS = 40
 
 
-MOST_CALLS = 24
+MOST_CALLS = 23
 """Of functions written in Python, for a job's start, its end, and the order for another one."""
+
+MOST_CALLS_OF_ROWS = 9
+"""The same for what is written of them."""
 
 MOST_BYTES = 2_200
 """Of the write-ahead log for a job, with its happenings; a page is written by each commit in which
@@ -211,6 +214,33 @@ def test_more_jobs_in_a_commit_take_no_more_statements_but_one_for_each_row(
 
     # How the attempt ended, and what the job is: a row each.
     assert statements(30) - statements(10) == 2 * 20
+
+
+def test_the_rows_of_a_job_take_few_calls(tmp_path: Path) -> None:
+    def called(n: int) -> int:
+        scheduler = Scheduler()
+        connection, _ = open_database(tmp_path / f"{n}.db")
+        count = 0
+
+        def note(frame: FrameType, kind: str, argument: Any) -> None:
+            nonlocal count
+            count += kind == "call"
+
+        try:
+            commit(connection, submitted(scheduler, {f"j{i}": job() for i in range(2 * n)}, n))
+            commands = [c for key in range(1, n + 1) for c in ran(scheduler, key)]
+            before = sys.getprofile()
+            sys.setprofile(note)
+            try:
+                commit(connection, commands)
+            finally:
+                sys.setprofile(before)
+            return count
+        finally:
+            connection.close()
+
+    # What starts is added, what has ended is saved.
+    assert (called(60) - called(20)) / 40 <= MOST_CALLS_OF_ROWS
 
 
 def test_a_submit_takes_a_statement_for_each_job(tmp_path: Path) -> None:
