@@ -112,11 +112,12 @@ class Harvester:
         output_path = self._layout.output(event.attempt_key, user)
         # os.path.lexists would make an exception of what is so for nearly all.
         has_output = os.access(output_path, os.F_OK, follow_symlinks=False)
-        if not has_output and not (spec.input_user_data or spec.awaits):
-            self._left_nothing.add(event.attempt_key)  # there is no TORC_INPUTS either
-        if reads is None and not spec.output_files and not has_output:
-            self._harvested(event, job)
-            return
+        if not has_output:
+            if not (spec.input_user_data or spec.awaits):
+                self._left_nothing.add(event.attempt_key)  # there is no TORC_INPUTS either
+            if reads is None and not spec.output_files:
+                self._harvested(event, job)
+                return
         data = [node.data[key].data for key in spec.output_user_data]
         expected = Expected(
             output_path=output_path,

@@ -35,8 +35,9 @@ class Layout:
         if stdio == "none":
             return None, None
         stem = f"{self.logs}/{workflow_key}/{job_key}.{run_id}.{attempt_id}"
-        stdout = f"{stem}.out"
-        return stdout, stdout if stdio == "combined" else f"{stem}.err"
+        if stdio == "separate":
+            return f"{stem}.out", f"{stem}.err"
+        return f"{stem}.out", f"{stem}.out"
 
     def recovery_log_paths(
         self, workflow_key: WorkflowKey, job_key: JobKey, run_id: int, attempt_id: int
