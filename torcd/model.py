@@ -12,6 +12,7 @@ counter of their own.
 
 import enum
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Literal, NewType, TypeVar, cast
 
 import msgspec
@@ -31,9 +32,13 @@ Timestamp = NewType("Timestamp", int)
 
 class _Word(enum.Enum):
     """A word for a state. It is a key of many dicts, and each member exists once: so it is hashed
-    as the object it is, which takes no Python."""
+    as the object it is, which takes no Python. Nor does its value, once it has been asked for."""
 
     __hash__ = object.__hash__
+
+    @cached_property
+    def value(self) -> str:
+        return str(self._value_)
 
 
 class JobStatus(_Word):

@@ -22,24 +22,10 @@ import msgspec
 from torcd.model import AttemptKey, JobStatus, Reason, Timestamp
 
 
-class Blocked(msgspec.Struct, frozen=True, gc=False):
-    status: ClassVar = JobStatus.BLOCKED
-    follows: ClassVar = False
-
-
-class Ready(msgspec.Struct, frozen=True, gc=False):
-    status: ClassVar = JobStatus.READY
-    follows: ClassVar = False
-
-
-class Disabled(msgspec.Struct, frozen=True, gc=False):
-    status: ClassVar = JobStatus.DISABLED
-    follows: ClassVar = False
-
-
 class Stop(msgspec.Struct, frozen=True, gc=False):
     """It was told to end, and this is why."""
 
+    return_code: ClassVar[int | None] = None
     reason: Reason
     message: str
     is_firm: bool = False
@@ -66,7 +52,46 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
         return 2 * (self.reason is not Reason.DEPENDENCY) + self.is_firm
 
 
-class Pending(msgspec.Struct, frozen=True, gc=False):
+class AnyState(msgspec.Struct, frozen=True, gc=False):
+    """What can be asked of each state, so that nobody has to know which one it is. One that keeps
+    nothing of the kind has none."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def status(self) -> JobStatus: ...
+        @property
+        def follows(self) -> bool: ...
+        @property
+        def stop(self) -> Stop | None: ...
+        @property
+        def started_at(self) -> Timestamp | None: ...
+        @property
+        def ended_at(self) -> Timestamp | None: ...
+        @property
+        def reason(self) -> Reason | None: ...
+        @property
+        def message(self) -> str | None: ...
+        @property
+        def return_code(self) -> int | None: ...
+    else:
+        follows = False
+        stop = started_at = ended_at = reason = message = return_code = None
+
+
+class Blocked(AnyState, frozen=True, gc=False):
+    status: ClassVar = JobStatus.BLOCKED
+
+
+class Ready(AnyState, frozen=True, gc=False):
+    status: ClassVar = JobStatus.READY
+
+
+class Disabled(AnyState, frozen=True, gc=False):
+    status: ClassVar = JobStatus.DISABLED
+
+
+class Pending(AnyState, frozen=True, gc=False):
     """Its attempt is written down and may start at any moment."""
 
     status: ClassVar = JobStatus.PENDING
@@ -76,9 +101,8 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     """It comes after another, and takes no place before that is over (see `following`)."""
 
 
-class Running(msgspec.Struct, frozen=True, gc=False):
+class Running(AnyState, frozen=True, gc=False):
     status: ClassVar = JobStatus.RUNNING
-    follows: ClassVar = False
     attempt_key: AttemptKey
     started_at: Timestamp
     stop: Stop | None = None
@@ -98,34 +122,20 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Those of the attempt that ended badly."""
 
 
-class Ended(msgspec.Struct, frozen=True, gc=False):
+class Ended(AnyState, frozen=True, gc=False):
     """It is over; `ended_as` makes one. There may be one for each job, so the most common end is a
     record of its own, of half the size."""
 
-    follows: ClassVar = False
     started_at: Timestamp | None
     """None: it never started."""
     ended_at: Timestamp | None
-
-    if TYPE_CHECKING:
-
-        @property
-        def status(self) -> JobStatus: ...
-        @property
-        def reason(self) -> Reason | None: ...
-        @property
-        def message(self) -> str | None: ...
-        @property
-        def return_code(self) -> int | None: ...
 
 
 class EndedWell(Ended, frozen=True, gc=False):
     """By exit 0."""
 
-    status: ClassVar[JobStatus] = JobStatus.COMPLETED
-    reason: ClassVar[Reason | None] = None
-    message: ClassVar[str | None] = None
-    return_code: ClassVar[int | None] = 0
+    status: ClassVar = JobStatus.COMPLETED
+    return_code: ClassVar = 0
 
 
 class EndedOtherwise(Ended, frozen=True, gc=False):

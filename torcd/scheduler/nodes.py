@@ -11,7 +11,7 @@ touches only the jobs behind the gates it moves, so its cost does not grow with 
 from collections.abc import Iterator
 
 from torcd.model import ENDED_BADLY, Job, JobKey, Timestamp
-from torcd.scheduler.job_states import BLOCKED, Active, Disabled, Ended, Recovery, State, Trace
+from torcd.scheduler.job_states import BLOCKED, Disabled, Ended, Recovery, State, Trace
 from torcd.scheduler.sharing import Share
 
 
@@ -226,8 +226,7 @@ class JobNode:
 
     @property
     def is_stopping(self) -> bool:
-        state = self.state
-        return isinstance(state, Active) and state.stop is not None
+        return self.state.stop is not None
 
     @property
     def is_earlier(self) -> bool:

@@ -29,7 +29,7 @@ from torcd.scheduler.commands import (
     StartRecovery,
     StopAttempt,
 )
-from torcd.scheduler.job_states import Active, Blocked, Ended, Pending, Ready, Running, State, Stop
+from torcd.scheduler.job_states import Active, Blocked, Ended, Ready, Recovery, State, Stop
 from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.value import Value
@@ -190,16 +190,17 @@ class Outbox:
     # Actions
 
     def tell_action(self, action: ActionNode) -> None:
-        reason, message, return_code = _why(action.state)
+        state = action.state
+        why = state.stop or state
         self._tell(
             "action_changed",
             action=action.number,
             command=action.command,
-            status=action.state.status.value,
-            stopping=isinstance(action.state, Active) and action.state.stop is not None,
-            return_code=return_code,
-            reason=reason,
-            message=message,
+            status=state.status.value,
+            stopping=state.stop is not None,
+            return_code=why.return_code,
+            reason=why.reason,
+            message=why.message,
         )
 
     # Jobs and workflows
@@ -221,28 +222,20 @@ class Outbox:
 
     def _save_job(self, job: JobNode) -> None:
         state = job.state
-        reason, message, return_code = _why_of(job)
-        started_at = ended_at = None
-        match state:
-            case Ended():
-                started_at, ended_at = state.started_at, state.ended_at
-            case Running():
-                started_at = state.started_at
-            case _:
-                pass
+        why = _why(job)
         self.add(
             SaveJob(
                 workflow_key=self._key,
                 job_key=job.job.key,
                 status=state.status,
-                stopping=job.is_stopping,
-                reason=reason,
-                message=message,
-                return_code=return_code,
+                stopping=state.stop is not None,
+                reason=why.reason,
+                message=why.message,
+                return_code=why.return_code,
                 run_id=job.run_id,
                 attempt_id=job.attempt_id,
-                started_at=started_at,
-                ended_at=ended_at,
+                started_at=state.started_at,
+                ended_at=state.ended_at,
                 at=self._at,
                 trace=job.trace,
                 recovery=job.recovery,
@@ -253,9 +246,10 @@ class Outbox:
     def tell_job(self, job: JobNode, note: str | None = None) -> None:
         # Made here and not by way of `_tell`: there are three of these for each job.
         state = job.state
-        reason, message, return_code = _why_of(job)
-        if job.has_script_to_run and isinstance(state, Pending | Running):
-            message = message or "its recovery script"
+        why = _why(job)
+        message = why.message if note is None else note
+        if message is None and job.recovery is not None:
+            message = _about_script(job)
         self.add(
             Happening(
                 number=self.next_happening,
@@ -264,12 +258,12 @@ class Outbox:
                 workflow_key=self._key,
                 job_key=job.job.key,
                 status=state.status.value,
-                stopping=job.is_stopping,
+                stopping=state.stop is not None,
                 run_id=self._node.run_id,
                 attempt_id=job.attempt_id or None,
-                return_code=return_code,
-                reason=reason,
-                message=message if note is None else note,
+                return_code=why.return_code,
+                reason=why.reason,
+                message=message,
             )
         )
         self.next_happening += 1
@@ -344,16 +338,14 @@ class Outbox:
         self.next_happening += 1
 
 
-def _why_of(job: JobNode) -> tuple[Reason | None, str | None, int | None]:
-    """Of one that is to recover, why it has to."""
-    if job.recovery is not None and isinstance(job.state, Blocked | Ready):
-        return job.recovery.reason, job.recovery.message, job.recovery.return_code
-    return _why(job.state)
+def _why(job: JobNode) -> Recovery | Stop | State:
+    """The record that says why it is as it is; of one that is to recover, why it has to."""
+    state = job.state
+    if job.recovery is not None and isinstance(state, Blocked | Ready):
+        return job.recovery
+    return state.stop or state
 
 
-def _why(state: State) -> tuple[Reason | None, str | None, int | None]:
-    if isinstance(state, Ended):
-        return state.reason, state.message, state.return_code
-    if isinstance(state, Active) and state.stop is not None:
-        return state.stop.reason, state.stop.message, None
-    return None, None, None
+def _about_script(job: JobNode) -> str | None:
+    runs_it = job.has_script_to_run and isinstance(job.state, Active)
+    return "its recovery script" if runs_it else None
