@@ -109,7 +109,6 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
     else:
         turn.looked_at(event.files.items())
         _judge_again(turn)
-        turn.close()
         return turn.outbox.commands
     return turn.end()
 
@@ -124,7 +123,6 @@ def withdraw(
     except errors.UserError as refusal:
         turn = Turn(memory, node, event.at)
         turn.outbox.tell_edited(f"nothing was removed: {refusal.message}", adder)
-        turn.close()
         return turn.outbox.commands
 
 

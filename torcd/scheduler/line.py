@@ -37,7 +37,6 @@ def serve(memory: Memory, at: Timestamp) -> list[Command]:
                 served[key] = node
                 if line.nodes.pop(key, None) is not None:
                     line.nodes[key] = node
-            turn.close()
             commands += turn.outbox.commands
         to_serve = served
     return commands

@@ -30,18 +30,18 @@ from torcd.scheduler.commands import (
     StopAttempt,
 )
 from torcd.scheduler.job_states import Active, Blocked, Ended, Ready, Recovery, State, Stop
+from torcd.scheduler.memory import Memory
 from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.value import Value
 
 
 class Outbox:
-    def __init__(self, node: WorkflowNode, at: Timestamp, next_happening: int) -> None:
+    def __init__(self, memory: Memory, node: WorkflowNode, at: Timestamp) -> None:
         self.commands: list[Command] = []
         self.add = self.commands.append
-        self.next_happening = next_happening
+        self._memory = memory
         self._node = node
-        self._key = node.workflow.key
         self._at = at
 
     # Attempts
@@ -50,7 +50,7 @@ class Outbox:
         self.add(
             AddAttempt(
                 attempt_key=attempt_key,
-                workflow_key=self._key,
+                workflow_key=self._node.key,
                 job_key=job.job.key,
                 run_id=self._node.run_id,
                 attempt_id=job.attempt_id,
@@ -86,7 +86,7 @@ class Outbox:
         self.add(
             StartAttempt(
                 attempt_key=attempt_key,
-                workflow_key=self._key,
+                workflow_key=self._node.key,
                 job=job.job,
                 run_id=self._node.run_id,
                 attempt_id=job.attempt_id,
@@ -141,7 +141,7 @@ class Outbox:
         """Its newest revision. `run_id`: that in which it was stored, if not the present one."""
         self.add(
             SaveValue(
-                workflow_key=self._key,
+                workflow_key=self._node.key,
                 data_key=data.data.key,
                 revision=data.revision,
                 value=value,
@@ -172,20 +172,21 @@ class Outbox:
 
     def tell_value(self, data_key: DataKey, revision: int, producer: JobNode | None) -> None:
         # Made here and not by way of `_tell`: jobs may store thousands in a second.
+        memory, node = self._memory, self._node
         self.add(
             Happening(
-                number=self.next_happening,
+                number=memory.next_happening,
                 at=self._at,
                 kind="value_stored",
-                workflow_key=self._key,
+                workflow_key=node.key,
                 job_key=producer.job.key if producer else None,
                 data_key=data_key,
-                run_id=self._node.run_id,
+                run_id=node.run_id,
                 attempt_id=producer.attempt_id if producer else None,
                 revision=revision,
             )
         )
-        self.next_happening += 1
+        memory.next_happening += 1
 
     # Actions
 
@@ -225,7 +226,7 @@ class Outbox:
         why = _why(job)
         self.add(
             SaveJob(
-                workflow_key=self._key,
+                workflow_key=self._node.key,
                 job_key=job.job.key,
                 status=state.status,
                 stopping=state.stop is not None,
@@ -245,6 +246,7 @@ class Outbox:
 
     def tell_job(self, job: JobNode, note: str | None = None) -> None:
         # Made here and not by way of `_tell`: there are three of these for each job.
+        memory, node = self._memory, self._node
         state = job.state
         why = _why(job)
         message = why.message if note is None else note
@@ -252,21 +254,21 @@ class Outbox:
             message = _about_script(job)
         self.add(
             Happening(
-                number=self.next_happening,
+                number=memory.next_happening,
                 at=self._at,
                 kind="job_changed",
-                workflow_key=self._key,
+                workflow_key=node.key,
                 job_key=job.job.key,
                 status=state.status.value,
                 stopping=state.stop is not None,
-                run_id=self._node.run_id,
+                run_id=node.run_id,
                 attempt_id=job.attempt_id or None,
                 return_code=why.return_code,
                 reason=why.reason,
                 message=message,
             )
         )
-        self.next_happening += 1
+        memory.next_happening += 1
 
     def save_workflow(self) -> None:
         """Write the workflow's state down, and tell it."""
@@ -295,7 +297,7 @@ class Outbox:
         self._tell("workflow_edited", job_key=adder.job.key, message=message)
 
     def remove_workflow(self) -> None:
-        self.add(RemoveWorkflow(workflow_key=self._key, at=self._at))
+        self.add(RemoveWorkflow(workflow_key=self._node.key, at=self._at))
         self._tell("workflow_deleted", status=self._node.status.value)
 
     def tell_submitted(self) -> None:
@@ -316,12 +318,13 @@ class Outbox:
         reason: Reason | None = None,
         message: str | None = None,
     ) -> None:
+        memory = self._memory
         self.add(
             Happening(
-                number=self.next_happening,
+                number=memory.next_happening,
                 at=self._at,
                 kind=kind,
-                workflow_key=self._key,
+                workflow_key=self._node.key,
                 job_key=job_key,
                 data_key=data_key,
                 action=action,
@@ -335,7 +338,7 @@ class Outbox:
                 message=message,
             )
         )
-        self.next_happening += 1
+        memory.next_happening += 1
 
 
 def _why(job: JobNode) -> Recovery | Stop | State:

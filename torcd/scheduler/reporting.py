@@ -72,7 +72,6 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     verdict = _verdict(node, job, event) if stop is None else _stopped(stop)
     before: list[Command] = []
     if event.withdrawal is not None and verdict[0] is JobStatus.COMPLETED:
-        turn.close()
         before = [*turn.outbox.commands, *editing.withdraw(memory, node, job, event.withdrawal)]
         node, job = memory.attempts[event.attempt_key]
         turn = Turn(memory, node, event.at)

@@ -226,6 +226,5 @@ def delete(memory: Memory, event: DeleteRequested) -> list[Command]:
         )
     turn = Turn(memory, node, event.at)
     turn.outbox.remove_workflow()
-    turn.close()
     del memory.workflows[node.key]
     return turn.outbox.commands

@@ -65,7 +65,7 @@ class Spreading:
         self.memory = memory
         self.node = node
         self.at = at
-        self.outbox = Outbox(node, at, memory.next_happening)
+        self.outbox = Outbox(memory, node, at)
         node.turns += 1
         self._to_spread: deque[JobNode] = deque()
         self._absent_files: frozenset[FileKey] = _NONE_ABSENT

@@ -15,7 +15,6 @@ from torcd.model import (
     Timestamp,
     UserData,
     Workflow,
-    WorkflowKey,
     WorkflowStatus,
 )
 from torcd.scheduler.digests import Digests
@@ -85,6 +84,7 @@ class WorkflowNode:
         "in_flight",
         "in_vain",
         "jobs",
+        "key",
         "leaders",
         "max_parallel_jobs",
         "mean_microseconds",
@@ -100,6 +100,7 @@ class WorkflowNode:
     )
 
     def __init__(self, workflow: Workflow, max_parallel_jobs: int, wait_for_inputs: bool) -> None:
+        self.key = workflow.key
         self.workflow = workflow
         self.max_parallel_jobs = max_parallel_jobs
         self.wait_for_inputs = wait_for_inputs
@@ -177,10 +178,6 @@ class WorkflowNode:
         for job in self.folds:
             counts[job.state.status] -= job.is_hidden
         return counts
-
-    @property
-    def key(self) -> WorkflowKey:
-        return self.workflow.key
 
     @property
     def is_over(self) -> bool:

@@ -38,9 +38,8 @@ def stored(
 ) -> list[Command]:
     """All that comes of a value that does not spread."""
     node.turns += 1
-    outbox = Outbox(node, at, memory.next_happening)
+    outbox = Outbox(memory, node, at)
     keep(memory, node, outbox, data, value, producer, attempt_key)
-    memory.next_happening = outbox.next_happening
     return outbox.commands
 
 

@@ -70,7 +70,6 @@ class Turn(Storing):
                     self.start(job, after)
         if node.actions is None or not acting.begin_next(self.memory, node, self.outbox):
             self._settle()
-        self.close()
         return self.outbox.commands
 
     def _unfold(self) -> None:
@@ -99,10 +98,6 @@ class Turn(Storing):
             ended = ended_as(JobStatus.FAILED, Reason.START_FAILED, message, None, None, self.at)
             self._conclude(job, ended)
         self._spread()
-
-    def close(self) -> None:
-        """The next turn numbers its happenings from here."""
-        self.memory.next_happening = self.outbox.next_happening
 
     # What an event does
 
