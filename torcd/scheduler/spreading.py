@@ -18,7 +18,6 @@ with what it read when it completed last, and if that is the same it ends as it 
 attempt. What it makes is as it was, so those after it go the same way.
 """
 
-from collections import deque
 from heapq import heappush
 
 import msgspec
@@ -55,11 +54,11 @@ from torcd.scheduler.nodes import GateNode, JobNode
 from torcd.scheduler.outbox import Outbox
 from torcd.scheduler.state import WorkflowNode
 
-_NONE_ABSENT: frozenset[FileKey] = frozenset()
-
 
 class Spreading:
     """The part of a `Turn` that an event does not ask for by name."""
+
+    _absent_files: frozenset[FileKey] = frozenset()
 
     def __init__(self, memory: Memory, node: WorkflowNode, at: Timestamp) -> None:
         self.memory = memory
@@ -67,14 +66,12 @@ class Spreading:
         self.at = at
         self.outbox = Outbox(memory, node, at)
         node.turns += 1
-        self._to_spread: deque[JobNode] = deque()
-        self._absent_files: frozenset[FileKey] = _NONE_ABSENT
+        self._to_spread: list[JobNode] = []
 
     # How it spreads
 
     def _spread(self) -> None:
-        while self._to_spread:
-            job = self._to_spread.popleft()
+        for job in self._to_spread:  # which grows meanwhile
             status = job.state.status
             if job.rare.added:
                 self._let_go(job, status)
@@ -83,8 +80,9 @@ class Spreading:
                     gate.made = True
                 elif status is not JobStatus.DISABLED and not gate.spoiled:
                     self._spoil(gate, job)
-                if not gate.has_stored(job):
+                if gate.opens_early is None or not gate.has_stored(job):
                     self._lower(gate)
+        self._to_spread.clear()
 
     def _let_go(self, adder: JobNode, status: JobStatus) -> None:
         """It has ended: what was held because of it is held no more."""
