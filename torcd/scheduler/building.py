@@ -136,7 +136,6 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
             job_node.state = msgspec.structs.replace(job_node.state, follows=follows)
             node.following += follows
         node.counts[job_node.state.status] += 1
-    node.in_flight = node.counts[JobStatus.PENDING] + node.counts[JobStatus.RUNNING]
     for queue in queues.values():
         queue.heap.sort(key=lambda entry: entry[:2])
     if loaded.workflow.actions:

@@ -98,7 +98,7 @@ def choose(
 
 
 def learn_duration(node: WorkflowNode, microseconds: int) -> None:
-    microseconds = max(microseconds, 0)  # the clock may have been put back meanwhile
+    microseconds = max(microseconds, 1)  # the clock may have been put back meanwhile
     mean = node.mean_microseconds
     if mean is None:
         node.mean_microseconds = float(microseconds)
@@ -121,7 +121,7 @@ def _in_order(node: WorkflowNode) -> list[Queue]:
 
 def lookahead(node: WorkflowNode) -> int:
     """How many more than run at once may be handed over."""
-    if node.mean_microseconds is None:
+    mean = node.mean_microseconds
+    if mean is None:
         return 0
-    ahead = node.max_parallel_jobs * LOOKAHEAD_MICROSECONDS / max(node.mean_microseconds, 1.0)
-    return min(MAX_LOOKAHEAD, int(ahead))
+    return min(MAX_LOOKAHEAD, int(node.max_parallel_jobs * LOOKAHEAD_MICROSECONDS / mean))

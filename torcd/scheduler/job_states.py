@@ -91,19 +91,23 @@ class Disabled(AnyState, frozen=True, gc=False):
     status: ClassVar = JobStatus.DISABLED
 
 
-class Pending(AnyState, frozen=True, gc=False):
+class Active(AnyState, frozen=True, gc=False):
+    """It has an attempt: it is pending or running."""
+
+    attempt_key: AttemptKey
+
+
+class Pending(Active, frozen=True, gc=False):
     """Its attempt is written down and may start at any moment."""
 
     status: ClassVar = JobStatus.PENDING
-    attempt_key: AttemptKey
     stop: Stop | None = None
     follows: bool = False
     """It comes after another, and takes no place before that is over (see `following`)."""
 
 
-class Running(AnyState, frozen=True, gc=False):
+class Running(Active, frozen=True, gc=False):
     status: ClassVar = JobStatus.RUNNING
-    attempt_key: AttemptKey
     started_at: Timestamp
     stop: Stop | None = None
 
@@ -176,8 +180,6 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 State = Blocked | Ready | Pending | Running | Ended | Disabled
-Active = Pending | Running
-"""It has an attempt. Named, because to put the two together anew takes longer than the question."""
 
 BLOCKED = Blocked()
 READY = Ready()

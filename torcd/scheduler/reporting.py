@@ -4,7 +4,7 @@ Reports may be late, repeated and out of order. One about an attempt that is not
 says again what is known, changes nothing.
 """
 
-from torcd.model import JobStatus, Reason
+from torcd.model import JobStatus, Reason, Timestamp
 from torcd.scheduler import (
     action_reports,
     choosing,
@@ -20,8 +20,9 @@ from torcd.scheduler.events import (
     AttemptLost,
     AttemptNotStarted,
     AttemptStarted,
+    Outputs,
 )
-from torcd.scheduler.job_states import Active, Pending, Running, Stop, ended_as
+from torcd.scheduler.job_states import Active, Ended, EndedWell, Pending, Running, Stop, ended_as
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.nodes import JobNode
 from torcd.scheduler.state import WorkflowNode
@@ -38,12 +39,15 @@ def started(memory: Memory, event: AttemptStarted) -> list[Command]:
         return []
     turn = Turn(memory, node, event.at)
     # The same number each time, not an equal one: the job keeps it when it has ended.
-    running = Running(state.attempt_key, event.at, _stop_that_holds(job))
+    running = Running(state.attempt_key, event.at, _stop_that_holds(state))
     turn.started(job, running)
     if job.queue.share is not None:
         limits.watch(memory, job, running)
-    freezing.started(node, running, turn.outbox)
-    return turn.end()
+    if node.frozen_since is not None:
+        freezing.started(node, running, turn.outbox)
+    # No place comes free by it, and nothing ends. Whose turn it is with the machine's shares may
+    # depend on what others have started since.
+    return turn.end() if node.asking else turn.outbox.commands
 
 
 def exited(memory: Memory, event: AttemptExited) -> list[Command]:
@@ -53,41 +57,45 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     node, job = found
     state = job.state
     assert isinstance(state, Active)
-    turn = Turn(memory, node, event.at)
-    stop = _stop_that_holds(job)
+    at, outputs = event.at, event.outputs
+    turn = Turn(memory, node, at)
+    stop = _stop_that_holds(state)
     if stop is not None and stop.reason is Reason.TIMEOUT and limits.ended_in_time(job, event):
         stop = None
-    started_at = event.at
-    if isinstance(state, Running):
-        started_at = state.started_at
-        if stop is None and not job.has_script_to_run:
-            choosing.learn_duration(node, event.at - started_at)
     if job.has_script_to_run:
         recovering.script_ended(turn, job, event, stop)
         return turn.end()
+    started_at = state.started_at
+    if started_at is None:
+        started_at = at
+    elif stop is None:
+        choosing.learn_duration(node, at - started_at)
     if event.return_code == 0:
-        for data_key, value in event.outputs.values:
+        for data_key, value in outputs.values:
             turn.store(data_key, value, job, event.attempt_key)
-        turn.looked_at(event.outputs.files)
-    verdict = _verdict(node, job, event) if stop is None else _stopped(stop)
+        if outputs.files:
+            turn.looked_at(outputs.files)
+    if stop is None:
+        ended = _judged(node, job, event, started_at)
+    else:
+        ended = ended_as(*_stopped(stop), event.return_code, started_at, at)
     before: list[Command] = []
-    if event.withdrawal is not None and verdict[0] is JobStatus.COMPLETED:
+    if event.withdrawal is not None and ended.status is JobStatus.COMPLETED:
         before = [*turn.outbox.commands, *editing.withdraw(memory, node, job, event.withdrawal)]
         node, job = memory.attempts[event.attempt_key]
-        turn = Turn(memory, node, event.at)
-    ended = ended_as(*verdict, event.return_code, started_at, event.at)
+        turn = Turn(memory, node, at)
     turn.finish(
         job,
         state.attempt_key,
         ended,
         cpu_seconds=event.cpu_seconds,
         peak_memory_bytes=event.peak_memory_bytes,
-        inputs_changed=event.outputs.inputs_changed,
+        inputs_changed=outputs.inputs_changed,
         recovery=None
         if ended.reason is None
         else recovering.recovery(node, job, event.attempt_key, ended),
     )
-    return [*before, *turn.end()]
+    return before + turn.end()
 
 
 def not_started(memory: Memory, event: AttemptNotStarted) -> list[Command]:
@@ -117,46 +125,53 @@ def lost(memory: Memory, event: AttemptLost) -> list[Command]:
         return action_reports.reported(memory, event)
     node, job = found
     turn = Turn(memory, node, event.at)
-    started_at = job.state.started_at if isinstance(job.state, Running) else None
-    stop = _stop_that_holds(job)
+    state = job.state
+    assert isinstance(state, Active)
+    stop = _stop_that_holds(state)
     if job.has_script_to_run:
         recovering.script_ended(turn, job, event, stop)
         return turn.end()
     verdict = (JobStatus.FAILED, Reason.LOST, event.problem) if stop is None else _stopped(stop)
-    ended = ended_as(*verdict, None, started_at, event.at)
+    ended = ended_as(*verdict, None, state.started_at, event.at)
     recovery = recovering.recovery(node, job, event.attempt_key, ended)
     turn.finish(job, event.attempt_key, ended, recovery=recovery)
     return turn.end()
 
 
-def _stop_that_holds(job: JobNode) -> Stop | None:
+def _stop_that_holds(state: Active) -> Stop | None:
     """Of a job whose attempt has started: why it was told to end."""
-    state = job.state
-    assert isinstance(state, Active)
-    return state.stop if state.stop is not None and state.stop.ends_the_started else None
+    stop = state.stop
+    return stop if stop is not None and stop.ends_the_started else None
 
 
-_Verdict = tuple[JobStatus, Reason | None, str | None]
-
-
-def _stopped(stop: Stop) -> _Verdict:
+def _stopped(stop: Stop) -> tuple[JobStatus, Reason, str]:
     """Whatever its return code: it was told to end."""
     return stop.status, stop.reason, stop.message
 
 
-def _verdict(node: WorkflowNode, job: JobNode, event: AttemptExited) -> _Verdict:
-    """Of an attempt that ended by itself."""
+def _judged(node: WorkflowNode, job: JobNode, event: AttemptExited, started_at: Timestamp) -> Ended:
+    """The end of an attempt that ended by itself."""
+    outputs = event.outputs
     if event.return_code:
-        return wording.verdict(event.return_code, ran_out_of_memory=event.ran_out_of_memory)
-    if event.outputs.problem is not None:
-        return JobStatus.FAILED, Reason.BAD_OUTPUT, event.outputs.problem
-    missing = [f"{wording.file(node, key)} was not made" for key in event.outputs.missing_files]
+        verdict = wording.verdict(event.return_code, ran_out_of_memory=event.ran_out_of_memory)
+    elif outputs.problem is not None:
+        verdict = JobStatus.FAILED, Reason.BAD_OUTPUT, outputs.problem
+    elif missing := _missing(node, job, outputs):
+        message = "exited with status 0, but " + "; ".join(missing)
+        verdict = JobStatus.FAILED, Reason.MISSING_OUTPUT, message
+    else:
+        return EndedWell(started_at, event.at)
+    return ended_as(*verdict, event.return_code, started_at, event.at)
+
+
+def _missing(node: WorkflowNode, job: JobNode, outputs: Outputs) -> list[str]:
+    """What it was to make and has not, for people."""
+    if not outputs.missing_files and not job.job.output_user_data:
+        return []
+    missing = [f"{wording.file(node, key)} was not made" for key in outputs.missing_files]
     missing += [
         f'user_data "{node.data[key].data.name}" was never stored'
         for key in job.job.output_user_data
         if not node.data[key].is_stored_in_run
     ]
-    if missing:
-        message = "exited with status 0, but " + "; ".join(missing)
-        return JobStatus.FAILED, Reason.MISSING_OUTPUT, message
-    return JobStatus.COMPLETED, None, None
+    return missing

@@ -36,7 +36,6 @@ from torcd.scheduler.digests import definition, is_as_read
 from torcd.scheduler.job_states import (
     BLOCKED,
     READY,
-    Active,
     Blocked,
     Disabled,
     Ended,
@@ -331,8 +330,10 @@ class Spreading:
         before, job.state = job.state, state
         counts[before.status] -= 1
         counts[state.status] += 1
-        node.in_flight += isinstance(state, Active) - isinstance(before, Active)
-        node.following += state.follows - before.follows
+        if before.follows:
+            node.following -= 1
+        if state.follows:
+            node.following += 1
         if node.actions is not None:
             node.actions.note(job)
         if job.rare.added and not isinstance(state, Ended | Disabled):

@@ -81,7 +81,6 @@ class WorkflowNode:
         "gates",
         "held_back",
         "held_up_since",
-        "in_flight",
         "in_vain",
         "jobs",
         "key",
@@ -137,10 +136,8 @@ class WorkflowNode:
         self.held_back: set[DataKey] = set()
         """Those for which that would change what runs, so that it is to be tried again."""
         self.counts = dict.fromkeys(JobStatus, 0)
-        self.in_flight = 0
-        """Jobs that are pending or running."""
         self.following = 0
-        """Those of them that come after others, and take no place yet."""
+        """Jobs that are pending or running and come after others, and take no place yet."""
         self.leaders: deque[JobNode] = deque(maxlen=MAX_LEADERS)
         """Chosen jobs that others may be chosen to come after (see `following`)."""
         self.followed_from = 0
@@ -156,7 +153,7 @@ class WorkflowNode:
         """How many jobs had been chosen when its first that asks was found not to fit; None while
         it does. See `choosing`."""
         self.mean_microseconds: float | None = None
-        """How long attempts take, lately; None before the first has ended."""
+        """How long attempts take, lately, at least 1; None before the first has ended."""
         self._job_keys: dict[str, JobKey] | None = None
         self._data_keys: dict[str, DataKey] | None = None
         self._makers: dict[int, list[JobNode]] | None = None
@@ -184,10 +181,16 @@ class WorkflowNode:
         return self.status in WORKFLOW_OVER
 
     @property
+    def in_flight(self) -> int:
+        """How many jobs are pending or running."""
+        return self.counts[JobStatus.PENDING] + self.counts[JobStatus.RUNNING]
+
+    @property
     def starts_jobs(self) -> bool:
         """Neither over, nor paused, nor on its way out; and nothing is to be done before."""
-        is_held = self.actions is not None and self.actions.hold_jobs
-        return self.status is WorkflowStatus.RUNNING and not self.stopping and not is_held
+        if self.status is not WorkflowStatus.RUNNING or self.stopping:
+            return False
+        return self.actions is None or not self.actions.hold_jobs
 
     @property
     def starts_actions(self) -> bool:
@@ -204,7 +207,7 @@ class WorkflowNode:
     def final_status(self) -> WorkflowStatus | None:
         """How it ends, going by its jobs; None as long as one of them has not ended."""
         counts = self.counts
-        if self.in_flight or counts[JobStatus.BLOCKED] or counts[JobStatus.READY]:
+        if counts[JobStatus.READY] or counts[JobStatus.BLOCKED] or self.in_flight:
             return None
         if self.stopping:
             return WorkflowStatus.CANCELED

@@ -63,14 +63,18 @@ class Turn(Storing):
             while room > 0 and (job := choosing.take_next(node.ready)) is not None:
                 self.start(job)
                 room -= 1
-            room -= node.following
-            is_followed = node.followed_from <= self.memory.next_attempt_key
-            if room > 0 and node.leaders and is_followed and choosing.lookahead(node):
-                for after, job in following.followers(node, room):
-                    self.start(job, after)
+            if room > node.following and node.leaders:
+                self._start_followers(room - node.following)
         if node.actions is None or not acting.begin_next(self.memory, node, self.outbox):
             self._settle()
         return self.outbox.commands
+
+    def _start_followers(self, room: int) -> None:
+        node = self.node
+        is_followed = node.followed_from <= self.memory.next_attempt_key
+        if is_followed and choosing.lookahead(node):
+            for after, job in following.followers(node, room):
+                self.start(job, after)
 
     def _unfold(self) -> None:
         """What says `for_each` and has its value has ended if there are jobs for its elements, and
