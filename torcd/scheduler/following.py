@@ -49,10 +49,10 @@ MAX_REST = 256
 
 
 def may_lead(node: WorkflowNode, job: JobNode) -> bool:
-    """Whether others may be chosen to come after this one, which has just been chosen."""
+    """Whether those that wait for this one, which has just been chosen, may be chosen to come after
+    it."""
     return (
-        bool(job.feeds)
-        and node.actions is None
+        node.actions is None
         and not node.asking
         and not job.has_script_to_run
         and _makes_nothing(job)

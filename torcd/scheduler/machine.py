@@ -59,7 +59,8 @@ class Scheduler:
         """Decide. Raises UserError for a request that is refused; then nothing has changed."""
         memory = self._memory
         commands = self._decide(memory, event)
-        if memory.line.is_due:
+        due = memory.line
+        if due.touched or due.has_gained:
             commands += line.serve(memory, event.at)
         if memory.deadlines or memory.rests or memory.wake_at is not None:
             commands += limits.next_wake(memory)

@@ -47,15 +47,16 @@ class Outbox:
     # Attempts
 
     def add_attempt(self, job: JobNode, attempt_key: AttemptKey, gpus: tuple[int, ...]) -> None:
+        node = self._node
         self.add(
             AddAttempt(
                 attempt_key=attempt_key,
-                workflow_key=self._node.key,
+                workflow_key=node.key,
                 job_key=job.job.key,
-                run_id=self._node.run_id,
+                run_id=node.run_id,
                 attempt_id=job.attempt_id,
                 gpus=gpus,
-                is_recovery=job.has_script_to_run,
+                is_recovery=job.recovery is not None and job.recovery.script is not None,
             )
         )
 
@@ -67,16 +68,17 @@ class Outbox:
         after: AttemptKey | None,
     ) -> None:
         """That of the job, or of its recovery script."""
+        node = self._node
         recovery = job.recovery
         if recovery is not None and recovery.script is not None:
             self.add(
                 StartRecovery(
                     attempt_key=attempt_key,
-                    workflow_key=self._node.key,
+                    workflow_key=node.key,
                     job=job.job,
-                    run_id=self._node.run_id,
+                    run_id=node.run_id,
                     attempt_id=job.attempt_id,
-                    max_parallel_jobs=self._node.max_parallel_jobs,
+                    max_parallel_jobs=node.max_parallel_jobs,
                     script=recovery.script,
                     reason=recovery.reason,
                     return_code=recovery.return_code,
@@ -86,11 +88,11 @@ class Outbox:
         self.add(
             StartAttempt(
                 attempt_key=attempt_key,
-                workflow_key=self._node.key,
+                workflow_key=node.key,
                 job=job.job,
-                run_id=self._node.run_id,
+                run_id=node.run_id,
                 attempt_id=job.attempt_id,
-                max_parallel_jobs=self._node.max_parallel_jobs,
+                max_parallel_jobs=node.max_parallel_jobs,
                 share=job.queue.share,
                 gpus=gpus,
                 after=after,
@@ -223,7 +225,7 @@ class Outbox:
 
     def _save_job(self, job: JobNode) -> None:
         state = job.state
-        why = _why(job)
+        why = _why(job) if job.recovery is not None else state.stop or state
         self.add(
             SaveJob(
                 workflow_key=self._node.key,
@@ -248,7 +250,7 @@ class Outbox:
         # Made here and not by way of `_tell`: there are three of these for each job.
         memory, node = self._memory, self._node
         state = job.state
-        why = _why(job)
+        why = _why(job) if job.recovery is not None else state.stop or state
         message = why.message if note is None else note
         if message is None and job.recovery is not None:
             message = _about_script(job)

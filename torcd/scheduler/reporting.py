@@ -79,11 +79,11 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
         ended = _judged(node, job, event, started_at)
     else:
         ended = ended_as(*_stopped(stop), event.return_code, started_at, at)
-    before: list[Command] = []
     if event.withdrawal is not None and ended.status is JobStatus.COMPLETED:
         before = [*turn.outbox.commands, *editing.withdraw(memory, node, job, event.withdrawal)]
         node, job = memory.attempts[event.attempt_key]
         turn = Turn(memory, node, at)
+        turn.outbox.commands += before
     turn.finish(
         job,
         state.attempt_key,
@@ -95,7 +95,7 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
         if ended.reason is None
         else recovering.recovery(node, job, event.attempt_key, ended),
     )
-    return before + turn.end()
+    return turn.end()
 
 
 def not_started(memory: Memory, event: AttemptNotStarted) -> list[Command]:

@@ -234,24 +234,26 @@ class Spreading:
     def start(self, job: JobNode, after: AttemptKey | None = None) -> None:
         """Choose it; there must be room for it. `after`: it waits for a job whose attempt that is,
         and for nothing else."""
-        attempt_key = AttemptKey(self.memory.next_attempt_key)
-        self.memory.next_attempt_key += 1
-        self.memory.attempts[attempt_key] = (self.node, job)
-        if not job.has_script_to_run:
-            if job.run_id != self.node.run_id:
-                job.run_id, job.attempt_id = self.node.run_id, 0
+        memory, node, outbox = self.memory, self.node, self.outbox
+        attempt_key = AttemptKey(memory.next_attempt_key)
+        memory.next_attempt_key += 1
+        memory.attempts[attempt_key] = (node, job)
+        if job.recovery is None or not job.has_script_to_run:
+            if job.run_id != node.run_id:
+                job.run_id, job.attempt_id = node.run_id, 0
             job.attempt_id += 1
             # Of one that recovers, it was counted when it was decided.
-            self.node.retries += job.attempt_id > 1 and job.recovery is None
+            if job.attempt_id > 1 and job.recovery is None:
+                node.retries += 1
         job.frozen_microseconds = 0
         share = job.queue.share
-        gpus = () if share is None else self.memory.ledger.take(attempt_key, share)
-        self.outbox.add_attempt(job, attempt_key, gpus)
+        gpus = () if share is None else memory.ledger.take(attempt_key, share)
+        outbox.add_attempt(job, attempt_key, gpus)
         self._enter(job, Pending(attempt_key, None, after is not None))
-        self.outbox.tell_job(job)
-        self.outbox.start_attempt(job, attempt_key, gpus, after)
-        if following.may_lead(self.node, job):
-            self.node.leaders.append(job)
+        outbox.tell_job(job)
+        outbox.start_attempt(job, attempt_key, gpus, after)
+        if job.feeds and following.may_lead(node, job):
+            node.leaders.append(job)
 
     def _conclude(self, job: JobNode, state: Ended | Disabled) -> None:
         if job.recovery is not None:
@@ -281,11 +283,12 @@ class Spreading:
     def _leave_trace(
         self, job: JobNode, attempt_key: AttemptKey, ended: EndedWell, *, inputs_changed: bool
     ) -> None:
+        node = self.node
         seen_by = following.seen_by(job, attempt_key) if job.feeds else None
         given: int | None = 0
         made: int | None = 0
         if job.awaits:
-            inputs = self.node.digests.inputs(job)
+            inputs = node.digests.inputs(job)
             # What ended badly may have left anything behind, and what comes late was not there yet.
             is_known = not (
                 inputs_changed
@@ -295,19 +298,19 @@ class Spreading:
             )
             given = inputs.given if is_known else None
             made = inputs.made if is_known else None
-        job.trace = Trace(
+        job.trace = trace = Trace(
             attempt_key=attempt_key,
             run_id=job.run_id,
             attempt_id=job.attempt_id,
             ended=ended,
-            definition=self.node.digests.definition(job.job),
+            definition=node.digests.definition(job.job),
             given=given,
             made=made,
             made_at=seen_by or self.memory.next_attempt_key,
         )
         for gate in job.feeds:
-            gate.made_at = job.trace.made_at
-        self.node.digests.changed(job.job.key)
+            gate.made_at = trace.made_at
+        node.digests.changed(job.job.key)
 
     def _is_as_it_was(self, job: JobNode, trace: Trace) -> bool:
         """Whether it is what it was, and all that it would read is what it has read before."""
