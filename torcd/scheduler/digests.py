@@ -79,9 +79,7 @@ class Digests:
 
     def inputs(self, job: "JobNode") -> Inputs:
         """Of all that it waits for."""
-        if not job.awaits:
-            return NO_INPUTS
-        return _added([self._inputs(gate) for gate in job.awaits])
+        return self._added(job.awaits) if job.awaits else NO_INPUTS
 
     def definition(self, job: "Job") -> int:
         """As `definition`, to be kept: jobs that run the same one after the other share it."""
@@ -105,12 +103,24 @@ class Digests:
             for group in () if gate is None else gate.groups:
                 self._groups.pop(group.subject, None)
 
+    def _added(self, gates: "tuple[GateNode, ...]") -> Inputs:
+        """Of all of these together."""
+        if len(gates) == 1:
+            return self._inputs(gates[0])
+        given = made = newest = 0
+        for gate in gates:
+            part = self._inputs(gate)
+            given += part.given
+            made += part.made
+            if part.newest > newest:
+                newest = part.newest
+        return Inputs(given % _MODULUS, made % _MODULUS, newest)
+
     def _inputs(self, gate: "GateNode") -> Inputs:
         if gate.members:
             found = self._groups.get(gate.subject)
             if found is None:
-                found = _added([self._inputs(member) for member in gate.members])
-                self._groups[gate.subject] = found
+                found = self._groups[gate.subject] = self._added(gate.members)
             return found
         if self._gates is None:
             return self._one_input(gate)
@@ -128,7 +138,8 @@ class Digests:
             # Somebody else may have stored what it makes since.
             for key in producer.job.output_user_data:
                 newest = max(newest, node.data[key].changed_at)
-        elif gate.kind == "user_data":
+            return Inputs(0, number, newest)
+        if gate.kind == "user_data":
             number = self._value(DataKey(gate.subject))
             newest = node.data[DataKey(gate.subject)].changed_at
         else:
@@ -177,15 +188,3 @@ def _number(kind: str, name: str, identity: str) -> int:
 
 def _digest(text: bytes) -> int:
     return int.from_bytes(blake2b(text, digest_size=SIZE).digest(), "big")
-
-
-def _added(parts: list[Inputs]) -> Inputs:
-    if len(parts) == 1:
-        return parts[0]
-    given = made = newest = 0
-    for part in parts:
-        given += part.given
-        made += part.made
-        if part.newest > newest:
-            newest = part.newest
-    return Inputs(given % _MODULUS, made % _MODULUS, newest)

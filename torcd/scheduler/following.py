@@ -56,7 +56,7 @@ def may_lead(node: WorkflowNode, job: JobNode) -> bool:
         and not node.asking
         and not job.has_script_to_run
         and _makes_nothing(job)
-        and not any(_is_read(gate) for gate in job.awaits)
+        and not any(map(_is_read, job.awaits))
     )
 
 
@@ -135,19 +135,21 @@ def _may_follow(job: JobNode) -> bool:
         and not job.may_skip
         and job.job.cancel_on_blocking_job_failure
         and not job.job.has_regexes
-        and not any(_kind(gate) == "user_data" for gate in job.awaits)
+        and "user_data" not in map(_kind, job.awaits)
     )
 
 
 def _is_read(gate: GateNode) -> bool:
     """Whether who waits for it fetches it, or is looked at for what it read there when it has ended
     (see `torcd.controller.sightings`)."""
-    if _kind(gate) != "job":
-        return True
-    return any(
-        not one.missing and not one.made and any(maker.job.output_files for maker in one.producers)
-        for one in gate.members or (gate,)
-    )
+    for one in gate.members or (gate,):
+        if one.kind != "job":
+            return True
+        if one.missing or one.made:
+            continue
+        if any(maker.job.output_files for maker in one.producers):
+            return True
+    return False
 
 
 def _kind(gate: GateNode) -> str:

@@ -39,7 +39,7 @@ def started(memory: Memory, event: AttemptStarted) -> list[Command]:
         return []
     turn = Turn(memory, node, event.at)
     # The same number each time, not an equal one: the job keeps it when it has ended.
-    running = Running(state.attempt_key, event.at, _stop_that_holds(state))
+    running = Running(state.attempt_key, event.at, state.stop and _that_holds(state.stop))
     turn.started(job, running)
     if job.queue.share is not None:
         limits.watch(memory, job, running)
@@ -59,10 +59,10 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     assert isinstance(state, Active)
     at, outputs = event.at, event.outputs
     turn = Turn(memory, node, at)
-    stop = _stop_that_holds(state)
+    stop = state.stop and _that_holds(state.stop)
     if stop is not None and stop.reason is Reason.TIMEOUT and limits.ended_in_time(job, event):
         stop = None
-    if job.has_script_to_run:
+    if job.recovery is not None and job.has_script_to_run:
         recovering.script_ended(turn, job, event, stop)
         return turn.end()
     started_at = state.started_at
@@ -127,7 +127,7 @@ def lost(memory: Memory, event: AttemptLost) -> list[Command]:
     turn = Turn(memory, node, event.at)
     state = job.state
     assert isinstance(state, Active)
-    stop = _stop_that_holds(state)
+    stop = state.stop and _that_holds(state.stop)
     if job.has_script_to_run:
         recovering.script_ended(turn, job, event, stop)
         return turn.end()
@@ -138,10 +138,9 @@ def lost(memory: Memory, event: AttemptLost) -> list[Command]:
     return turn.end()
 
 
-def _stop_that_holds(state: Active) -> Stop | None:
-    """Of a job whose attempt has started: why it was told to end."""
-    stop = state.stop
-    return stop if stop is not None and stop.ends_the_started else None
+def _that_holds(stop: Stop) -> Stop | None:
+    """It, if it holds for an attempt that has started."""
+    return stop if stop.ends_the_started else None
 
 
 def _stopped(stop: Stop) -> tuple[JobStatus, Reason, str]:

@@ -129,7 +129,7 @@ class Spreading:
         if gate.missing:
             return
         missing = None
-        if self._is_never_made(gate):
+        if not gate.made and self._is_never_made(gate):
             missing = Stop(Reason.DEPENDENCY, wording.because_never_made(self.node, gate))
         for consumer in gate.consumers:
             consumer.waits -= 1

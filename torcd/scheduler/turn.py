@@ -106,12 +106,12 @@ class Turn(Storing):
     # What an event does
 
     def started(self, job: JobNode, running: Running) -> None:
-        was_stopping = job.is_stopping
+        stop = job.state.stop
         self._enter(job, running)
-        if was_stopping and not job.is_stopping:
-            self.outbox.save_job(job)
-        else:
+        if running.stop is stop:
             self.outbox.tell_job(job)
+        else:  # which holds no more
+            self.outbox.save_job(job)
 
     def finish(
         self,
