@@ -248,12 +248,13 @@ class Outbox:
 
     def tell_job(self, job: JobNode, note: str | None = None) -> None:
         # Made here and not by way of `_tell`: there are three of these for each job.
-        memory, node = self._memory, self._node
-        state = job.state
-        why = _why(job) if job.recovery is not None else state.stop or state
-        message = why.message if note is None else note
-        if message is None and job.recovery is not None:
-            message = _about_script(job)
+        memory, node, state = self._memory, self._node, job.state
+        if job.recovery is None:
+            why: _Why = state.stop or state
+            message = note or why.message
+        else:
+            why = _why(job)
+            message = note or why.message or _about_script(job)
         self.add(
             Happening(
                 number=memory.next_happening,
@@ -343,7 +344,10 @@ class Outbox:
         memory.next_happening += 1
 
 
-def _why(job: JobNode) -> Recovery | Stop | State:
+_Why = Recovery | Stop | State
+
+
+def _why(job: JobNode) -> _Why:
     """The record that says why it is as it is; of one that is to recover, why it has to."""
     state = job.state
     if job.recovery is not None and isinstance(state, Blocked | Ready):

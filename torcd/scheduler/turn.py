@@ -20,6 +20,7 @@ from torcd.model import (
     JobStatus,
     Reason,
     Timestamp,
+    WorkflowStatus,
 )
 from torcd.scheduler import acting, choosing, following, freezing, wording
 from torcd.scheduler.commands import (
@@ -66,7 +67,9 @@ class Turn(Storing):
             if room > node.following and node.leaders:
                 self._start_followers(room - node.following)
         if node.actions is None or not acting.begin_next(self.memory, node, self.outbox):
-            self._settle()
+            final = node.final_status
+            if final is not None and not node.is_over:
+                self._settle(final)
         return self.outbox.commands
 
     def _start_followers(self, room: int) -> None:
@@ -358,12 +361,9 @@ class Turn(Storing):
         for group in groups.values():
             group.spoiled = any(member.spoiled for member in group.members)
 
-    def _settle(self) -> None:
-        """If nothing is left to do, the workflow is over."""
+    def _settle(self, final: WorkflowStatus) -> None:
+        """Nothing is left to do: the workflow is over."""
         node = self.node
-        final = node.final_status
-        if final is None or node.is_over:
-            return
         node.status = final
         node.stopping = False
         node.frozen_since = None
