@@ -92,14 +92,14 @@ SCHEDULER = [
     Mutant(
         name="what is not added again stays",
         file="torcd/scheduler/reporting.py",
-        old="    if event.withdrawal is not None and verdict[0] is JobStatus.COMPLETED:\n",
+        old="    if event.withdrawal is not None and ended.status is JobStatus.COMPLETED:\n",
         new="    if event.withdrawal is not None and False:\n",
         suites=ADDING,
     ),
     Mutant(
         name="what is not added again is removed by an end that is a bad one",
         file="torcd/scheduler/reporting.py",
-        old="    if event.withdrawal is not None and verdict[0] is JobStatus.COMPLETED:\n",
+        old="    if event.withdrawal is not None and ended.status is JobStatus.COMPLETED:\n",
         new="    if event.withdrawal is not None:\n",
         suites=ADDING,
     ),
@@ -176,7 +176,7 @@ SCHEDULER = [
     Mutant(
         name="others come after a job that reads a group of files",
         file="torcd/scheduler/following.py",
-        old="any(_is_read(gate) for gate in job.awaits)",
+        old="any(map(_is_read, job.awaits))",
         new="job.job.input_files",
         suites=("tests/unit/scheduler",),
     ),
@@ -227,8 +227,8 @@ SCHEDULER = [
     Mutant(
         name="a value that is stored again makes no new revision",
         file="torcd/scheduler/storing.py",
-        old="    data.revision += 1\n    data.is_stored_in_run = True\n",
-        new="    data.revision += not data.is_stored_in_run\n    data.is_stored_in_run = True\n",
+        old="data.revision += 1\n        data.is_stored_in_run = True\n",
+        new="data.revision += not data.is_stored_in_run\n        data.is_stored_in_run = True\n",
     ),
     Mutant(
         name="a value for which somebody waits is only kept",
@@ -302,7 +302,7 @@ SCHEDULER = [
     Mutant(
         name="who has stored early and ends counts twice, and the gate opens before the others",
         file="torcd/scheduler/spreading.py",
-        old="""                if not gate.has_stored(job):
+        old="""                if gate.opens_early is None or not gate.has_stored(job):
                     self._lower(gate)
 """,
         new="""                self._lower(gate)
@@ -362,8 +362,8 @@ SCHEDULER = [
     Mutant(
         name="a start that is reported late wipes out that the job was told to stop",
         file="torcd/scheduler/reporting.py",
-        old="    running = Running(state.attempt_key, event.at, _stop_that_holds(job))\n",
-        new="    running = Running(state.attempt_key, event.at, None)\n",
+        old="Running(state.attempt_key, event.at, state.stop and _that_holds(state.stop))",
+        new="Running(state.attempt_key, event.at, None)",
     ),
     Mutant(
         name="a job that ended in time is terminated because the news came late",
@@ -382,16 +382,15 @@ SCHEDULER = [
         name="a workflow that was paused while a job was about to start lets it start",
         file="torcd/scheduler/turn.py",
         old="""        elif not self.may_start:
-            self.outbox.add(RevokeAttempt(pending.attempt_key))
+            self.add(RevokeAttempt(pending.attempt_key))
 """,
         new="",
     ),
     Mutant(
         name="a workflow is over before its last action has come due",
         file="torcd/scheduler/turn.py",
-        old="        if node.actions is None or not acting.begin_next("
-        "self.memory, node, self.outbox):\n",
-        new="        acting.begin_next(self.memory, node, self.outbox) if node.actions else None\n"
+        old="        if node.actions is None or not acting.begin_next(self.memory, node, self):\n",
+        new="        acting.begin_next(self.memory, node, self) if node.actions else None\n"
         "        if node.actions is None or node.actions.active is None:\n",
     ),
     Mutant(

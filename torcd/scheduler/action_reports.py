@@ -29,8 +29,8 @@ def reported(memory: Memory, event: AttemptStarted | End) -> list[Command]:
         if isinstance(state, Running):
             return []
         action.state = Running(event.attempt_key, event.at, state.stop)
-        turn.outbox.tell_action(action)
-        freezing.started(node, action.state, turn.outbox)
+        turn.tell_action(action)
+        freezing.started(node, action.state, turn)
         return turn.end()
     if isinstance(event, AttemptNotStarted) and isinstance(state, Running):
         return []
@@ -40,11 +40,11 @@ def reported(memory: Memory, event: AttemptStarted | End) -> list[Command]:
         usage = event.cpu_seconds, event.peak_memory_bytes
     else:
         usage = None, None
-    turn.outbox.save_attempt(event.attempt_key, ended, *usage)
+    turn.save_attempt(event.attempt_key, ended, *usage)
     action.state = ended
-    turn.outbox.tell_action(action)
+    turn.tell_action(action)
     if ended.status is JobStatus.COMPLETED and action.command < len(action.action.commands):
-        acting.start(memory, node, turn.outbox, action)
+        acting.start(memory, node, turn, action)
     else:
         assert node.actions is not None
         node.actions.ends(action)

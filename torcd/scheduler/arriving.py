@@ -52,7 +52,7 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
     memory.next_key += workflow.size
     memory.workflows[workflow.key] = node
     turn = Turn(memory, node, event.at)
-    turn.outbox.add(
+    turn.add(
         CreateWorkflow(
             workflow=workflow,
             max_parallel_jobs=node.max_parallel_jobs,
@@ -62,9 +62,9 @@ def submit(memory: Memory, event: SubmitRequested) -> list[Command]:
             spec=event.spec,
         )
     )
-    turn.outbox.tell_submitted()
+    turn.tell_submitted()
     for key, value in event.initial_values.items():
-        turn.outbox.save_given_value(node.data[key], value)
+        turn.save_given_value(node.data[key], value)
     watch_files(turn)
     return turn.end()
 
@@ -86,7 +86,7 @@ def load(memory: Memory, event: WorkflowLoaded) -> list[Command]:
                 turn.repeat(job, job.state, saved.gpus)
     recovering.repeat(memory, node)
     if node.actions is not None:
-        acting.repeat(memory, node, turn.outbox, node.actions)
+        acting.repeat(memory, node, turn, node.actions)
     watch_files(turn)
     return turn.end()
 
@@ -149,4 +149,4 @@ def watch_files(turn: Turn) -> None:
     for file in node.workflow.files:
         gate = node.file_gates.get(file.key)
         if gate is not None and gate.missing:
-            turn.outbox.add(WatchFile(workflow_key=node.key, file_key=file.key, path=file.path))
+            turn.add(WatchFile(workflow_key=node.key, file_key=file.key, path=file.path))

@@ -95,12 +95,12 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
     become(memory, node, found.begun or found.node)
     absent = absent_of(event)
     turn = Turn(memory, node, event.at)
-    turn.outbox.add(record(before, event, found.difference, memory.next_key))
+    turn.add(record(before, event, found.difference, memory.next_key))
     if found.difference:
-        turn.outbox.tell_edited(said(found.difference), adder)
+        turn.tell_edited(said(found.difference), adder)
     for key in states_before:
         if key in node.files and key not in node.file_states:
-            turn.outbox.add(SaveFile(workflow_key=node.key, file_key=key, state=None))
+            turn.add(SaveFile(workflow_key=node.key, file_key=key, state=None))
     save_given(turn, event, found.difference)
     if found.plan is None:
         go_on(turn, found.difference, absent)
@@ -109,7 +109,7 @@ def edit(memory: Memory, event: EditRequested) -> list[Command]:
     else:
         turn.looked_at(event.files.items())
         _judge_again(turn)
-        return turn.outbox.commands
+        return turn.commands
     return turn.end()
 
 
@@ -122,8 +122,8 @@ def withdraw(
         return edit(memory, event)
     except errors.UserError as refusal:
         turn = Turn(memory, node, event.at)
-        turn.outbox.tell_edited(f"nothing was removed: {refusal.message}", adder)
-        return turn.outbox.commands
+        turn.tell_edited(f"nothing was removed: {refusal.message}", adder)
+        return turn.commands
 
 
 def become(memory: Memory, node: WorkflowNode, anew: WorkflowNode) -> None:
@@ -147,9 +147,9 @@ def save_given(turn: Turn, event: EditRequested, changes: Difference) -> None:
     """The values that the spec gives now."""
     for data_key in given(event, changes):
         data = turn.node.data[data_key]
-        turn.outbox.save_given_value(data, event.values[data_key])
+        turn.save_given_value(data, event.values[data_key])
         if data.revision > 1:
-            turn.outbox.tell_value(data_key, data.revision, None)
+            turn.tell_value(data_key, data.revision, None)
 
 
 def check(
@@ -236,7 +236,7 @@ def go_on(turn: Turn, changes: Difference, absent: frozenset[FileKey]) -> None:
     for key in changes.of("job", "changed"):
         job = node.jobs[JobKey(key)]
         if isinstance(job.state, Blocked | Ready):
-            turn.outbox.save_job(job)
+            turn.save_job(job)
     turn.take_up(absent)
     watch_files(turn)
 
@@ -248,7 +248,7 @@ def _judge_again(turn: Turn) -> None:
     if node.status is WorkflowStatus.CANCELED or final is None or final is node.status:
         return
     node.status = final
-    turn.outbox.save_workflow()
+    turn.save_workflow()
 
 
 def record(
@@ -275,7 +275,7 @@ def record(
 
 def _only_the_spec(memory: Memory, node: WorkflowNode, event: EditRequested) -> list[Command]:
     turn = Turn(memory, node, event.at)
-    turn.outbox.add(
+    turn.add(
         EditWorkflow(
             workflow=node.workflow,
             jobs=(),
@@ -290,7 +290,7 @@ def _only_the_spec(memory: Memory, node: WorkflowNode, event: EditRequested) -> 
         )
     )
     watch_files(turn)  # after an edit nobody does any more
-    return turn.outbox.commands
+    return turn.commands
 
 
 def _keys(workflow: Workflow) -> set[int]:

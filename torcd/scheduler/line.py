@@ -37,7 +37,7 @@ def serve(memory: Memory, at: Timestamp) -> list[Command]:
                 served[key] = node
                 if line.nodes.pop(key, None) is not None:
                     line.nodes[key] = node
-            commands += turn.outbox.commands
+            commands += turn.commands
         to_serve = served
     return commands
 

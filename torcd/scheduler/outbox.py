@@ -5,6 +5,8 @@ back, intents to start. `blocked`, `ready` and `running` are told, but not saved
 follow from the rest, and the executor says the third again after every restart.
 """
 
+from collections.abc import Callable
+
 from torcd.model import (
     AttemptKey,
     DataKey,
@@ -37,17 +39,19 @@ from torcd.value import Value
 
 
 class Outbox:
-    def __init__(self, memory: Memory, node: WorkflowNode, at: Timestamp) -> None:
-        self.commands: list[Command] = []
-        self.add = self.commands.append
-        self._memory = memory
-        self._node = node
-        self._at = at
+    """The part of a `Turn` that takes the commands."""
+
+    memory: Memory
+    node: WorkflowNode
+    at: Timestamp
+    commands: list[Command]
+    add: Callable[[Command], None]
+    """One more of them."""
 
     # Attempts
 
     def add_attempt(self, job: JobNode, attempt_key: AttemptKey, gpus: tuple[int, ...]) -> None:
-        node = self._node
+        node = self.node
         self.add(
             AddAttempt(
                 attempt_key=attempt_key,
@@ -68,7 +72,7 @@ class Outbox:
         after: AttemptKey | None,
     ) -> None:
         """That of the job, or of its recovery script."""
-        node = self._node
+        node = self.node
         recovery = job.recovery
         if recovery is not None and recovery.script is not None:
             self.add(
@@ -143,14 +147,14 @@ class Outbox:
         """Its newest revision. `run_id`: that in which it was stored, if not the present one."""
         self.add(
             SaveValue(
-                workflow_key=self._node.key,
+                workflow_key=self.node.key,
                 data_key=data.data.key,
                 revision=data.revision,
                 value=value,
-                run_id=self._node.run_id if run_id is None else run_id,
+                run_id=self.node.run_id if run_id is None else run_id,
                 attempt_key=attempt_key,
                 changed_at=data.changed_at,
-                at=self._at,
+                at=self.at,
             )
         )
 
@@ -161,11 +165,11 @@ class Outbox:
     def save_initial_again(self, data: DataNode) -> None:
         self.add(
             SaveInitialAgain(
-                workflow_key=self._node.key,
+                workflow_key=self.node.key,
                 data_key=data.data.key,
                 revision=data.revision,
                 changed_at=data.changed_at,
-                at=self._at,
+                at=self.at,
             )
         )
 
@@ -174,11 +178,11 @@ class Outbox:
 
     def tell_value(self, data_key: DataKey, revision: int, producer: JobNode | None) -> None:
         # Made here and not by way of `_tell`: jobs may store thousands in a second.
-        memory, node = self._memory, self._node
+        memory, node = self.memory, self.node
         self.add(
             Happening(
                 number=memory.next_happening,
-                at=self._at,
+                at=self.at,
                 kind="value_stored",
                 workflow_key=node.key,
                 job_key=producer.job.key if producer else None,
@@ -228,7 +232,7 @@ class Outbox:
         why = _why(job) if job.recovery is not None else state.stop or state
         self.add(
             SaveJob(
-                workflow_key=self._node.key,
+                workflow_key=self.node.key,
                 job_key=job.job.key,
                 status=state.status,
                 stopping=state.stop is not None,
@@ -239,7 +243,7 @@ class Outbox:
                 attempt_id=job.attempt_id,
                 started_at=state.started_at,
                 ended_at=state.ended_at,
-                at=self._at,
+                at=self.at,
                 trace=job.trace,
                 recovery=job.recovery,
                 may_skip=job.may_skip,
@@ -248,7 +252,7 @@ class Outbox:
 
     def tell_job(self, job: JobNode, note: str | None = None) -> None:
         # Made here and not by way of `_tell`: there are three of these for each job.
-        memory, node, state = self._memory, self._node, job.state
+        memory, node, state = self.memory, self.node, job.state
         if job.recovery is None:
             why: _Why = state.stop or state
             message = note or why.message
@@ -258,7 +262,7 @@ class Outbox:
         self.add(
             Happening(
                 number=memory.next_happening,
-                at=self._at,
+                at=self.at,
                 kind="job_changed",
                 workflow_key=node.key,
                 job_key=job.job.key,
@@ -275,7 +279,7 @@ class Outbox:
 
     def save_workflow(self) -> None:
         """Write the workflow's state down, and tell it."""
-        node = self._node
+        node = self.node
         self.add(
             SaveWorkflow(
                 workflow_key=node.key,
@@ -286,7 +290,7 @@ class Outbox:
                 ended_at=node.ended_at,
                 archived=node.archived,
                 frozen_since=node.frozen_since,
-                at=self._at,
+                at=self.at,
             )
         )
         self._tell("workflow_changed", status=node.status.value, stopping=node.stopping)
@@ -294,17 +298,17 @@ class Outbox:
     def tell_edited(self, message: str, adder: JobNode | None = None) -> None:
         """`adder`: the job that has added something, or has not added it again."""
         if adder is None:
-            self._tell("workflow_edited", status=self._node.status.value, message=message)
+            self._tell("workflow_edited", status=self.node.status.value, message=message)
             return
         message = f'by "{adder.job.name}": {message}'
         self._tell("workflow_edited", job_key=adder.job.key, message=message)
 
     def remove_workflow(self) -> None:
-        self.add(RemoveWorkflow(workflow_key=self._node.key, at=self._at))
-        self._tell("workflow_deleted", status=self._node.status.value)
+        self.add(RemoveWorkflow(workflow_key=self.node.key, at=self.at))
+        self._tell("workflow_deleted", status=self.node.status.value)
 
     def tell_submitted(self) -> None:
-        self._tell("workflow_submitted", status=self._node.status.value)
+        self._tell("workflow_submitted", status=self.node.status.value)
 
     def _tell(
         self,
@@ -321,20 +325,20 @@ class Outbox:
         reason: Reason | None = None,
         message: str | None = None,
     ) -> None:
-        memory = self._memory
+        memory = self.memory
         self.add(
             Happening(
                 number=memory.next_happening,
-                at=self._at,
+                at=self.at,
                 kind=kind,
-                workflow_key=self._node.key,
+                workflow_key=self.node.key,
                 job_key=job_key,
                 data_key=data_key,
                 action=action,
                 command=command,
                 status=status,
                 stopping=stopping,
-                run_id=self._node.run_id,
+                run_id=self.node.run_id,
                 attempt_id=attempt_id,
                 return_code=return_code,
                 reason=reason,

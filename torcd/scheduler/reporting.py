@@ -44,10 +44,10 @@ def started(memory: Memory, event: AttemptStarted) -> list[Command]:
     if job.queue.share is not None:
         limits.watch(memory, job, running)
     if node.frozen_since is not None:
-        freezing.started(node, running, turn.outbox)
+        freezing.started(node, running, turn)
     # No place comes free by it, and nothing ends. Whose turn it is with the machine's shares may
     # depend on what others have started since.
-    return turn.end() if node.asking else turn.outbox.commands
+    return turn.end() if node.asking else turn.commands
 
 
 def exited(memory: Memory, event: AttemptExited) -> list[Command]:
@@ -80,10 +80,10 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     else:
         ended = ended_as(*_stopped(stop), event.return_code, started_at, at)
     if event.withdrawal is not None and ended.status is JobStatus.COMPLETED:
-        before = [*turn.outbox.commands, *editing.withdraw(memory, node, job, event.withdrawal)]
+        before = [*turn.commands, *editing.withdraw(memory, node, job, event.withdrawal)]
         node, job = memory.attempts[event.attempt_key]
         turn = Turn(memory, node, at)
-        turn.outbox.commands += before
+        turn.commands += before
     turn.finish(
         job,
         state.attempt_key,

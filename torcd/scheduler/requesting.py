@@ -61,12 +61,12 @@ def cancel(memory: Memory, event: CancelRequested) -> list[Command]:
     if event.jobs is None:
         turn = Turn(memory, node, event.at)
         if node.actions is not None:
-            acting.stop(turn.outbox, node.actions)
+            acting.stop(turn, node.actions)
         if node.stopping:
             return turn.end()
         node.stopping = True
         node.frozen_since = None  # what is told to end is not held up
-        turn.outbox.save_workflow()
+        turn.save_workflow()
         turn.cancel(node.jobs.values(), Stop(Reason.CANCELED, "canceled with its workflow"))
         return turn.end()
     jobs = jobs_of(node, event.jobs)
@@ -91,11 +91,11 @@ def pause(memory: Memory, event: PauseRequested) -> list[Command]:
     node.status = WorkflowStatus.PAUSED
     if freezes:
         node.frozen_since = event.at
-    turn.outbox.save_workflow()
+    turn.save_workflow()
     if not was_paused:
         turn.revoke_pending()
     if freezes:
-        freezing.freeze(node, turn.outbox)
+        freezing.freeze(node, turn)
     return turn.end()
 
 
@@ -116,9 +116,9 @@ def resume(memory: Memory, event: ResumeRequested) -> list[Command]:
     turn = Turn(memory, node, event.at)
     node.status = WorkflowStatus.RUNNING
     since, node.frozen_since = node.frozen_since, None
-    turn.outbox.save_workflow()
+    turn.save_workflow()
     if since is not None:
-        freezing.thaw(node, turn.outbox, since, event.at)
+        freezing.thaw(node, turn, since, event.at)
         limits.watch_again(memory, node)
     return turn.end()
 
@@ -171,7 +171,7 @@ def _disable_in_one_that_is_over(
     node.actions = actions
     turn = Turn(memory, node, event.at)
     for key in keys:
-        turn.outbox.save_job(node.jobs[key])
+        turn.save_job(node.jobs[key])
         if actions is not None:
             actions.note(node.jobs[key])
     return turn.end()
@@ -212,7 +212,7 @@ def archive(memory: Memory, event: ArchiveRequested) -> list[Command]:
         return []
     turn = Turn(memory, node, event.at)
     node.archived = event.archived
-    turn.outbox.save_workflow()
+    turn.save_workflow()
     return turn.end()
 
 
@@ -225,6 +225,6 @@ def delete(memory: Memory, event: DeleteRequested) -> list[Command]:
             status=node.status.value,
         )
     turn = Turn(memory, node, event.at)
-    turn.outbox.remove_workflow()
+    turn.remove_workflow()
     del memory.workflows[node.key]
-    return turn.outbox.commands
+    return turn.commands

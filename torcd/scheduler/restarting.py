@@ -135,12 +135,12 @@ def run_again(
 ) -> None:
     """The first turn of that run."""
     node = turn.node
-    turn.outbox.save_workflow()
+    turn.save_workflow()
     turn.looked_at(files.items())
     for data_key in plan.to_clear:
         turn.clear(data_key)
     for key in plan.runs:
-        turn.outbox.save_job(node.jobs[key], plan.verdicts[key].reason)
+        turn.save_job(node.jobs[key], plan.verdicts[key].reason)
     turn.cancel_what_is_never_ready(absent)
     watch_files(turn)
 

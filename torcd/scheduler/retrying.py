@@ -80,7 +80,7 @@ def go_on(turn: Turn, files: Mapping[FileKey, FileState | None]) -> None:
         return
     node.status = WorkflowStatus.RUNNING
     node.ended_at = None
-    turn.outbox.save_workflow()
+    turn.save_workflow()
     turn.looked_at(files.items())
     watch_files(turn)
 

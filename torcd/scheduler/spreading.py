@@ -32,6 +32,7 @@ from torcd.model import (
     Timestamp,
 )
 from torcd.scheduler import following, wording
+from torcd.scheduler.commands import Command
 from torcd.scheduler.digests import definition, is_as_read
 from torcd.scheduler.job_states import (
     BLOCKED,
@@ -54,7 +55,7 @@ from torcd.scheduler.outbox import Outbox
 from torcd.scheduler.state import WorkflowNode
 
 
-class Spreading:
+class Spreading(Outbox):
     """The part of a `Turn` that an event does not ask for by name."""
 
     _absent_files: frozenset[FileKey] = frozenset()
@@ -63,7 +64,8 @@ class Spreading:
         self.memory = memory
         self.node = node
         self.at = at
-        self.outbox = Outbox(memory, node, at)
+        self.commands: list[Command] = []
+        self.add = self.commands.append
         node.turns += 1
         self._to_spread: list[JobNode] = []
 
@@ -106,7 +108,7 @@ class Spreading:
                 job.waits += 1
                 if isinstance(job.state, Ready):
                     self._enter(job, BLOCKED)
-                    self.outbox.tell_job(job)
+                    self.tell_job(job)
             elif job.held and not is_to_be_held:
                 job.held = False
                 job.waits -= 1
@@ -160,7 +162,7 @@ class Spreading:
             consumer.waits += 1
             if isinstance(consumer.state, Ready):
                 self._enter(consumer, BLOCKED)
-                self.outbox.tell_job(consumer)
+                self.tell_job(consumer)
         for group in gate.groups:
             self._raise(group)
 
@@ -200,8 +202,8 @@ class Spreading:
                 pass
 
     def _tell_to_stop(self, job: JobNode, attempt_key: AttemptKey, stop: Stop) -> None:
-        self.outbox.save_job(job)
-        self.outbox.stop_attempt(job, attempt_key, stop)
+        self.save_job(job)
+        self.stop_attempt(job, attempt_key, stop)
 
     def _stop_followers(self, leader: JobNode, attempt_key: AttemptKey, stop: Stop) -> None:
         """What is stopped may have ended well a moment ago, and what comes after it have started:
@@ -234,7 +236,7 @@ class Spreading:
     def start(self, job: JobNode, after: AttemptKey | None = None) -> None:
         """Choose it; there must be room for it. `after`: it waits for a job whose attempt that is,
         and for nothing else."""
-        memory, node, outbox = self.memory, self.node, self.outbox
+        memory, node = self.memory, self.node
         attempt_key = AttemptKey(memory.next_attempt_key)
         memory.next_attempt_key += 1
         memory.attempts[attempt_key] = (node, job)
@@ -245,13 +247,14 @@ class Spreading:
             # Of one that recovers, it was counted when it was decided.
             if job.attempt_id > 1 and job.recovery is None:
                 node.retries += 1
-        job.frozen_microseconds = 0
+        if job.rare.frozen_microseconds:
+            job.frozen_microseconds = 0
         share = job.queue.share
         gpus = () if share is None else memory.ledger.take(attempt_key, share)
-        outbox.add_attempt(job, attempt_key, gpus)
+        self.add_attempt(job, attempt_key, gpus)
         self._enter(job, Pending(attempt_key, None, after is not None))
-        outbox.tell_job(job)
-        outbox.start_attempt(job, attempt_key, gpus, after)
+        self.tell_job(job)
+        self.start_attempt(job, attempt_key, gpus, after)
         if job.feeds and following.may_lead(node, job):
             node.leaders.append(job)
 
@@ -263,7 +266,7 @@ class Spreading:
         self._enter(job, state)
         if job.may_skip:
             job.may_skip = isinstance(state, Disabled)
-        self.outbox.save_job(job)
+        self.save_job(job)
         self._to_spread.append(job)
 
     def _canceled(self, stop: Stop) -> Ended:
@@ -278,7 +281,7 @@ class Spreading:
             return
         self._enter(job, READY)
         heappush(job.queue.heap, (job.rank, job.position, job))
-        self.outbox.tell_job(job)
+        self.tell_job(job)
 
     def _leave_trace(
         self, job: JobNode, attempt_key: AttemptKey, ended: EndedWell, *, inputs_changed: bool
@@ -324,7 +327,7 @@ class Spreading:
         job.run_id, job.attempt_id = trace.run_id, trace.attempt_id
         job.may_skip = False
         self._enter(job, trace.ended)
-        self.outbox.save_skipped(job)
+        self.save_skipped(job)
         self._to_spread.append(job)
 
     def _enter(self, job: JobNode, state: State) -> None:

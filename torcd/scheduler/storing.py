@@ -6,7 +6,6 @@ from torcd.model import AttemptKey, DataKey, FileKey, FileState, Timestamp
 from torcd.scheduler.commands import ClearValue, Command, SaveFile
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.nodes import GateNode, JobNode
-from torcd.scheduler.outbox import Outbox
 from torcd.scheduler.spreading import Spreading
 from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.value import Value
@@ -37,32 +36,9 @@ def stored(
     at: Timestamp,
 ) -> list[Command]:
     """All that comes of a value that does not spread."""
-    node.turns += 1
-    outbox = Outbox(memory, node, at)
-    keep(memory, node, outbox, data, value, producer, attempt_key)
-    return outbox.commands
-
-
-def keep(
-    memory: Memory,
-    node: WorkflowNode,
-    outbox: Outbox,
-    data: DataNode,
-    value: Value,
-    producer: JobNode | None,
-    attempt_key: AttemptKey | None,
-) -> None:
-    """A new revision."""
-    data.revision += 1
-    data.is_stored_in_run = True
-    if producer is not None and producer.job.key not in data.storers:
-        data.storers = (*data.storers, producer.job.key)
-    if data.sha256 != value.sha256:
-        data.sha256 = value.sha256
-        data.changed_at = memory.next_attempt_key
-        node.digests.changed(data.data.key)
-    outbox.save_value(data, value, attempt_key)
-    outbox.tell_value(data.data.key, data.revision, producer)
+    turn = Storing(memory, node, at)
+    turn.keep(data, value, producer, attempt_key)
+    return turn.commands
 
 
 class Storing(Spreading):
@@ -77,7 +53,7 @@ class Storing(Spreading):
     ) -> None:
         """A new revision; opens what waits for the value where that is the rule."""
         data = self.node.data[data_key]
-        keep(self.memory, self.node, self.outbox, data, value, producer, attempt_key)
+        self.keep(data, value, producer, attempt_key)
         gate = data.gate
         if gate is None:
             return
@@ -88,6 +64,25 @@ class Storing(Spreading):
                 gate.opens_early.add(producer.job.key)
                 self._lower(gate)
             self._spread()
+
+    def keep(
+        self,
+        data: DataNode,
+        value: Value,
+        producer: JobNode | None,
+        attempt_key: AttemptKey | None,
+    ) -> None:
+        """A new revision, of which nothing follows."""
+        data.revision += 1
+        data.is_stored_in_run = True
+        if producer is not None and producer.job.key not in data.storers:
+            data.storers = (*data.storers, producer.job.key)
+        if data.sha256 != value.sha256:
+            data.sha256 = value.sha256
+            data.changed_at = self.memory.next_attempt_key
+            self.node.digests.changed(data.data.key)
+        self.save_value(data, value, attempt_key)
+        self.tell_value(data.data.key, data.revision, producer)
 
     def open_input(self, gate: GateNode) -> None:
         """An input that nobody makes has appeared."""
@@ -107,7 +102,7 @@ class Storing(Spreading):
                 states[key] = state
             if state is None or before is None or state.sha256 != before.sha256:
                 self.node.digests.changed(key)
-            self.outbox.add(SaveFile(workflow_key=self.node.key, file_key=key, state=state))
+            self.add(SaveFile(workflow_key=self.node.key, file_key=key, state=state))
 
     def clear(self, data_key: DataKey) -> None:
         """It has no value any more; or, if the spec gave it one, that one again."""
@@ -117,11 +112,11 @@ class Storing(Spreading):
         self.node.digests.changed(data_key)
         if data.initial_sha256 is None:
             data.sha256 = None
-            self.outbox.add(ClearValue(workflow_key=self.node.key, data_key=data_key))
-            self.outbox.tell_cleared(data_key)
+            self.add(ClearValue(workflow_key=self.node.key, data_key=data_key))
+            self.tell_cleared(data_key)
             return
         data.revision += 1
         data.sha256 = data.initial_sha256
         data.changed_at = self.memory.next_attempt_key
-        self.outbox.save_initial_again(data)
-        self.outbox.tell_value(data_key, data.revision, None)
+        self.save_initial_again(data)
+        self.tell_value(data_key, data.revision, None)

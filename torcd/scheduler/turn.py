@@ -66,11 +66,11 @@ class Turn(Storing):
                 room -= 1
             if room > node.following and node.leaders:
                 self._start_followers(room - node.following)
-        if node.actions is None or not acting.begin_next(self.memory, node, self.outbox):
+        if node.actions is None or not acting.begin_next(self.memory, node, self):
             final = node.final_status
             if final is not None and not node.is_over:
                 self._settle(final)
-        return self.outbox.commands
+        return self.commands
 
     def _start_followers(self, room: int) -> None:
         node = self.node
@@ -97,7 +97,7 @@ class Turn(Storing):
                     to_see = True
                 elif for_each.data not in node.being_made:
                     node.being_made.add(for_each.data)
-                    self.outbox.add(MakeElements(node.key, for_each.data))
+                    self.add(MakeElements(node.key, for_each.data))
 
     def fail(self, jobs: Iterable[JobNode], message: str) -> None:
         """They have not started, and cannot."""
@@ -112,9 +112,9 @@ class Turn(Storing):
         stop = job.state.stop
         self._enter(job, running)
         if running.stop is stop:
-            self.outbox.tell_job(job)
+            self.tell_job(job)
         else:  # which holds no more
-            self.outbox.save_job(job)
+            self.save_job(job)
 
     def finish(
         self,
@@ -131,7 +131,7 @@ class Turn(Storing):
         self.memory.release(attempt_key)
         if self.node.held_back:
             self._try_again()
-        self.outbox.save_attempt(attempt_key, ended, cpu_seconds, peak_memory_bytes)
+        self.save_attempt(attempt_key, ended, cpu_seconds, peak_memory_bytes)
         if recovery is not None:
             self._recover(job, recovery)
             return
@@ -159,7 +159,7 @@ class Turn(Storing):
             self._cancel(job, Stop(Reason.DEPENDENCY, message))
             self._spread()
             return
-        self.outbox.save_job(job)
+        self.save_job(job)
         if job.rests(self.at):
             assert job.recovery is not None
             heappush(self.memory.rests, (job.recovery.until, self.node.key, job.job.key))
@@ -203,7 +203,7 @@ class Turn(Storing):
         self.memory.release(event.attempt_key)
         if self.node.held_back:
             self._try_again()
-        self.outbox.save_attempt(
+        self.save_attempt(
             event.attempt_key,
             ended_as(status, reason, message, return_code, started_at or event.at, event.at),
             None if exited is None else exited.cpu_seconds,
@@ -224,7 +224,7 @@ class Turn(Storing):
         self.memory.release(attempt_key)
         if self.node.held_back:
             self._try_again()
-        self.outbox.add(RemoveAttempt(attempt_key))
+        self.add(RemoveAttempt(attempt_key))
         if not job.has_script_to_run:
             self.node.retries -= job.attempt_id > 1 and job.recovery is None
             job.attempt_id -= 1
@@ -235,7 +235,7 @@ class Turn(Storing):
             if self.may_start and following.is_under_way(job, attempt_key):
                 following.chosen_in_vain(self.node, self.memory.next_attempt_key)
             self._enter(job, BLOCKED)
-            self.outbox.tell_job(job)
+            self.tell_job(job)
             self._spread()
         else:
             self._make_ready(job)
@@ -245,7 +245,7 @@ class Turn(Storing):
         """Have what was chosen and has not started taken back."""
         for job in self.node.jobs.values():
             if isinstance(job.state, Pending) and job.state.stop is None:
-                self.outbox.add(RevokeAttempt(job.state.attempt_key))
+                self.add(RevokeAttempt(job.state.attempt_key))
 
     def recall_followers(self) -> None:
         """After a restart: what comes after those that were told to stop is to stop, too, even if
@@ -264,12 +264,12 @@ class Turn(Storing):
         # the executor knows.)
         may_start = not job.waits and pending.stop is None and self.may_start
         after = None if may_start else NO_ATTEMPT
-        self.outbox.start_attempt(job, pending.attempt_key, gpus, after)
+        self.start_attempt(job, pending.attempt_key, gpus, after)
         if pending.stop is not None:
-            self.outbox.stop_attempt(job, pending.attempt_key, pending.stop)
+            self.stop_attempt(job, pending.attempt_key, pending.stop)
         elif not self.may_start:
-            self.outbox.add(RevokeAttempt(pending.attempt_key))
-        freezing.repeat(self.node, pending, job.frozen_microseconds, self.outbox)
+            self.add(RevokeAttempt(pending.attempt_key))
+        freezing.repeat(self.node, pending, job.frozen_microseconds, self)
 
     def cancel(self, jobs: Iterable[JobNode], stop: Stop) -> None:
         """End them, whatever they are doing; no effect on what has ended or is stopping already."""
@@ -295,7 +295,7 @@ class Turn(Storing):
                 if not gate.has_stored(job):
                     self._raise(gate)
         for job in jobs:
-            self.outbox.save_job(job)
+            self.save_job(job)
             message = self._why_never_ready(job)
             if message is not None:
                 self._cancel(job, Stop(Reason.DEPENDENCY, message))
@@ -345,7 +345,7 @@ class Turn(Storing):
                     self._raise(gate)
         self._judge_anew(gates)
         for job in jobs:
-            self.outbox.save_job(job)
+            self.save_job(job)
         self.cancel_what_is_never_ready(absent_files)
         for job in jobs:
             if isinstance(job.state, Blocked) and not job.waits:
@@ -368,4 +368,4 @@ class Turn(Storing):
         node.stopping = False
         node.frozen_since = None
         node.ended_at = self.at
-        self.outbox.save_workflow()
+        self.save_workflow()

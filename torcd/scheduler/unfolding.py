@@ -60,8 +60,8 @@ def made(memory: Memory, event: ElementsMade) -> list[Command]:
     editing.become(memory, node, anew)
     node.being_made = waiting
     turn = Turn(memory, node, event.at)
-    turn.outbox.add(editing.record(before, edit, changes, memory.next_key))
-    turn.outbox.tell_edited(_said(node, event.data_key))
+    turn.add(editing.record(before, edit, changes, memory.next_key))
+    turn.tell_edited(_said(node, event.data_key))
     editing.save_given(turn, edit, changes)
     editing.go_on(turn, changes, absent_of(edit))
     return turn.end()
