@@ -90,7 +90,11 @@ def of(leader: JobNode, attempt_key: AttemptKey) -> Iterator[tuple[JobNode, Pend
 def seen_by(leader: JobNode, attempt_key: AttemptKey) -> int | None:
     """Its attempt has ended: from which attempt's key on it has been over for everybody who comes
     after it; None: none was chosen before its end."""
-    return min((state.attempt_key for _, state in of(leader, attempt_key)), default=None)
+    first = None
+    for _, state in of(leader, attempt_key):
+        if first is None or state.attempt_key < first:
+            first = state.attempt_key
+    return first
 
 
 def chosen_in_vain(node: WorkflowNode, next_attempt_key: int) -> None:

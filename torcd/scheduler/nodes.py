@@ -9,6 +9,7 @@ touches only the jobs behind the gates it moves, so its cost does not grow with 
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from torcd.model import ENDED_BADLY, Job, JobKey, Timestamp
 from torcd.scheduler.job_states import BLOCKED, Disabled, Ended, Recovery, State, Trace
@@ -57,6 +58,10 @@ class GateNode:
     def has_stored(self, producer: "JobNode") -> bool:
         """Whether this producer has lowered the gate already, by storing."""
         return self.opens_early is not None and producer.job.key in self.opens_early
+
+
+is_spoiled = attrgetter("spoiled")
+"""Of a gate."""
 
 
 class JobGate(GateNode):

@@ -33,7 +33,7 @@ from torcd.scheduler.commands import Command
 from torcd.scheduler.events import AttemptExited, AttemptLost, AttemptNotStarted
 from torcd.scheduler.job_states import Blocked, Ended, Recovery, Stop, ended_as
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.nodes import JobNode
+from torcd.scheduler.nodes import JobNode, is_spoiled
 from torcd.scheduler.state import WorkflowNode
 from torcd.scheduler.turn import Turn
 
@@ -53,7 +53,7 @@ def recovery(node: WorkflowNode, job: JobNode, key: AttemptKey, ended: Ended) ->
     """What is to be done after the bad end of an attempt; None: nothing, it ends so."""
     if ended.reason is None or ended.status not in (JobStatus.FAILED, JobStatus.TERMINATED):
         return None
-    if job.job.cancel_on_blocking_job_failure and any(gate.spoiled for gate in job.awaits):
+    if job.job.cancel_on_blocking_job_failure and any(map(is_spoiled, job.awaits)):
         return None  # it could not begin again
     rule = next((rule for rule in _rules(node, job) if _matches(rule, ended)), None)
     if rule is None or job.attempt_id > rule.max_retries or ended.ended_at is None:

@@ -50,7 +50,7 @@ from torcd.scheduler.job_states import (
     ended_as,
 )
 from torcd.scheduler.memory import Memory
-from torcd.scheduler.nodes import GateNode, JobNode
+from torcd.scheduler.nodes import GateNode, JobNode, is_spoiled
 from torcd.scheduler.outbox import Outbox
 from torcd.scheduler.state import WorkflowNode
 
@@ -297,7 +297,7 @@ class Spreading(Outbox):
                 inputs_changed
                 or job.waits > job.rare.held
                 or inputs.newest > attempt_key
-                or any(gate.spoiled for gate in job.awaits)
+                or any(map(is_spoiled, job.awaits))
             )
             given = inputs.given if is_known else None
             made = inputs.made if is_known else None
@@ -320,7 +320,7 @@ class Spreading(Outbox):
         if trace.definition != definition(self.node, job.job):
             return False  # an edit has come between
         is_same = is_as_read(trace, self.node.digests.inputs(job))
-        return is_same and not any(gate.spoiled for gate in job.awaits)
+        return is_same and not any(map(is_spoiled, job.awaits))
 
     def _skip(self, job: JobNode, trace: Trace) -> None:
         """It is up to date: it ends as it did before, and what it made is what it was."""
