@@ -12,8 +12,7 @@ counter of their own.
 
 import enum
 from collections.abc import Iterable
-from functools import cached_property
-from typing import Literal, NewType, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, NewType, TypeVar, cast
 
 import msgspec
 
@@ -32,13 +31,15 @@ Timestamp = NewType("Timestamp", int)
 
 class _Word(enum.Enum):
     """A word for a state. It is a key of many dicts, and each member exists once: so it is hashed
-    as the object it is, which takes no Python. Nor does its value, once it has been asked for."""
+    as the object it is, which takes no Python. Nor does its value, as that of other enums does."""
 
     __hash__ = object.__hash__
 
-    @cached_property
-    def value(self) -> str:
-        return str(self._value_)
+    if not TYPE_CHECKING:
+        value = enum.nonmember("")
+
+        def __init__(self, word: str) -> None:
+            self.value = word
 
 
 class JobStatus(_Word):
