@@ -58,9 +58,55 @@ class Scheduler:
     def handle(self, event: e.Event) -> list[Command]:
         """Decide. Raises UserError for a request that is refused; then nothing has changed."""
         memory = self._memory
-        commands = self._decide(memory, event)
-        due = memory.line
-        if due.touched or due.has_gained:
+        match event:
+            case e.AttemptExited():
+                commands = reporting.exited(memory, event)
+            case e.AttemptStarted():
+                commands = reporting.started(memory, event)
+            case e.AttemptNotStarted():
+                commands = reporting.not_started(memory, event)
+            case e.AttemptLost():
+                commands = reporting.lost(memory, event)
+            case e.StoreRequested():
+                commands = requesting.store(memory, event)
+            case e.CancelRequested():
+                commands = requesting.cancel(memory, event)
+            case e.PauseRequested():
+                commands = requesting.pause(memory, event)
+            case e.ResumeRequested():
+                commands = requesting.resume(memory, event)
+            case e.DisableRequested():
+                commands = requesting.disable(memory, event)
+            case e.EnableRequested():
+                commands = requesting.enable(memory, event)
+            case e.ArchiveRequested():
+                commands = requesting.archive(memory, event)
+            case e.DeleteRequested():
+                commands = requesting.delete(memory, event)
+            case e.RestartRequested():
+                commands = restarting.restart(memory, event)
+            case e.RetryRequested():
+                commands = retrying.retry(memory, event)
+            case e.EditRequested():
+                commands = editing.edit(memory, event)
+            case e.ElementsMade():
+                commands = unfolding.made(memory, event)
+            case e.ElementsRefused():
+                commands = unfolding.refused(memory, event)
+            case e.DrainRequested():
+                commands = requesting.drain(memory, event)
+            case e.SubmitRequested():
+                commands = arriving.submit(memory, event)
+            case e.WorkflowLoaded():
+                commands = arriving.load(memory, event)
+            case e.LoadingEnded():
+                commands = arriving.loading_ended(memory)
+            case e.TimePassed():
+                commands = limits.time_passed(memory, event)
+            case e.FileAppeared():
+                commands = arriving.file_appeared(memory, event)
+        shares = memory.line
+        if shares.touched or shares.has_gained:
             commands += line.serve(memory, event.at)
         if memory.deadlines or memory.rests or memory.wake_at is not None:
             commands += limits.next_wake(memory)
@@ -77,55 +123,6 @@ class Scheduler:
         )
         self._memory.is_draining = is_draining
         self._memory.former = old.workflows
-
-    def _decide(self, memory: Memory, event: e.Event) -> list[Command]:
-        match event:
-            case e.AttemptExited():
-                return reporting.exited(memory, event)
-            case e.AttemptStarted():
-                return reporting.started(memory, event)
-            case e.AttemptNotStarted():
-                return reporting.not_started(memory, event)
-            case e.AttemptLost():
-                return reporting.lost(memory, event)
-            case e.StoreRequested():
-                return requesting.store(memory, event)
-            case e.CancelRequested():
-                return requesting.cancel(memory, event)
-            case e.PauseRequested():
-                return requesting.pause(memory, event)
-            case e.ResumeRequested():
-                return requesting.resume(memory, event)
-            case e.DisableRequested():
-                return requesting.disable(memory, event)
-            case e.EnableRequested():
-                return requesting.enable(memory, event)
-            case e.ArchiveRequested():
-                return requesting.archive(memory, event)
-            case e.DeleteRequested():
-                return requesting.delete(memory, event)
-            case e.RestartRequested():
-                return restarting.restart(memory, event)
-            case e.RetryRequested():
-                return retrying.retry(memory, event)
-            case e.EditRequested():
-                return editing.edit(memory, event)
-            case e.ElementsMade():
-                return unfolding.made(memory, event)
-            case e.ElementsRefused():
-                return unfolding.refused(memory, event)
-            case e.DrainRequested():
-                return requesting.drain(memory, event)
-            case e.SubmitRequested():
-                return arriving.submit(memory, event)
-            case e.WorkflowLoaded():
-                return arriving.load(memory, event)
-            case e.LoadingEnded():
-                return arriving.loading_ended(memory)
-            case e.TimePassed():
-                return limits.time_passed(memory, event)
-            case e.FileAppeared():
-                return arriving.file_appeared(memory, event)
 
     # What can be asked
 
