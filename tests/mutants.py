@@ -245,7 +245,7 @@ SCHEDULER = [
     Mutant(
         name="a job that ran though what it waits for failed is up to date",
         file="torcd/scheduler/spreading.py",
-        old="                or any(gate.spoiled for gate in job.awaits)\n            )\n",
+        old="                or any(map(is_spoiled, job.awaits))\n            )\n",
         new="            )\n",
     ),
     Mutant(
