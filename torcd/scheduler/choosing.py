@@ -98,7 +98,8 @@ def choose(
 
 
 def learn_duration(node: WorkflowNode, microseconds: int) -> None:
-    microseconds = max(microseconds, 1)  # the clock may have been put back meanwhile
+    if microseconds < 1:
+        microseconds = 1  # the clock may have been put back meanwhile
     mean = node.mean_microseconds
     if mean is None:
         node.mean_microseconds = float(microseconds)

@@ -108,7 +108,7 @@ class Scheduler:
         shares = memory.line
         if shares.touched or shares.has_gained:
             commands += line.serve(memory, event.at)
-        if memory.deadlines or memory.rests or memory.wake_at is not None:
+        if memory.deadlines or memory.rests:
             commands += limits.next_wake(memory)
         return commands
 

@@ -151,11 +151,12 @@ def _stopped(stop: Stop) -> tuple[JobStatus, Reason, str]:
 def _judged(node: WorkflowNode, job: JobNode, event: AttemptExited, started_at: Timestamp) -> Ended:
     """The end of an attempt that ended by itself."""
     outputs = event.outputs
+    may_miss = outputs.missing_files or job.job.output_user_data
     if event.return_code:
         verdict = wording.verdict(event.return_code, ran_out_of_memory=event.ran_out_of_memory)
     elif outputs.problem is not None:
         verdict = JobStatus.FAILED, Reason.BAD_OUTPUT, outputs.problem
-    elif missing := _missing(node, job, outputs):
+    elif may_miss and (missing := _missing(node, job, outputs)):
         message = "exited with status 0, but " + "; ".join(missing)
         verdict = JobStatus.FAILED, Reason.MISSING_OUTPUT, message
     else:
@@ -165,8 +166,6 @@ def _judged(node: WorkflowNode, job: JobNode, event: AttemptExited, started_at: 
 
 def _missing(node: WorkflowNode, job: JobNode, outputs: Outputs) -> list[str]:
     """What it was to make and has not, for people."""
-    if not outputs.missing_files and not job.job.output_user_data:
-        return []
     missing = [f"{wording.file(node, key)} was not made" for key in outputs.missing_files]
     missing += [
         f'user_data "{node.data[key].data.name}" was never stored'

@@ -253,6 +253,8 @@ class Spreading(Outbox):
         gpus = () if share is None else memory.ledger.take(attempt_key, share)
         self.add_attempt(job, attempt_key, gpus)
         self._enter(job, Pending(attempt_key, None, after is not None))
+        if after is not None:
+            node.following += 1
         self.tell_job(job)
         self.start_attempt(job, attempt_key, gpus, after)
         if job.feeds and following.may_lead(node, job):
@@ -338,8 +340,6 @@ class Spreading(Outbox):
         counts[state.status] += 1
         if before.follows:
             node.following -= 1
-        if state.follows:
-            node.following += 1
         if node.actions is not None:
             node.actions.note(job)
         if job.rare.added and not isinstance(state, Ended | Disabled):
