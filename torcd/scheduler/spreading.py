@@ -268,8 +268,10 @@ class Spreading(Outbox):
         self._enter(job, state)
         if job.may_skip:
             job.may_skip = isinstance(state, Disabled)
-        self.save_job(job)
-        self._to_spread.append(job)
+        self.write_job(job)
+        self.tell_job(job)
+        if job.feeds or job.rare.added:
+            self._to_spread.append(job)
 
     def _canceled(self, stop: Stop) -> Ended:
         return ended_as(stop.status, stop.reason, stop.message, None, None, self.at)
