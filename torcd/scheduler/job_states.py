@@ -26,6 +26,7 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     """It was told to end, and this is why."""
 
     return_code: ClassVar[int | None] = None
+    """As of a state that says why it is."""
     reason: Reason
     message: str
     is_firm: bool = False
