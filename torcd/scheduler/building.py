@@ -123,21 +123,26 @@ def build(loaded: WorkflowLoaded, capacity: Capacity) -> WorkflowNode:
         node.jobs[key].feeds = tuple(several)
     del awaits, feeds
 
+    is_over = node.is_over
     for job_node in node.jobs.values():
-        if job_node.adder is not None:
-            job_node.held = job_node.is_to_be_held
-        job_node.waits = len([1 for gate in job_node.awaits if gate.missing]) + job_node.held
-        is_free = not (job_node.waits or job_node.rests(loaded.at) or job_node.job.for_each)
-        if job_node.state is BLOCKED and is_free and not node.is_over:
-            job_node.state = READY
-            job_node.queue.heap.append((job_node.rank, job_node.position, job_node))
-        elif job_node.waits and isinstance(job_node.state, Pending):
-            follows = following.is_under_way(job_node, job_node.state.attempt_key)
-            job_node.state = msgspec.structs.replace(job_node.state, follows=follows)
+        if job_node.awaits:
+            job_node.waits = len([1 for gate in job_node.awaits if gate.missing])
+        if job_node.rare.adder is not None and job_node.is_to_be_held:
+            job_node.held = True
+            job_node.waits += 1
+        state = job_node.state
+        if state is BLOCKED:
+            is_free = not (job_node.waits or job_node.rests(loaded.at) or job_node.job.for_each)
+            if is_free and not is_over:
+                state = job_node.state = READY
+                job_node.queue.heap.append((job_node.rank, job_node.position, job_node))
+        elif job_node.waits and isinstance(state, Pending):
+            follows = following.is_under_way(job_node, state.attempt_key)
+            job_node.state = msgspec.structs.replace(state, follows=follows)
             node.following += follows
-        node.counts[job_node.state.status] += 1
+        node.counts[state.status] += 1
     for queue in queues.values():
-        queue.heap.sort(key=lambda entry: entry[:2])
+        queue.heap.sort()  # no two have the same position, so nodes are never compared
     if loaded.workflow.actions:
         node.actions = _actions(node, loaded.action_commands)
     return node

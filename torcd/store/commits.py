@@ -228,16 +228,16 @@ def _size_of(what: What, kinds: _Kinds) -> int:
             size += len(record.value.text)
         elif isinstance(record, CreateWorkflow):
             workflow = record.workflow
-            size += workflow.size * RECORD_BYTES + sum(_text_size(job) for job in workflow.jobs)
+            size += workflow.size * RECORD_BYTES + sum(map(_text_size, workflow.jobs))
             size += len(record.spec or b"")
         elif isinstance(record, EditWorkflow):
             edited = (*record.jobs, *record.files, *record.user_data)
-            size += len(edited) * RECORD_BYTES + sum(_text_size(job) for job in record.jobs)
+            size += len(edited) * RECORD_BYTES + sum(map(_text_size, record.jobs))
             size += len(record.spec.text or b"")
             size += sum(RECORD_BYTES + len(one.item) for one in record.spec.additions)
     return size
 
 
 def _text_size(job: Job) -> int:
-    words = (job.command,) if isinstance(job.command, str) else job.command
-    return sum(map(len, words)) + sum(len(value) for value in job.env.values())
+    size = len(job.command) if isinstance(job.command, str) else sum(map(len, job.command))
+    return size + sum(map(len, job.env.values())) if job.env else size
