@@ -33,7 +33,7 @@ JOBS = 40
 MOST_CALLS = 23
 """Of functions written in Python, for a job's start, its end, and the order for another one."""
 
-MOST_CALLS_OF_ROWS = 9
+MOST_CALLS_OF_ROWS = 5
 """The same for what is written of them."""
 
 MOST_BYTES = 2_200
