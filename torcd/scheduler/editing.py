@@ -149,7 +149,7 @@ def save_given(turn: Turn, event: EditRequested, changes: Difference) -> None:
         data = turn.node.data[data_key]
         turn.save_given_value(data, event.values[data_key])
         if data.revision > 1:
-            turn.tell_value(data_key, data.revision, None)
+            turn.tell_value(data_key, data.revision)
 
 
 def check(

@@ -137,30 +137,20 @@ class Outbox:
 
     # Values
 
-    def save_value(
-        self,
-        data: DataNode,
-        value: Value,
-        attempt_key: AttemptKey | None,
-        run_id: int | None = None,
-    ) -> None:
-        """Its newest revision. `run_id`: that in which it was stored, if not the present one."""
+    def save_given_value(self, data: DataNode, value: Value) -> None:
+        """The value that a spec gives: stored by nobody in no run."""
         self.add(
             SaveValue(
                 workflow_key=self.node.key,
                 data_key=data.data.key,
                 revision=data.revision,
                 value=value,
-                run_id=self.node.run_id if run_id is None else run_id,
-                attempt_key=attempt_key,
+                run_id=0,
+                attempt_key=None,
                 changed_at=data.changed_at,
                 at=self.at,
             )
         )
-
-    def save_given_value(self, data: DataNode, value: Value) -> None:
-        """The value that a spec gives: stored by nobody in no run."""
-        self.save_value(data, value, None, 0)
 
     def save_initial_again(self, data: DataNode) -> None:
         self.add(
@@ -176,23 +166,9 @@ class Outbox:
     def tell_cleared(self, data_key: DataKey) -> None:
         self._tell("value_cleared", data_key=data_key)
 
-    def tell_value(self, data_key: DataKey, revision: int, producer: JobNode | None) -> None:
-        # Made here and not by way of `_tell`: jobs may store thousands in a second.
-        memory, node = self.memory, self.node
-        self.add(
-            Happening(
-                number=memory.next_happening,
-                at=self.at,
-                kind="value_stored",
-                workflow_key=node.key,
-                job_key=producer.job.key if producer else None,
-                data_key=data_key,
-                run_id=node.run_id,
-                attempt_id=producer.attempt_id if producer else None,
-                revision=revision,
-            )
-        )
-        memory.next_happening += 1
+    def tell_value(self, data_key: DataKey, revision: int) -> None:
+        """Of one that nobody stored."""
+        self._tell("value_stored", data_key=data_key, revision=revision)
 
     # Actions
 
@@ -325,6 +301,7 @@ class Outbox:
         return_code: int | None = None,
         reason: Reason | None = None,
         message: str | None = None,
+        revision: int | None = None,
     ) -> None:
         memory = self.memory
         self.add(
@@ -344,6 +321,7 @@ class Outbox:
                 return_code=return_code,
                 reason=reason,
                 message=message,
+                revision=revision,
             )
         )
         memory.next_happening += 1

@@ -28,28 +28,27 @@ from torcd.scheduler.turn import Turn
 
 def store(memory: Memory, event: StoreRequested) -> list[Command]:
     node = memory.workflow(event.workflow_key)
-    data = node.data.get(event.data_key)
+    key, attempt_key = event.data_key, event.attempt_key
+    data = node.data.get(key)
     if data is None:
-        raise errors.NotFound(
-            f"no user_data has the key {event.data_key}", name=str(event.data_key)
-        )
+        raise errors.NotFound(f"no user_data has the key {key}", name=str(key))
     producer = None
-    if event.attempt_key is not None:
-        found = memory.attempts.get(event.attempt_key)
+    if attempt_key is not None:
+        found = memory.attempts.get(attempt_key)
         if found is None or found[0] is not node:
             raise errors.Denied("the token is void: its attempt has ended")
         producer = found[1]
-        if event.data_key not in producer.job.output_user_data:
+        if key not in producer.job.output_user_data:
             raise errors.NotDeclared(
                 f'job "{producer.job.name}" does not declare "{data.data.name}" as an output: '
                 "add it to its output_user_data",
                 name=data.data.name,
             )
         if not storing.spreads(node, data):
-            key, at = event.attempt_key, event.at
-            return storing.stored(memory, node, data, event.value, producer, key, at)
+            node.turns += 1
+            return storing.keep(memory, node, data, event.value, producer, attempt_key, event.at)
     turn = Turn(memory, node, event.at)
-    turn.store(event.data_key, event.value, producer, event.attempt_key)
+    turn.store(key, event.value, producer, attempt_key)
     return turn.end()
 
 

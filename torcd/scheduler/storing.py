@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from torcd.model import AttemptKey, DataKey, FileKey, FileState, Timestamp
-from torcd.scheduler.commands import ClearValue, Command, SaveFile
+from torcd.model import AttemptKey, DataKey, FileKey, FileState, Happening, Timestamp
+from torcd.scheduler.commands import ClearValue, Command, SaveFile, SaveValue
 from torcd.scheduler.memory import Memory
 from torcd.scheduler.nodes import GateNode, JobNode
 from torcd.scheduler.spreading import Spreading
@@ -26,19 +26,54 @@ def spreads(node: WorkflowNode, data: DataNode) -> bool:
     )
 
 
-def stored(
+def keep(
     memory: Memory,
     node: WorkflowNode,
     data: DataNode,
     value: Value,
-    producer: JobNode,
-    attempt_key: AttemptKey,
+    producer: JobNode | None,
+    attempt_key: AttemptKey | None,
     at: Timestamp,
 ) -> list[Command]:
-    """All that comes of a value that does not spread."""
-    turn = Storing(memory, node, at)
-    turn.keep(data, value, producer, attempt_key)
-    return turn.commands
+    """A new revision. What is to be written down and told of it."""
+    key = data.data.key
+    data.revision += 1
+    data.is_stored_in_run = True
+    job_key = attempt_id = None
+    if producer is not None:
+        job_key, attempt_id = producer.job.key, producer.attempt_id
+        if job_key not in data.storers:
+            data.storers = (*data.storers, job_key)
+    if data.sha256 != value.sha256:
+        data.sha256 = value.sha256
+        data.changed_at = memory.next_attempt_key
+        node.digests.changed(key)
+    number = memory.next_happening
+    memory.next_happening = number + 1
+    # Both made here and not by a turn: jobs may store thousands in a second.
+    return [
+        SaveValue(
+            workflow_key=node.key,
+            data_key=key,
+            revision=data.revision,
+            value=value,
+            run_id=node.run_id,
+            attempt_key=attempt_key,
+            changed_at=data.changed_at,
+            at=at,
+        ),
+        Happening(
+            number=number,
+            at=at,
+            kind="value_stored",
+            workflow_key=node.key,
+            job_key=job_key,
+            data_key=key,
+            run_id=node.run_id,
+            attempt_id=attempt_id,
+            revision=data.revision,
+        ),
+    ]
 
 
 class Storing(Spreading):
@@ -53,7 +88,7 @@ class Storing(Spreading):
     ) -> None:
         """A new revision; opens what waits for the value where that is the rule."""
         data = self.node.data[data_key]
-        self.keep(data, value, producer, attempt_key)
+        self.commands += keep(self.memory, self.node, data, value, producer, attempt_key, self.at)
         gate = data.gate
         if gate is None:
             return
@@ -64,25 +99,6 @@ class Storing(Spreading):
                 gate.opens_early.add(producer.job.key)
                 self._lower(gate)
             self._spread()
-
-    def keep(
-        self,
-        data: DataNode,
-        value: Value,
-        producer: JobNode | None,
-        attempt_key: AttemptKey | None,
-    ) -> None:
-        """A new revision, of which nothing follows."""
-        data.revision += 1
-        data.is_stored_in_run = True
-        if producer is not None and producer.job.key not in data.storers:
-            data.storers = (*data.storers, producer.job.key)
-        if data.sha256 != value.sha256:
-            data.sha256 = value.sha256
-            data.changed_at = self.memory.next_attempt_key
-            self.node.digests.changed(data.data.key)
-        self.save_value(data, value, attempt_key)
-        self.tell_value(data.data.key, data.revision, producer)
 
     def open_input(self, gate: GateNode) -> None:
         """An input that nobody makes has appeared."""
@@ -119,4 +135,4 @@ class Storing(Spreading):
         data.sha256 = data.initial_sha256
         data.changed_at = self.memory.next_attempt_key
         self.save_initial_again(data)
-        self.tell_value(data_key, data.revision, None)
+        self.tell_value(data_key, data.revision)
