@@ -453,8 +453,8 @@ CONTROLLER_BUGS = [
     Mutant(
         name="reports are taken before what they are about is loaded",
         file="torcd/controller/standing_still.py",
-        old='        self._stands_still = True\n        """Nothing is decided',
-        new='        self._stands_still = False\n        """Nothing is decided',
+        old='        self.is_open = False\n        """Things are decided',
+        new='        self.is_open = True\n        """Things are decided',
         suites=(*CONTROLLER, *CRASH),
     ),
     Mutant(

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, get_args
 
+import msgspec
+
 from torcd import errors
 from torcd.executors import base
 from torcd.model import Happening
@@ -19,27 +21,19 @@ _STARTS = frozenset(get_args(c.Start))
 _UNKNOWN = e.Outputs()
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """Somebody waits for the answer to an event."""
 
-    __slots__ = ("asker", "commands", "error", "event", "tell")
-
-    def __init__(
-        self,
-        event: e.Event | None,
-        tell: Callable[["Request"], None],
-        asker: Hashable | None = None,
-    ) -> None:
-        self.event = event
-        """None: somebody only wants to know when all before it is on disk."""
-        self.tell = tell
-        """Called when what was decided is on disk, or was refused. Whoever looks at memory then,
-        before he waits for anything, sees what is on disk."""
-        self.asker = asker
-        """Who is answered by `tell`, within it. None: that only wakes a task, which looks at memory
-        in the next turn of the event loop."""
-        self.commands: list[c.Command] = []
-        self.error: errors.UserError | None = None
+    event: e.Event | None
+    """None: somebody only wants to know when all before it is on disk."""
+    tell: Callable[["Request"], None]
+    """Called when what was decided is on disk, or was refused. Whoever looks at memory then, before
+    he waits for anything, sees what is on disk."""
+    asker: Hashable | None = None
+    """Who is answered by `tell`, within it. None: that only wakes a task, which looks at memory in
+    the next turn of the event loop."""
+    commands: list[c.Command] = []
+    error: errors.UserError | None = None
 
 
 class Batch:

@@ -112,11 +112,22 @@ class Loop(StandingStill):
             # They look at memory now, before anything is decided that is not on disk.
             await anyio.lowlevel.checkpoint()
 
-    def _one_at_once(self) -> bool:
+    def _one_at_once(self, request: Request, event: e.StoreRequested) -> bool:
         """The same without the loop. False: it has to go on with it."""
         try:
-            batch = self._begun = self._next_batch()
-            if batch.is_to_be_written and not self._commit_at_once(batch):
+            try:
+                commands = request.commands = self.scheduler.handle(event)
+            except errors.UserError as error:
+                request.error = error
+                request.tell(request)
+                return not self._inbox
+            if self._keep_value(commands):
+                request.tell(request)
+                return not self._inbox
+            batch = self._begun = Batch()
+            batch.requests.append(request)
+            batch.add(commands)
+            if not self._commit_at_once(batch):
                 return False
             self._begun = None
             self._finish(batch)
@@ -171,24 +182,32 @@ class Loop(StandingStill):
 
     def put(self, item: e.Event | Request) -> None:
         """Have it decided with the next batch."""
-        if self._stands_still:
+        if not self.is_open:
             self._note(item)
             return
-        self._inbox.append(item)
-        if not self._is_busy:
-            self._is_busy = True
-            if isinstance(item, Request) and item.asker is not None:
-                # With others there would be a commit for each, in place of one for all.
-                is_alone = item.asker == self._lone_asker
-                if is_alone and self._one_at_once():
-                    self._is_busy = False
-                    return
-            self._wake.set()
-        elif self._gathers and (len(self._inbox) >= self._gathers or not isinstance(item, Request)):
-            self._wake.set()
+        if self._is_busy:
+            self._inbox.append(item)
+            gathers = self._gathers
+            if gathers and (len(self._inbox) >= gathers or not isinstance(item, Request)):
+                self._wake.set()
+            return
+        self._is_busy = True
+        # With others there would be a commit for each, in place of one for all.
+        if (
+            isinstance(item, Request)
+            and item.asker is not None
+            and item.asker == self._lone_asker
+            and isinstance(item.event, e.StoreRequested)
+        ):
+            if self._one_at_once(item, item.event):
+                self._is_busy = False
+                return
+        else:
+            self._inbox.append(item)
+        self._wake.set()
 
     def _tell(self, event: End) -> None:
-        if type(event) is e.AttemptExited and not self._stands_still:
+        if type(event) is e.AttemptExited and self.is_open:
             self._harvester.take(event)
         else:
             self.put(event)

@@ -10,7 +10,7 @@ from torcd.controller.batch import Batch, Request
 from torcd.controller.settings import Settings
 from torcd.controller.shelf import Shelf
 from torcd.feed import Feed
-from torcd.model import Timestamp
+from torcd.model import Happening, Timestamp
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
@@ -76,6 +76,21 @@ class Rounds:
             environments=self._shelf.environments,
             boot_id=self.settings.boot_id,
         )
+
+    def _keep_value(self, commands: list[c.Command]) -> bool:
+        """Commit and announce a value of which nothing comes, without waiting. False: it is not
+        that, or has to be waited for, and nothing was done."""
+        if len(commands) != 2:
+            return False
+        saved, told = commands
+        if not (
+            isinstance(saved, c.SaveValue)
+            and isinstance(told, Happening)
+            and self.store.commit_value_at_once(saved, told)
+        ):
+            return False
+        self.feed.publish((told,))
+        return True
 
     def _carry_out(self, batch: Batch) -> None:
         """Act and announce."""

@@ -41,9 +41,9 @@ class StandingStill(Rounds):
         self._inbox: deque[e.Event | Request] = deque()
         self._is_busy = False
         """Something has been decided, or will be, and is not on disk."""
-        self._stands_still = True
-        """Nothing is decided: before what is unfinished has been loaded, and while there is no
-        room. Decided then, reports would be about attempts nobody knows: they would be
+        self.is_open = False
+        """Things are decided. Not before what is unfinished has been loaded, nor while there is no
+        room: decided then, reports would be about attempts nobody knows; they would be
         acknowledged, and forgotten by the executor, before they are on disk, and what had run
         would run again."""
         self._standstill = Standstill()
@@ -68,11 +68,6 @@ class StandingStill(Rounds):
         raise NotImplementedError
 
     # How it is
-
-    @property
-    def is_open(self) -> bool:
-        """Requests are decided: there is room."""
-        return not self._stands_still
 
     @property
     def shortage(self) -> errors.NoSpace | None:
@@ -117,7 +112,7 @@ class StandingStill(Rounds):
 
     def _stand_by(self, items: Iterable[e.Event | Request] = ()) -> None:
         """From now on nothing is decided; nor are these, and what has come in meanwhile."""
-        self._stands_still, self._is_busy = True, False
+        self.is_open = self._is_busy = False
         waiting, self._inbox = self._inbox, deque()
         for item in (*items, *waiting):
             self._note(item)
@@ -167,7 +162,7 @@ class StandingStill(Rounds):
         self._start_over(counters, is_draining=is_draining)
         for event in self._what_is_known(loaded):
             batch.add(self.scheduler.handle(event))
-        self._stands_still, self._is_busy = False, True
+        self.is_open = self._is_busy = True
         return batch
 
     async def _go_on(self) -> None:

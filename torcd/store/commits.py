@@ -8,13 +8,14 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
 import msgspec
 
-from torcd.errors import StoreError
+from torcd.errors import NoSpace, StoreError
 from torcd.model import Happening, Job
 from torcd.scheduler.commands import (
     AddAttempt,
@@ -33,6 +34,7 @@ from torcd.store.mark import MarkWriter, Place
 from torcd.store.pace import Pace
 from torcd.store.reserve import Reserve
 from torcd.store.rows import Counters
+from torcd.store.writing_values import write_lone
 
 T = TypeVar("T")
 
@@ -63,6 +65,10 @@ _WITH_TEXTS = frozenset({SaveValue, CreateWorkflow, EditWorkflow})
 _Kinds = Set[type[Record]]
 
 
+_Write = Callable[[sqlite3.Connection, Counters], Counters]
+"""A transaction, given where counting goes on and returning where it does then."""
+
+
 class What(msgspec.Struct, frozen=True, gc=False):
     """To be written, as `torcd.store.writing` has it."""
 
@@ -70,6 +76,11 @@ class What(msgspec.Struct, frozen=True, gc=False):
     happenings: Sequence[Happening]
     environments: writing.Environments
     boot_id: str
+
+    def write(self, connection: sqlite3.Connection, written: Counters) -> Counters:
+        return writing.write(
+            connection, self.records, self.happenings, self.environments, self.boot_id, written
+        )
 
 
 class Commits:
@@ -98,12 +109,12 @@ class Commits:
         """See `torcd.store.Store`."""
         kinds = set(map(type, what.records))
         size_bytes = _size_of(what, kinds)
-        if not is_urgent and self._here(what, kinds, size_bytes):
+        if not is_urgent and _is_small(kinds, size_bytes) and self._here(what.write, size_bytes):
             return
 
         def write(connection: sqlite3.Connection) -> None:
             with large_commits.for_commit_of(connection, size_bytes):
-                self._write(connection, what, size_bytes, is_urgent=is_urgent)
+                self._write(what.write, connection, size_bytes, is_urgent=is_urgent)
             self._mark_now()  # the log may have been moved
 
         with anyio.CancelScope(shield=True):
@@ -119,13 +130,21 @@ class Commits:
     def at_once(self, what: What) -> bool:
         """See `torcd.store.Store`."""
         kinds = set(map(type, what.records))
-        return self._here(what, kinds, _size_of(what, kinds))
+        size_bytes = _size_of(what, kinds)
+        return _is_small(kinds, size_bytes) and self._here(what.write, size_bytes)
 
-    def _here(self, what: What, kinds: _Kinds, size_bytes: int) -> bool:
-        """False: it is not as small as that, or the disk is slow, or the thread is at work."""
-        most_bytes = MAX_VALUES_BYTES_IN_PLACE if kinds == _VALUES else MAX_BYTES_IN_PLACE
-        if size_bytes > most_bytes or not kinds <= _QUICK:
+    def value_at_once(self, saved: SaveValue, told: Happening) -> bool:
+        """See `torcd.store.Store`."""
+        size_bytes = 2 * RECORD_BYTES + len(saved.value.text)
+        if size_bytes > MAX_VALUES_BYTES_IN_PLACE:
             return False
+        try:
+            return self._here(partial(write_lone, saved, told), size_bytes)
+        except NoSpace:
+            return False  # whoever waits for it hears the same
+
+    def _here(self, write: _Write, size_bytes: int) -> bool:
+        """Of something small. False: the disk is slow, or the thread is at work."""
         begin = time.monotonic()
         if not self._pace.is_quick(begin):
             return False
@@ -133,7 +152,7 @@ class Commits:
         if connection is None:
             return False
         try:
-            file = self._write(connection, what, size_bytes)
+            file = self._write(write, connection, size_bytes)
             if self._reserve.was_moved:
                 self._mark_now()
             else:  # as a rule: the file is as it was
@@ -151,8 +170,8 @@ class Commits:
 
     def _write(
         self,
+        write: _Write,
         connection: sqlite3.Connection,
-        what: What,
         size_bytes: int,
         *,
         is_urgent: bool = False,
@@ -161,14 +180,7 @@ class Commits:
         file = self._look()
         if not is_urgent:
             self._reserve.keep(size_bytes)
-        self._written = writing.write(
-            connection,
-            what.records,
-            what.happenings,
-            what.environments,
-            what.boot_id,
-            self._written,
-        )
+        self._written = write(connection, self._written)
         self._reserve.written()
         return file
 
@@ -216,6 +228,11 @@ class Commits:
             return await self._writer.call(work)
         except (sqlite3.Error, OSError) as error:
             raise store_error(self._path, "write to", error) from error
+
+
+def _is_small(kinds: _Kinds, size_bytes: int) -> bool:
+    most_bytes = MAX_VALUES_BYTES_IN_PLACE if kinds == _VALUES else MAX_BYTES_IN_PLACE
+    return size_bytes <= most_bytes and kinds <= _QUICK
 
 
 def _size_of(what: What, kinds: _Kinds) -> int:

@@ -46,7 +46,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
         return cls(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
     def is_same_file(self, other: "Place") -> bool:
-        return (self.device, self.inode) == (other.device, other.inode)
+        return self.inode == other.inode and self.device == other.device
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -101,11 +101,15 @@ def is_of_a_copied_directory(path: Path, mark: Mark) -> bool:
     return mark_of(path).stat().st_ino != mark.inode
 
 
+_encode = msgspec.json.Encoder().encode
+_LINE = b"%%08x %%-%db\n" % (LINE_BYTES - len("01234567 \n"))
+
+
 def _encoded(mark: Mark) -> bytes:
-    text = msgspec.json.encode(mark)
-    line = b"%08x %b" % (zlib.crc32(text), text)
-    assert len(line) < LINE_BYTES
-    return line.ljust(LINE_BYTES - 1) + b"\n"
+    text = _encode(mark)
+    line = _LINE % (zlib.crc32(text), text)
+    assert len(line) == LINE_BYTES
+    return line
 
 
 def _decoded(line: bytes) -> Mark:

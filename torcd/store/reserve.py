@@ -97,17 +97,20 @@ class Reserve:
     def written(self) -> None:
         """After something was: where the log ends now."""
         page_bytes, pages, salt, moved = _INDEX_HEADER.unpack(self._header)
-        self.was_moved, self._moved = moved != self._moved, moved
+        self.was_moved = moved != self._moved
+        self._moved = moved
         if salt != self._salt:
             self._salt = salt
             end = os.fstat(self._log).st_size
             if end < self._end:
                 self._reaches = end
-        else:
-            if page_bytes == _LARGEST_PAGE:
-                page_bytes = 1 << 16
-            end = max(self._end, _LOG_HEADER_BYTES + pages * (page_bytes + _FRAME_HEADER_BYTES))
-        self._end = end
+            self._end = end
+            return
+        if page_bytes == _LARGEST_PAGE:
+            page_bytes = 1 << 16
+        end = _LOG_HEADER_BYTES + pages * (page_bytes + _FRAME_HEADER_BYTES)
+        if end > self._end:
+            self._end = end
 
     def log_pages(self) -> int:
         """How many pages are in the log that the next write will not begin again at its

@@ -56,14 +56,7 @@ def write(
     counting goes on by what was committed before, which is what is in the database.
     """
     if len(records) == 1 == len(happenings) and _is_small_value(records[0]):
-        counters = Counters(
-            written.next_key,
-            written.next_attempt_key,
-            happenings[0].number + 1,
-            written.commits + 1,
-        )
-        write_lone(connection, records[0], happenings[0], counters)
-        return counters
+        return write_lone(records[0], happenings[0], connection, written)
     batch = Batch(records)
     counters = Counters(
         max(written.next_key, batch.next_key),

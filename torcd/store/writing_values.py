@@ -45,10 +45,11 @@ def get_ready(connection: sqlite3.Connection) -> None:
 
 
 def write_lone(
-    connection: sqlite3.Connection, saved: SaveValue, happening: Happening, counters: Counters
-) -> None:
-    """A transaction of a value that is not large, that it was stored, and where counting goes on.
-    The keys are as they were."""
+    saved: SaveValue, happening: Happening, connection: sqlite3.Connection, written: Counters
+) -> Counters:
+    """A transaction of a value that is not large, that it was stored, and where counting goes on;
+    otherwise as `torcd.store.writing.write`."""
+    next_happening, commits = happening.number + 1, written.commits + 1
     connection.execute(
         "INSERT INTO lone_value VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -63,10 +64,11 @@ def write_lone(
             saved.workflow_key,
             happening.number,
             _encode((happening,)).decode(),
-            counters.next_happening,
-            counters.commits,
+            next_happening,
+            commits,
         ),
     )
+    return Counters(written.next_key, written.next_attempt_key, next_happening, commits)
 
 
 def write_values(

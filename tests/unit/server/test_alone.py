@@ -14,7 +14,7 @@ from tests.unit.server.test_quick import ROOT, World, world
 from torcd.errors import StoreError
 from torcd.model import AttemptKey, WorkflowKey
 from torcd.scheduler import events as e
-from torcd.store import pace, writing
+from torcd.store import commits, pace, writing
 
 
 @pytest.fixture(autouse=True)
@@ -113,12 +113,13 @@ async def test_where_there_is_no_room_for_it_all_stands_still_and_goes_on(
         asker = Asker(here)
         asker.store(1)
         await asker.answered(1)
-        write = writing.write
+        write, write_lone = writing.write, commits.write_lone
 
         def full(*_: Any) -> Any:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(writing, "write", full)
+        monkeypatch.setattr(commits, "write_lone", full)
         assert not asker.store(2)
         while len(asker.answers) < 2:
             await anyio.lowlevel.checkpoint()
@@ -126,6 +127,7 @@ async def test_where_there_is_no_room_for_it_all_stands_still_and_goes_on(
         node = here.life.controller.scheduler.workflows[WorkflowKey(1)]
         assert node.data[node.data_keys["out"]].revision == 1
         monkeypatch.setattr(writing, "write", write)
+        monkeypatch.setattr(commits, "write_lone", write_lone)
         await here.life.controller.moving()
         asker.store(3)
         await asker.answered(3)
@@ -135,10 +137,10 @@ async def test_where_there_is_no_room_for_it_all_stands_still_and_goes_on(
 async def test_a_commit_that_fails_there_ends_the_daemon_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = writing.write
+    write = commits.write_lone
 
     def fail(*_: Any) -> Any:
-        monkeypatch.setattr(writing, "write", write)  # it is not tried again
+        monkeypatch.setattr(commits, "write_lone", write)  # it is not tried again
         raise sqlite3.OperationalError("disk I/O error")
 
     with pytest.RaisesGroup(StoreError, allow_unwrapped=True, flatten_subgroups=True):
@@ -146,7 +148,7 @@ async def test_a_commit_that_fails_there_ends_the_daemon_too(
             asker = Asker(here)
             asker.store(1)
             await asker.answered(1)
-            monkeypatch.setattr(writing, "write", fail)
+            monkeypatch.setattr(commits, "write_lone", fail)
             assert not asker.store(2)
             await anyio.wait_all_tasks_blocked()
             await asker.answered(2)
