@@ -1,11 +1,12 @@
 """Answers to stores, most of which is the same each time that a job stores a value: that is made
 into text once, and the rest is filled in."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
-from torcd.model import AttemptKey, Job, UserData
+from torcd.model import AttemptKey, Job, Owner, UserData, WorkflowKey
 from torcd.protocol import envelope
 from torcd.protocol import user_data as u
 from torcd.protocol.times import rfc3339
@@ -28,38 +29,34 @@ class Form(NamedTuple):
     attempt_key: AttemptKey
     job: Job
     declared: UserData
-    pieces: list[bytes]
-    """What is around the data, the revision, the hash and the time."""
+    workflow_key: WorkflowKey
+    owner: Owner | None
+    run_id: int
+    template: bytes
+    """To be filled with the data, the revision, the hash and the time."""
 
     def filled(self, data: msgspec.Raw, saved: SaveValue) -> bytes:
         """What `records.stored` comes to as a message."""
-        before, after_data, after_revision, after_hash, end = self.pieces
-        known = b'%b%d%b"%b"%b"%b"%b' % (
-            after_data,
-            saved.revision,
-            after_revision,
-            saved.value.sha256.encode(),
-            after_hash,
-            rfc3339(saved.at).encode(),
-            end,
-        )
-        return b"".join((before, data, known))
+        sha256, at = saved.value.sha256.encode(), rfc3339(saved.at).encode()
+        return self.template % (data, saved.revision, sha256, at)
+
+
+Words = tuple[str | None, str | None, str | None, str | None]
+"""Token, name, key and workflow_key, as they are given in a call."""
 
 
 class Forms:
-    """By token and name, as they are given: of who stores there again it is only asked whether all
-    is as it was."""
+    """By the words of a call: of who stores there again it is only asked whether all is as it
+    was."""
 
     def __init__(self) -> None:
-        self._forms: dict[tuple[str, str], Form] = {}
+        self._forms: dict[Words, Form] = {}
+        self.get: Callable[[Words], Form | None] = self._forms.get
 
-    def get(self, token: str, name: str) -> Form | None:
-        return self._forms.get((token, name))
-
-    def keep(self, token: str, form: Form) -> None:
+    def keep(self, words: Words, form: Form) -> None:
         if len(self._forms) >= MAX_FORMS:
             self._forms.clear()
-        self._forms[token, form.declared.name] = form
+        self._forms[words] = form
 
 
 def form_of(node: WorkflowNode, job: JobNode, attempt_key: AttemptKey, declared: UserData) -> Form:
@@ -73,5 +70,13 @@ def form_of(node: WorkflowNode, job: JobNode, attempt_key: AttemptKey, declared:
         stored_at=place,
         stored_by=records.stored_by(node, job),
     )
-    text = envelope.encode_reply(u.RecordReply(record))
-    return Form(attempt_key, job.job, declared, text.split(_PLACE))
+    pieces = envelope.encode_reply(u.RecordReply(record)).replace(b"%", b"%%").split(_PLACE)
+    return Form(
+        attempt_key,
+        job.job,
+        declared,
+        node.key,
+        node.workflow.owner,
+        node.run_id,
+        b'%b%%b%b%%d%b"%%b"%b"%%b"%b' % tuple(pieces),
+    )

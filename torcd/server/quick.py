@@ -28,7 +28,7 @@ from torcd.scheduler.events import StoreRequested
 from torcd.scheduler.state import DataNode, WorkflowNode
 from torcd.server.calls import Later, StoreCall
 from torcd.server.context import find_data
-from torcd.server.forms import Form, Forms, form_of
+from torcd.server.forms import Form, Forms, Words, form_of
 from torcd.server.handlers import records
 
 MAX_CALL_BYTES = 8 << 10
@@ -89,11 +89,12 @@ class Quick:
         """The answer to a call, at once or, by `answered`, later; None: it is for the handlers."""
         if len(message) > MAX_CALL_BYTES:
             return None
-        text = message if type(message) is bytes else None  # else it came in pieces
-        if text is not None and (asked := self._asked.get(text)) is not None:
+        text = bytes(message)  # a copy only of what came in pieces
+        asked = self._asked.get(text)
+        if asked is not None:
             return self._again(asked, peer)
         try:
-            call = _decode(message)
+            call = _decode(text)
             if call.oneway or call.more:
                 return None
             if type(call) is _FetchCall:
@@ -103,7 +104,7 @@ class Quick:
             pass  # the handler says what is wrong
         return None
 
-    def _fetch(self, parameters: u.Fetch, peer: Peer, text: bytes | None) -> bytes | None:
+    def _fetch(self, parameters: u.Fetch, peer: Peer, text: bytes) -> bytes | None:
         if parameters.token is None or parameters.revision is not None:
             return None
         node, job, attempt_key = self._controller.attempt(parameters.token)
@@ -117,7 +118,7 @@ class Quick:
                 return None
         # Only what no edit can give another meaning.
         is_named = parameters.key is not None or parameters.name == data.data.name
-        if text is not None and is_named and key in declaring:
+        if is_named and key in declaring:
             if len(self._asked) == MAX_ASKED:
                 self._asked.clear()
             if len(text) <= MAX_ASKED_BYTES and len(declaring) <= MAX_DECLARED:
@@ -152,13 +153,13 @@ class Quick:
     def keep(self, node: WorkflowNode, data: DataNode, reply: u.RecordReply) -> None:
         """What was answered to a Fetch of the newest revision, for the next who asks."""
         if reply.record.revision == data.revision:
-            self._keep(node, data, data.revision, envelope.encode_reply(reply))
+            self._keep(data.data, data.revision, node.run_id, envelope.encode_reply(reply))
 
-    def _keep(self, node: WorkflowNode, data: DataNode, revision: int, text: bytes) -> None:
+    def _keep(self, declared: UserData, revision: int, run_id: int, text: bytes) -> None:
         if len(text) > MAX_CALL_BYTES:
             return
-        self._forget(data.data.key)
-        self._kept[data.data.key] = _Kept(data.data, revision, node.run_id, text)
+        self._forget(declared.key)
+        self._kept[declared.key] = _Kept(declared, revision, run_id, text)
         self._kept_bytes += len(text)
         while self._kept_bytes > MAX_KEPT_BYTES:
             self._forget(next(iter(self._kept)))
@@ -174,16 +175,18 @@ class Quick:
         controller = self._controller
         if not controller.is_open:
             return None
-        found = self._form(parameters)
-        if found is None:
-            return None
-        node, data, form = found
-        if not controller.accounts.is_own(peer, node.workflow.owner):
+        words = parameters.token, parameters.name, parameters.key, parameters.workflow_key
+        form = self._forms.get(words)
+        if form is None or not self._holds(form):
+            form = self._new_form(parameters, words)
+            if form is None:
+                return None
+        if not controller.accounts.is_own(peer, form.owner):
             return None
         declared = form.declared
         limit = controller.settings.max_value_bytes
         event = StoreRequested(
-            workflow_key=node.workflow.key,
+            workflow_key=form.workflow_key,
             data_key=declared.key,
             value=value.parse(bytes(parameters.data), name=declared.name, max_bytes=limit),
             attempt_key=form.attempt_key,
@@ -197,35 +200,33 @@ class Quick:
             saved = records.saved_in(request.commands)
             text = form.filled(parameters.data, saved)
             if declared.key in self._kept:
-                self._keep(node, data, saved.revision, text)
+                self._keep(declared, saved.revision, form.run_id, text)
             answered(text)
 
         controller.put(Request(event, tell, answered))
         return "later"
 
-    def _form(self, parameters: u.Store) -> tuple[WorkflowNode, DataNode, Form] | None:
-        """Where a job stores, and what its answers are like; None: that is for the handlers. Raises
-        Denied and NotFound."""
-        token, name = parameters.token, parameters.name
-        if token is None:
+    def _holds(self, form: Form) -> bool:
+        """Whether what it was made of is as it was."""
+        found = self._controller.scheduler.active_attempt(form.attempt_key)
+        if found is None:
+            return False
+        node, job = found
+        # It is there, since it is declared.
+        return job.job is form.job and node.data[form.declared.key].data is form.declared
+
+    def _new_form(self, parameters: u.Store, words: Words) -> Form | None:
+        """What the answers are like; None: this is for the handlers. Raises Denied and NotFound."""
+        if parameters.token is None:
             return None
-        if parameters.key is not None or parameters.workflow_key is not None:
-            name = None
-        if name is not None and (form := self._forms.get(token, name)) is not None:
-            found = self._controller.scheduler.active_attempt(form.attempt_key)
-            if found is not None and found[1].job is form.job:
-                data = found[0].data.get(form.declared.key)
-                if data is not None and data.data is form.declared:
-                    return found[0], data, form
-        node, job, attempt_key = self._controller.attempt(token)
-        data = _named(node, parameters)
-        declared = data.data
+        node, job, attempt_key = self._controller.attempt(parameters.token)
+        declared = _named(node, parameters).data
         if declared.key not in job.job.output_user_data or declared.schema is not None:
             return None
         form = form_of(node, job, attempt_key, declared)
-        if name is not None:
-            self._forms.keep(token, form)
-        return node, data, form
+        if words == (parameters.token, declared.name, None, None):  # as nearly all do it
+            self._forms.keep(words, form)
+        return form
 
 
 def _named(node: WorkflowNode, parameters: u.Store | u.Fetch) -> DataNode:

@@ -19,10 +19,12 @@ from torcd.errors import Denied, TorcError
 from torcd.executors.base import Lost
 from torcd.model import AttemptKey
 from torcd.protocol import envelope
+from torcd.scheduler.commands import SaveValue
 from torcd.server import forms, quick
 from torcd.server.calls import Call, Dispatcher
-from torcd.server.handlers import HANDLERS
+from torcd.server.handlers import HANDLERS, records
 from torcd.server.quick import Quick
+from torcd.value import parse
 
 SPEC = b"""
 {"user_data": [{"name": "out"}, {"name": "in", "data": [1, 2.50]}, {"name": "other"},
@@ -366,14 +368,36 @@ async def test_where_jobs_have_stored_is_remembered_by_name_up_to_a_bound(
             assert without(await here.answered(message))["revision"] == revision
             await here.at_rest()
         kept = here.quick._forms
-        assert list(kept._forms) == [(here.token, "out")]
+        assert list(kept._forms) == [(here.token, "out", None, None)]
         monkeypatch.setattr(forms, "MAX_FORMS", 2)
-        form = kept.get(here.token, "out")
+        form = kept.get((here.token, "out", None, None))
         assert form is not None
         for n in range(5):
-            kept.keep(f"{n}", form)
+            words = (f"{n}", "out", None, None)
+            kept.keep(words, form)
             assert len(kept._forms) <= 2
-            assert kept.get(f"{n}", "out") is form
+            assert kept.get(words) is form
+
+
+async def test_an_answer_is_filled_in_whatever_the_names_are(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        node, job, attempt_key = here.life.controller.attempt(here.token)
+        data = node.data[node.data_keys["out"]]
+        data.data = msgspec.structs.replace(data.data, name="%d %b %% {0}")
+        job.job = msgspec.structs.replace(job.job, name="50% of %s")
+        form = forms.form_of(node, job, attempt_key, data.data)
+        saved = SaveValue(
+            workflow_key=node.key,
+            data_key=data.data.key,
+            revision=7,
+            value=parse(b'"%d"', name="out"),
+            run_id=1,
+            attempt_key=attempt_key,
+            at=here.life.controller.now(),
+        )
+        raw = msgspec.Raw(b'"%d"')
+        reply = records.stored(node, data.data, raw, [saved], records.stored_by(node, job))
+        assert form.filled(raw, saved) == envelope.encode_reply(reply)
 
 
 async def test_tokens_that_were_shown_are_remembered_up_to_a_bound_and_wrong_ones_never(

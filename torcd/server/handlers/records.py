@@ -1,6 +1,6 @@
 """A user_data as the wire has it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -103,19 +103,18 @@ def stored_by(node: WorkflowNode, job: JobNode) -> u.StoredBy:
     )
 
 
-def saved_in(commands: Iterable[Command]) -> SaveValue:
-    """What was decided about a Store."""
-    for command in commands:
-        if isinstance(command, SaveValue):
-            return command
-    raise AssertionError("a Store saves a value")
+def saved_in(commands: Sequence[Command]) -> SaveValue:
+    """What was decided about a Store first of all."""
+    saved = commands[0]
+    assert isinstance(saved, SaveValue)
+    return saved
 
 
 def stored(
     node: WorkflowNode,
     declared: UserData,
     data: msgspec.Raw,
-    commands: Iterable[Command],
+    commands: Sequence[Command],
     by: u.StoredBy | None,
 ) -> u.RecordReply:
     """The answer to a Store that is on disk; `data` as it was sent."""
