@@ -15,9 +15,12 @@ _ENDED_BADLY = frozenset({JobStatus.FAILED.value, JobStatus.TERMINATED.value})
 def write(log: Any, happenings: Iterable[Happening], scheduler: Scheduler) -> None:
     """Tell of what has been committed."""
     for happening in happenings:
-        if happening.status in _ENDED_BADLY and happening.job_key is not None:
-            _bad_end(log, happening, happening.job_key, scheduler)
-        if happening.job_key is None and happening.data_key is None:
+        if happening.data_key is not None:
+            continue
+        if happening.job_key is not None:
+            if happening.status in _ENDED_BADLY:
+                _bad_end(log, happening, happening.job_key, scheduler)
+        else:
             facts = {} if happening.action is None else {"action": happening.action}
             log.info(
                 happening.kind,

@@ -80,17 +80,14 @@ class Rounds:
     def _keep_value(self, commands: list[c.Command]) -> bool:
         """Commit and announce a value of which nothing comes, without waiting. False: it is not
         that, or has to be waited for, and nothing was done."""
-        if len(commands) != 2:
-            return False
-        saved, told = commands
-        if not (
-            isinstance(saved, c.SaveValue)
-            and isinstance(told, Happening)
-            and self.store.commit_value_at_once(saved, told)
-        ):
-            return False
-        self.feed.publish((told,))
-        return True
+        match commands:
+            case [c.SaveValue() as saved, Happening() as told]:
+                if self.store.commit_value_at_once(saved, told):
+                    self.feed.publish((told,))
+                    return True
+            case _:
+                pass
+        return False
 
     def _carry_out(self, batch: Batch) -> None:
         """Act and announce."""

@@ -4,7 +4,6 @@ JSON text cannot contain a NUL byte, so cutting at NUL never cuts a message in t
 """
 
 import mmap
-from typing import cast
 
 from torcd.block import block
 from torcd.errors import InvalidMessage
@@ -77,7 +76,7 @@ class Splitter:
 
         Raises InvalidMessage when the unfinished one is too large; the stream is then useless.
         """
-        messages = cast("list[Message]", bytes(data).split(b"\0"))
+        messages: list[Message] = bytes(data).split(b"\0")  # type: ignore[assignment]
         tail = messages.pop()
         if messages:
             if self._pieces:

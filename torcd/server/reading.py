@@ -35,7 +35,7 @@ class Receiver(Protocol):
     """A session, as its reader sees it."""
 
     def received(self, messages: list[Message]) -> None:
-        """Something has come, and these are whole."""
+        """Something has come, and these are whole. The list is the receiver's."""
 
     def ended(self) -> None:
         """The peer sends no more."""

@@ -145,10 +145,11 @@ class Session(asyncio.Protocol):
     # What the reader calls
 
     def received(self, messages: list[envelope.Message]) -> None:
-        rest = messages if self._peer is None else self._answer_at_once(messages, self._peer)
-        if rest:
-            self._waiting.extend(rest)
-            self._waiting_bytes += sum(map(len, rest))
+        if self._peer is not None:
+            self._answer_at_once(messages, self._peer)
+        if messages:
+            self._waiting.extend(messages)
+            self._waiting_bytes += sum(map(len, messages))
             self._arrived.set()
         elif not (self._waiting or self._share.held_bytes or self._splitter.unfinished_bytes):
             return
@@ -169,24 +170,21 @@ class Session(asyncio.Protocol):
 
     # What need not wait
 
-    def _answer_at_once(
-        self, messages: list[envelope.Message], peer: Peer
-    ) -> list[envelope.Message]:
-        """Those that are left for the task, which is not woken for the others."""
-        for n, message in enumerate(messages):
-            if self._waiting or self._is_answering or self._writer.is_paused:
-                return messages[n:]
+    def _answer_at_once(self, messages: list[envelope.Message], peer: Peer) -> None:
+        """Leaves those for the task, which is not woken for the others."""
+        while messages and not (self._waiting or self._is_answering or self._writer.is_paused):
             self._is_answering = True
-            answer = self._dispatcher.at_once(message, peer, self._answered)
+            answer = self._dispatcher.at_once(messages[0], peer, self._answered)
             if answer == "later":
                 # It may have been committed in place, for which all have waited: the task has the
                 # others, so that who sends many ahead does that once in a turn.
-                return messages[n + 1 :]
+                del messages[0]
+                return
             self._is_answering = False
             if answer is None:
-                return messages[n:]
+                return
+            del messages[0]
             self._writer.write_now(answer)
-        return []
 
     def _answered(self, answer: bytes) -> None:
         """To the call that was taken."""

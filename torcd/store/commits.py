@@ -5,6 +5,7 @@ caller's thread, which is that of the loop (`torcd.store.pace`).
 """
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence, Set
@@ -30,7 +31,7 @@ from torcd.scheduler.commands import (
 from torcd.store import large_commits, sweeping, writing
 from torcd.store.connection import ThreadedConnection
 from torcd.store.failure import store_error
-from torcd.store.mark import MarkWriter, Place
+from torcd.store.mark import MarkWriter
 from torcd.store.pace import Pace
 from torcd.store.reserve import Reserve
 from torcd.store.rows import Counters
@@ -164,7 +165,7 @@ class Commits:
                 return False  # another program has it locked, which may last
             raise store_error(self._path, "write to", error) from error
         self._pace.took(begin, time.monotonic())
-        if self._reserve.log_pages() > MAX_LOG_PAGES_IN_PLACE:
+        if self._reserve.log_pages > MAX_LOG_PAGES_IN_PLACE:
             self._writer.afterwards(self._move_log)
         return True
 
@@ -175,7 +176,7 @@ class Commits:
         size_bytes: int,
         *,
         is_urgent: bool = False,
-    ) -> Place:
+    ) -> os.stat_result:
         """Returns how the database's file was before."""
         file = self._look()
         if not is_urgent:
@@ -184,15 +185,15 @@ class Commits:
         self._reserve.written()
         return file
 
-    def _look(self) -> Place:
+    def _look(self) -> os.stat_result:
         """How the database's file is. Raises StoreError if it is not the one that is open."""
         try:
-            file = Place.of(self._name)
+            file = os.stat(self._name)
         except PermissionError as error:
             raise store_error(self._path, "write to", error) from error
         except OSError:
             raise self._replaced() from None
-        if not file.is_same_file(self._file):
+        if file.st_ino != self._file.inode or file.st_dev != self._file.device:
             raise self._replaced()
         return file
 
@@ -208,7 +209,7 @@ class Commits:
 
     def _mark_now(self) -> None:
         with contextlib.suppress(OSError):  # it is only less sharp
-            self._mark.write(self._written, Place.of(self._name))
+            self._mark.write(self._written, os.stat(self._name))
 
     def _move_log(self, connection: sqlite3.Connection) -> None:
         large_commits.move_log(connection)

@@ -77,6 +77,9 @@ class Reserve:
         self.was_moved = True
         """Whether anything of the log came into the database between the last write and the one
         before it, or by the last one itself."""
+        self.log_pages = 0
+        """How many pages were in the log after the last write; 0, too, if the next one was to begin
+        the log again."""
 
     def keep(self, size_bytes: int) -> None:
         """Before something of about that size is written. Raises OSError where the disk has no
@@ -99,6 +102,7 @@ class Reserve:
         page_bytes, pages, salt, moved = _INDEX_HEADER.unpack(self._header)
         self.was_moved = moved != self._moved
         self._moved = moved
+        self.log_pages = 0 if pages == moved else pages
         if salt != self._salt:
             self._salt = salt
             end = os.fstat(self._log).st_size
@@ -111,12 +115,6 @@ class Reserve:
         end = _LOG_HEADER_BYTES + pages * (page_bytes + _FRAME_HEADER_BYTES)
         if end > self._end:
             self._end = end
-
-    def log_pages(self) -> int:
-        """How many pages are in the log that the next write will not begin again at its
-        beginning."""
-        _, pages, _, moved = _INDEX_HEADER.unpack(self._header)
-        return 0 if pages == moved else int(pages)
 
     def close(self) -> None:
         """When nobody has the database open any more."""
