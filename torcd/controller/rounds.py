@@ -46,15 +46,18 @@ class Rounds:
                 batch.over.append(item)
             return self.scheduler.handle(item)
         batch.requests.append(item)
-        if item.event is None:
+        event = item.event
+        if event is None:
             return []
         try:
-            item.commands = self.scheduler.handle(item.event)
+            item.commands = self.scheduler.handle(event)
         except errors.UserError as error:
             item.error = error
-        if isinstance(item.event, e.SubmitRequested):
-            self._shelf.unborn.add(item.event.workflow.key)
-        elif isinstance(item.event, e.DrainRequested):
+        if type(event) is e.StoreRequested:  # most of them
+            return item.commands
+        if isinstance(event, e.SubmitRequested):
+            self._shelf.unborn.add(event.workflow.key)
+        elif isinstance(event, e.DrainRequested):
             self._is_draining = True
         return item.commands
 

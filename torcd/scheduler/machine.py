@@ -63,12 +63,12 @@ class Scheduler:
                 commands = reporting.exited(memory, event)
             case e.AttemptStarted():
                 commands = reporting.started(memory, event)
+            case e.StoreRequested():
+                commands = requesting.store(memory, event)
             case e.AttemptNotStarted():
                 commands = reporting.not_started(memory, event)
             case e.AttemptLost():
                 commands = reporting.lost(memory, event)
-            case e.StoreRequested():
-                commands = requesting.store(memory, event)
             case e.CancelRequested():
                 commands = requesting.cancel(memory, event)
             case e.PauseRequested():

@@ -7,6 +7,7 @@ give.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from torcd.model import AttemptKey, FileKey, JobKey, WorkflowKey
 from torcd.scheduler.commands import (
@@ -26,6 +27,8 @@ from torcd.scheduler.commands import (
     SaveValue,
     SaveWorkflow,
 )
+
+_VALUES = frozenset({SaveValue})
 
 
 class Batch:
@@ -49,6 +52,10 @@ class Batch:
         self.next_key = 0
         self.next_attempt_key = 0
         """Both 0 when the counter has not moved."""
+        self.has_more_than_values = set(map(type, records)) != _VALUES
+        if not self.has_more_than_values:  # as when many jobs store at a time
+            self.values += cast("Sequence[SaveValue]", records)
+            return
         for record in records:
             # What there is many of at a time, by type: a look at a class takes longer.
             if type(record) is SaveValue:
@@ -61,7 +68,6 @@ class Batch:
                 self._add(record)
             else:
                 self._sort(record)
-        self.has_more_than_values = len(self.values) < len(records)
 
     def _add(self, record: AddAttempt | AddCommand) -> None:
         key = record.attempt_key

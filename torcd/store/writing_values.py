@@ -6,7 +6,9 @@ commit writes, and what it is to become is said where a row is inserted there.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import cast
 
 import msgspec
 
@@ -75,18 +77,16 @@ def write_values(
     connection: sqlite3.Connection, values: Sequence[SaveValue | SaveInitialAgain | ClearValue]
 ) -> None:
     """In their order; those that are stored one after the other at once."""
-    stored: list[SaveValue] = []
-    for saved in values:
-        if isinstance(saved, SaveValue):
-            stored.append(saved)
+    for kind, same in groupby(values, type):
+        if kind is SaveValue:
+            _write_stored(connection, cast("Iterator[SaveValue]", same))
             continue
-        _write_stored(connection, stored)
-        stored = []
-        if isinstance(saved, SaveInitialAgain):
-            _write_initial_again(connection, saved)
-        else:
-            connection.execute("UPDATE user_data SET cleared = 1 WHERE key = ?", (saved.data_key,))
-    _write_stored(connection, stored)
+        for saved in same:
+            if isinstance(saved, SaveInitialAgain):
+                _write_initial_again(connection, saved)
+            else:
+                clear = "UPDATE user_data SET cleared = 1 WHERE key = ?"
+                connection.execute(clear, (saved.data_key,))
 
 
 def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain) -> None:
@@ -109,38 +109,37 @@ def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain
     )
 
 
-def _write_stored(connection: sqlite3.Connection, values: Sequence[SaveValue]) -> None:
-    if not values:
-        return
+def _write_stored(connection: sqlite3.Connection, values: Iterable[SaveValue]) -> None:
     (first,) = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM revision").fetchone()
     newest: dict[DataKey, int] = {}
     changed_at: dict[DataKey, int] = {}
     rows = []
     large: list[tuple[int, bytes | memoryview]] = []
     for key, saved in enumerate(values, first):
-        text: bytes | memoryview | None = saved.value.text
-        size = len(saved.value.text)
+        data_key, value = saved.data_key, saved.value
+        text: bytes | memoryview | None = value.text
+        size = len(value.text)
         # A statement keeps what was bound to it last, so a large value goes another way.
         if size > LARGE_BYTES:
-            large.append((key, saved.value.text))
+            large.append((key, value.text))
             text = None
         rows.append(
             (
                 key,
-                saved.data_key,
+                data_key,
                 saved.revision,
-                newest.get(saved.data_key),
-                saved.data_key,
+                newest.get(data_key),
+                data_key,
                 saved.run_id,
                 saved.attempt_key,
                 saved.at,
-                bytes.fromhex(saved.value.sha256),
+                bytes.fromhex(value.sha256),
                 text,
                 size,
             )
         )
-        newest[saved.data_key] = key
-        changed_at[saved.data_key] = saved.changed_at
+        newest[data_key] = key
+        changed_at[data_key] = saved.changed_at
     connection.executemany(
         "INSERT INTO revision (key, data_key, revision, previous, run_id, attempt_key, stored_at,"
         " sha256, value)"
