@@ -16,14 +16,11 @@ def spreads(node: WorkflowNode, data: DataNode) -> bool:
     may open, or something else of the workflow be due, as after any event. Where this is False, a
     turn would come to the same, and take longer."""
     gate = data.gate
-    return bool(
-        (gate is not None and (gate.is_input or gate.opens_early is not None))
-        or node.ready.heap
-        or node.leaders
-        or node.asking
-        or node.folds
-        or node.actions is not None
-    )
+    if gate is not None and (gate.is_input or gate.opens_early is not None):
+        return True
+    if node.ready.heap or node.leaders or node.asking or node.folds:
+        return True
+    return node.actions is not None
 
 
 def keep(

@@ -78,6 +78,7 @@ class _Asked(msgspec.Struct, frozen=True):
 class Quick:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
+        self._active_attempt = controller.scheduler.active_attempt
         self._forms = Forms()
         self._kept: dict[DataKey, _Kept] = {}
         self._kept_bytes = 0
@@ -127,7 +128,7 @@ class Quick:
 
     def _again(self, asked: _Asked, peer: Peer) -> bytes | None:
         """As `_fetch`, of a call that came before."""
-        found = self._controller.scheduler.active_attempt(asked.attempt_key)
+        found = self._active_attempt(asked.attempt_key)
         if found is None:
             return None
         node, job = found[0], found[1].job
@@ -208,7 +209,7 @@ class Quick:
 
     def _holds(self, form: Form) -> bool:
         """Whether what it was made of is as it was."""
-        found = self._controller.scheduler.active_attempt(form.attempt_key)
+        found = self._active_attempt(form.attempt_key)
         if found is None:
             return False
         node, job = found

@@ -135,7 +135,7 @@ class Commits:
         return _is_small(kinds, size_bytes) and self._here(what.write, size_bytes)
 
     def value_at_once(self, saved: SaveValue, told: Happening) -> bool:
-        """See `torcd.store.Store`."""
+        """See `Store.commit_value_at_once`."""
         size_bytes = 2 * RECORD_BYTES + len(saved.value.text)
         if size_bytes > MAX_VALUES_BYTES_IN_PLACE:
             return False

@@ -73,6 +73,8 @@ class Reserve:
         self._end = os.fstat(self._log).st_size
         self._salt: int | None = None
         """Of the log as it was when it was looked at last."""
+        self._frame_bytes = 0
+        """A page in that log, with its header."""
         self._moved = 0
         self.was_moved = True
         """Whether anything of the log came into the database between the last write and the one
@@ -105,14 +107,14 @@ class Reserve:
         self.log_pages = 0 if pages == moved else pages
         if salt != self._salt:
             self._salt = salt
+            self._frame_bytes = _FRAME_HEADER_BYTES
+            self._frame_bytes += 1 << 16 if page_bytes == _LARGEST_PAGE else page_bytes
             end = os.fstat(self._log).st_size
             if end < self._end:
                 self._reaches = end
             self._end = end
             return
-        if page_bytes == _LARGEST_PAGE:
-            page_bytes = 1 << 16
-        end = _LOG_HEADER_BYTES + pages * (page_bytes + _FRAME_HEADER_BYTES)
+        end = _LOG_HEADER_BYTES + pages * self._frame_bytes
         if end > self._end:
             self._end = end
 
