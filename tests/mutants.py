@@ -227,13 +227,13 @@ SCHEDULER = [
     Mutant(
         name="a value that is stored again makes no new revision",
         file="torcd/scheduler/storing.py",
-        old="data.revision += 1\n        data.is_stored_in_run = True\n",
-        new="data.revision += not data.is_stored_in_run\n        data.is_stored_in_run = True\n",
+        old="    data.revision = revision = data.revision + 1\n",
+        new="    data.revision = revision = data.revision + (not data.is_stored_in_run)\n",
     ),
     Mutant(
         name="a value for which somebody waits is only kept",
         file="torcd/scheduler/storing.py",
-        old="(gate is not None and (gate.is_input or gate.opens_early is not None))",
+        old="gate is not None and (gate.is_input or gate.opens_early is not None)",
         new="False",
     ),
     Mutant(
@@ -428,6 +428,21 @@ CONTROLLER_BUGS = [
         old=COMMIT,
         new="            self.feed.publish(batch.happenings)\n" + COMMIT,
         suites=CONTROLLER,
+    ),
+    Mutant(
+        name="a value that is stored alone is told before it is on disk",
+        file="torcd/controller/rounds.py",
+        old="                if self.store.commit_value_at_once(saved, told):\n",
+        new="                self.feed.publish((told,))\n"
+        "                if self.store.commit_value_at_once(saved, told):\n",
+        suites=("tests/unit/server/test_alone.py",),
+    ),
+    Mutant(
+        name="of a value that is stored alone nothing comes",
+        file="torcd/controller/rounds.py",
+        old="case [c.SaveValue() as saved, Happening() as told]:",
+        new="case [c.SaveValue() as saved, Happening() as told, *_]:",
+        suites=("tests/unit/server/test_alone.py",),
     ),
     Mutant(
         name="orders are given before the intent is on disk",

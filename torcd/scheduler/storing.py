@@ -33,8 +33,8 @@ def keep(
     at: Timestamp,
 ) -> list[Command]:
     """A new revision. What is to be written down and told of it."""
-    key = data.data.key
-    data.revision += 1
+    key, run_id = data.data.key, node.run_id
+    data.revision = revision = data.revision + 1
     data.is_stored_in_run = True
     job_key = attempt_id = None
     if producer is not None:
@@ -52,9 +52,9 @@ def keep(
         SaveValue(
             workflow_key=node.key,
             data_key=key,
-            revision=data.revision,
+            revision=revision,
             value=value,
-            run_id=node.run_id,
+            run_id=run_id,
             attempt_key=attempt_key,
             changed_at=data.changed_at,
             at=at,
@@ -66,9 +66,9 @@ def keep(
             workflow_key=node.key,
             job_key=job_key,
             data_key=key,
-            run_id=node.run_id,
+            run_id=run_id,
             attempt_id=attempt_id,
-            revision=data.revision,
+            revision=revision,
         ),
     ]
 
