@@ -91,31 +91,39 @@ class Changes:
 class Feed:
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
-        self._changes: dict[WorkflowKey | None, set[Changes]] = {}
+        self._of_all: set[Changes] = set()
+        self._of_workflow: dict[WorkflowKey, set[Changes]] = {}
 
     def publish(self, happenings: Sequence[Happening]) -> None:
         """Tell what is on disk now, in the order of the numbers."""
         for subscription in self._subscriptions:
             subscription._offer(happenings)
-        if self._changes and happenings:
-            for key in {None, *map(_workflow_of, happenings)}:
-                for changes in self._changes.get(key, ()):
-                    changes._set()
-            if "workflow_changed" not in map(_kind_of, happenings):
-                return
-            for happening in happenings:
-                if happening.kind == "workflow_changed" and happening.status in _OVER:
-                    for changes in self._changes.get(happening.workflow_key, ()):
-                        changes._is_over.set()
+        if not happenings:
+            return
+        for changes in self._of_all:
+            changes._set()
+        if self._of_workflow:
+            self._tell_followers(happenings)
+
+    def _tell_followers(self, happenings: Sequence[Happening]) -> None:
+        for key in set(map(_workflow_of, happenings)):
+            for changes in self._of_workflow.get(key, ()):
+                changes._set()
+        if "workflow_changed" not in map(_kind_of, happenings):
+            return
+        for happening in happenings:
+            if happening.kind == "workflow_changed" and happening.status in _OVER:
+                for changes in self._of_workflow.get(happening.workflow_key, ()):
+                    changes._is_over.set()
 
     def followers(self, workflow_key: WorkflowKey) -> int:
         """How many listen for changes of a workflow."""
-        return len(self._changes.get(workflow_key, ()))
+        return len(self._of_workflow.get(workflow_key, ()))
 
     def touch(self) -> None:
         """Tell those who listen for changes of all workflows that how things are has changed,
         though nothing happened in any."""
-        for changes in self._changes.get(None, ()):
+        for changes in self._of_all:
             changes._set()
 
     @contextmanager
@@ -132,11 +140,13 @@ class Feed:
     def changes(self, workflow_key: WorkflowKey | None = None) -> "Iterator[Changes]":
         """Whether anything has been published about a workflow, or about any."""
         changes = Changes()
-        self._changes.setdefault(workflow_key, set()).add(changes)
+        followers = self._of_all
+        if workflow_key is not None:
+            followers = self._of_workflow.setdefault(workflow_key, set())
+        followers.add(changes)
         try:
             yield changes
         finally:
-            of_workflow = self._changes[workflow_key]
-            of_workflow.discard(changes)
-            if not of_workflow:
-                del self._changes[workflow_key]
+            followers.discard(changes)
+            if workflow_key is not None and not followers:
+                del self._of_workflow[workflow_key]

@@ -29,16 +29,11 @@ class ThreadedConnection(aiosqlite.Connection):
         self._is_patient = True
         """It waits for locks of other programs."""
 
-    @property
-    def is_idle(self) -> bool:
-        """The thread does not use the connection, and will not before it is handed something."""
-        return self._finished == self._handed and self._running and self._connection is not None
-
     def at_hand(self) -> sqlite3.Connection | None:
         """The connection, for the caller's thread, which is that of the loop: to be used before he
         waits for anything. It does not wait for locks of other programs (BUSY). None: not while the
         thread is at it."""
-        if not self.is_idle:
+        if self._finished != self._handed or not self._running or self._connection is None:
             return None
         if self._is_patient:
             self._have_patience(False)
