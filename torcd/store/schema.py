@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import sqlite3
+import sys
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
@@ -38,6 +39,12 @@ and its own reads never wait; this is for a person with a database tool."""
 
 WAL_LIMIT_BYTES = 64 << 20
 """To what the write-ahead log is cut back once it is empty; one large value can blow it up."""
+
+if sys.version_info < (3, 12):
+    # How bytes and None are to be written is looked for each time, and an exception made of it that
+    # there is nothing to be found: 2 µs for a job. So there is: they are what they are.
+    sqlite3.register_adapter(bytes, bytes)
+    sqlite3.register_adapter(type(None), {None: None}.get)
 
 _OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
