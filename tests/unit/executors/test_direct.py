@@ -107,7 +107,7 @@ CHOICES: dict[str, list[str]] = {
     "PATH": ["/bin", "", ":/bin", "~/bin:{0}/bin:/bin"],
     "PWD": ["{0}", "{0}/home", "{0}/link", "/", "bin", "", "/no/such"],
     "OLDPWD": ["/", "/no/such", "", "{0}/bin/fails"],
-    "SHLVL": ["0", "1", "7", "99", "998", "007", "-3", "x", "", "1000"],
+    "SHLVL": ["0", "1", "7", "99", "998", "007", "-3", "x", "", "1000", "9" * 5000],
     "_": ["/usr/bin/torcctl"],
     "IFS": ["a"],
     "UID": ["5"],
@@ -167,6 +167,27 @@ def test_the_shell_is_not_run_for_a_plain_command(place: Path) -> None:
         assert os.waitpid(pid, 0)[1] == 0
     finally:
         os.chdir(here)
+
+
+@pytest.mark.parametrize("inherited", ["/", "{0}/.", "x\0"])
+def test_a_directory_that_is_gone_is_for_bash_to_cope_with(tmp_path: Path, inherited: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    descriptor = os.open(gone, os.O_DIRECTORY)
+    gone.rmdir()
+    cwd = f"/proc/self/fd/{descriptor}"
+    shared = {"PATH": "/usr/bin:/bin", "PWD": inherited.replace("{0}", cwd)}
+    here = os.getcwd()
+    try:
+        command = order("/bin/sh", "-c", "true", cwd=cwd, plain=["true"], shared=shared)
+        if "\0" in inherited:
+            with pytest.raises(spawning.CannotStart):
+                spawning.spawn(command)
+        else:
+            assert os.waitpid(spawning.spawn(command), 0)[1] == 0
+    finally:
+        os.chdir(here)
+        os.close(descriptor)
 
 
 def test_what_has_become_a_link_since_is_called_by_its_real_name(

@@ -209,12 +209,12 @@ def _run(order: "Order") -> None:
     os.dup2(_open_log(order.stdout), 1)
     os.dup2(1 if order.stderr == order.stdout else _open_log(order.stderr), 2)
     if order.plain is not None:
-        ready = order.base.prepare(order.plain, order.env, order.cwd)
-        if ready is not None:
-            try:
+        try:
+            ready = order.base.prepare(order.plain, order.env, order.cwd)
+            if ready is not None:
                 os.execve(ready[0], order.plain, ready[1])
-            except OSError:
-                pass  # whatever is wrong, the shell meets it too
+        except (OSError, ValueError):
+            pass  # whatever is wrong, the shell meets it too
     environment = {**order.base.variables, **order.env}
     program = spawning.find(order.argv, environment)
     try:

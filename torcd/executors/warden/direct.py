@@ -23,10 +23,13 @@ begin with BASH."""
 _READ_BY_BASH = _KNOWN_TO_BASH | {"OLDPWD", "PATH", "PWD", "SHLVL", "_"}
 
 
+_NOWHERE = (0, 0)
+
+
 class Environment:
     """Variables that many attempts have in common, and what bash would make of them."""
 
-    __slots__ = ("_handed_on", "_is_for_bash", "_pwd", "_pwd_is_real", "variables")
+    __slots__ = ("_handed_on", "_is_for_bash", "_pwd", "_pwd_place", "variables")
 
     def __init__(self, variables: dict[str, str]) -> None:
         self.variables = variables
@@ -34,16 +37,16 @@ class Environment:
         self._is_for_bash = (
             "PATH" not in variables
             or "~" in variables["PATH"]
+            or len(level) > 2
             or not level.isdecimal()
             or str(int(level)) != level
-            or len(level) > 2
             or _is_read_by_bash(variables, _KNOWN_TO_BASH)
         )
         self._handed_on = {**variables, "SHLVL": level}
         self._pwd = variables.get("PWD", "")
-        self._pwd_is_real: bool | None = None
-        """None: nobody has looked. Should a link be put in its place later, the directory is called
-        by its real name, which is as good."""
+        self._pwd_place: tuple[int, int] | None = None
+        """Device and inode of that directory; None: nobody has looked. Should something else be put
+        there later, jobs get the real name of their directory, which is as good."""
 
     def prepare(
         self, words: list[str], own: dict[str, str], cwd: str
@@ -67,15 +70,22 @@ class Environment:
         """What was inherited, if that is a name of this directory, and otherwise its real one."""
         if self._pwd == cwd:
             return cwd
-        if self._pwd_is_real is None:
-            self._pwd_is_real = os.path.realpath(self._pwd) == self._pwd
-        real = os.getcwd()
-        if self._pwd == real or self._pwd_is_real or not self._pwd.startswith("/"):
-            return real
-        try:
-            return self._pwd if os.path.samefile(self._pwd, ".") else real
-        except OSError:
-            return real
+        place = self._pwd_place
+        if place is None:
+            place = self._pwd_place = (
+                _place_of(self._pwd) if self._pwd.startswith("/") else _NOWHERE
+            )
+        if _place_of(".") == place != _NOWHERE and _place_of(self._pwd) == place:
+            return self._pwd
+        return os.getcwd()
+
+
+def _place_of(directory: str) -> tuple[int, int]:
+    try:
+        facts = os.stat(directory)
+    except (OSError, ValueError):
+        return _NOWHERE
+    return facts.st_dev, facts.st_ino
 
 
 def _is_read_by_bash(variables: dict[str, str], names: frozenset[str]) -> bool:

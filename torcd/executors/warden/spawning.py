@@ -61,12 +61,12 @@ def spawn(order: "Order") -> int:
     else:
         actions.append((os.POSIX_SPAWN_OPEN, 2, stderr or os.devnull, OPEN, LOG_MODE))
     if order.plain is not None:
-        ready = order.base.prepare(order.plain, order.env, order.cwd)
-        if ready is not None:
-            try:
+        try:
+            ready = order.base.prepare(order.plain, order.env, order.cwd)
+            if ready is not None:
                 return _spawn(ready[0], order.plain, ready[1], actions)
-            except OSError:
-                pass  # whatever is wrong, the shell meets it too
+        except (OSError, ValueError):
+            pass  # whatever is wrong, the shell meets it too
     argv = order.argv
     environment = {**order.base.variables, **order.env}
     program = find(argv, environment)
