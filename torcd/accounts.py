@@ -35,7 +35,7 @@ PAM_DIRECTORIES = ("/etc/pam.d", "/usr/lib/pam.d")
 
 
 class Account(msgspec.Struct, frozen=True):
-    """A user to run jobs as."""
+    """A user to run jobs as. In an order the warden reads these names."""
 
     uid: int
     gid: int

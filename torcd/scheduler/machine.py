@@ -105,8 +105,7 @@ class Scheduler:
                 commands = limits.time_passed(memory, event)
             case e.FileAppeared():
                 commands = arriving.file_appeared(memory, event)
-        shares = memory.line
-        if shares.touched or shares.has_gained:
+        if memory.line.is_due:
             commands += line.serve(memory, event.at)
         if memory.deadlines or memory.rests:
             commands += limits.next_wake(memory)

@@ -60,7 +60,7 @@ class Outbox:
                 run_id=node.run_id,
                 attempt_id=job.attempt_id,
                 gpus=gpus,
-                is_recovery=job.recovery is not None and job.recovery.script is not None,
+                is_recovery=job.has_script_to_run,
             )
         )
 

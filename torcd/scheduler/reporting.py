@@ -43,8 +43,7 @@ def started(memory: Memory, event: AttemptStarted) -> list[Command]:
     turn.started(job, running)
     if job.queue.share is not None:
         limits.watch(memory, job, running)
-    if node.frozen_since is not None:
-        freezing.started(node, running, turn)
+    freezing.started(node, running, turn)
     # No place comes free by it, and nothing ends. Whose turn it is with the machine's shares may
     # depend on what others have started since.
     return turn.end() if node.asking else turn.commands
@@ -62,7 +61,7 @@ def exited(memory: Memory, event: AttemptExited) -> list[Command]:
     stop = state.stop and _that_holds(state.stop)
     if stop is not None and stop.reason is Reason.TIMEOUT and limits.ended_in_time(job, event):
         stop = None
-    if job.recovery is not None and job.has_script_to_run:
+    if job.has_script_to_run:
         recovering.script_ended(turn, job, event, stop)
         return turn.end()
     started_at = state.started_at

@@ -240,7 +240,7 @@ class Spreading(Outbox):
         attempt_key = AttemptKey(memory.next_attempt_key)
         memory.next_attempt_key += 1
         memory.attempts[attempt_key] = (node, job)
-        if job.recovery is None or not job.has_script_to_run:
+        if not job.has_script_to_run:
             if job.run_id != node.run_id:
                 job.run_id, job.attempt_id = node.run_id, 0
             job.attempt_id += 1

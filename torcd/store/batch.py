@@ -81,6 +81,7 @@ class Batch:
             self.saved[key] = record
 
     def _sort(self, record: Record) -> None:
+        """Of any kind: of those that there are many of as well, so that none can be forgotten."""
         match record:
             case SaveJob():
                 self.jobs[record.job_key] = record

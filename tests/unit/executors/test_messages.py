@@ -18,16 +18,34 @@ from torcd.model import AttemptKey, Timestamp
 KEY, AT = AttemptKey(3), Timestamp(1_700_000_000_000_000)
 
 
+def exited(
+    return_code: int, cpu_seconds: float | None = None, peak_memory_bytes: int | None = None
+) -> Exited:
+    return Exited(
+        KEY,
+        return_code=return_code,
+        at=AT,
+        cpu_seconds=cpu_seconds,
+        peak_memory_bytes=peak_memory_bytes,
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "report"),
     [
-        (ledger.started(3, 4711, AT, None), Started(KEY, 4711, AT)),
-        (ledger.started(3, 4711, AT, 12), Started(KEY, 4711, AT)),
-        (ledger.exited(3, -9, AT), Exited(KEY, -9, AT, None, None)),
-        (ledger.exited(3, 0, AT, 0.25, 4096), Exited(KEY, 0, AT, 0.25, 4096)),
-        (ledger.not_started(3, None, AT), NotStarted(KEY, AT, None)),
-        (ledger.not_started(3, 'no "x"\udcff', AT), NotStarted(KEY, AT, 'no "x"\\udcff')),
-        (ledger.lost(3, "gone", AT), Lost(KEY, AT, "gone")),
+        (ledger.started(3, 4711, AT, None), Started(KEY, pid=4711, at=AT)),
+        (ledger.started(3, 4711, AT, 12), Started(KEY, pid=4711, at=AT)),
+        (ledger.exited(3, -9, AT), exited(return_code=-9)),
+        (
+            ledger.exited(3, 0, AT, 0.25, 4096),
+            exited(return_code=0, cpu_seconds=0.25, peak_memory_bytes=4096),
+        ),
+        (ledger.not_started(3, None, AT), NotStarted(KEY, at=AT, problem=None)),
+        (
+            ledger.not_started(3, 'no "x"\udcff', AT),
+            NotStarted(KEY, at=AT, problem='no "x"\\udcff'),
+        ),
+        (ledger.lost(3, "gone", AT), Lost(KEY, at=AT, problem="gone")),
     ],
 )
 def test_what_the_warden_writes_the_daemon_reads(line: str, report: Report) -> None:
@@ -36,7 +54,7 @@ def test_what_the_warden_writes_the_daemon_reads(line: str, report: Report) -> N
 
 def test_a_daemon_takes_what_a_newer_warden_adds() -> None:
     message = messages.decode(b'{"reports":[["started",3,4,5,null,"new"]],"news":1}')
-    assert message.reports == [Started(AttemptKey(3), 4, Timestamp(5))]
+    assert message.reports == [Started(AttemptKey(3), pid=4, at=Timestamp(5))]
 
 
 def order(**changes: object) -> AttemptOrder:
