@@ -141,11 +141,12 @@ class Reader:
             receiver.ended()
             return
         self.moved_bytes += size
+        has_whole = bool(messages)  # the list is the receiver's
         receiver.received(messages)
         if not splitter.unfinished_bytes:
             if self._deadline is not None:
                 self._clear_deadline()
-        elif self.is_reading and (messages or self._deadline is None):
+        elif self.is_reading and (has_whole or self._deadline is None):
             self._set_deadline()
 
     def hung_up(self) -> None:

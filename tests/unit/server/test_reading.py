@@ -214,3 +214,25 @@ async def test_who_is_cut_off_is_read_no_more() -> None:
         assert not _is_watched(connection), "its number may be another's soon"
         connection.look()
         assert not dispatcher.at_once_count
+
+
+class Echo:
+    """Answers each message with itself, at once."""
+
+    def at_once(self, message: bytes, peer: object, answered: Any) -> bytes:
+        return bytes(message) + b"\0"
+
+
+async def test_who_has_sent_a_whole_message_has_the_whole_time_for_the_next_one() -> None:
+    async with connected(Echo()) as connection:  # type: ignore[arg-type]
+        reader = connection.session._reader
+        connection.client.send(b"a")
+        connection.look()
+        first = reader._deadline
+        connection.client.send(b"a\0b")
+        connection.look()
+        assert connection.client.recv(10) == b"aa\0"
+        assert first is not None
+        assert first.cancelled()
+        assert reader._deadline is not None
+        assert not reader._deadline.cancelled()
