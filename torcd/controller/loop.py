@@ -4,8 +4,8 @@ Everything that can change anything comes in through one inbox: requests of clie
 the executor, files that appear. The loop takes what has gathered, lets the scheduler decide it
 piece by piece, commits all of it in one transaction, then acts on it, tells it, and only then
 answers those who asked. While a commit is under way the inbox fills: the busier it gets, the more
-share one commit. Who is alone with what he asks need not wake the loop for it: it is decided and
-committed where it comes in.
+share one commit. A Store of who is alone does not wake the loop: it is decided, committed and
+answered where it comes in.
 
 When there is no room for a commit all stands still (`torcd.controller.standing_still`). A commit
 that fails for another reason ends the daemon; the next one starts from the disk. Readers look at
@@ -113,7 +113,8 @@ class Loop(StandingStill):
             await anyio.lowlevel.checkpoint()
 
     def _one_at_once(self, request: Request, event: e.StoreRequested) -> bool:
-        """The same without the loop. False: it has to go on with it."""
+        """A Store of who is alone, decided, committed and answered without the loop. False: it has
+        to go on with it, or with what has come in meanwhile."""
         try:
             try:
                 commands = request.commands = self.scheduler.handle(event)
@@ -181,7 +182,7 @@ class Loop(StandingStill):
         return self._is_busy
 
     def put(self, item: e.Event | Request) -> None:
-        """Have it decided with the next batch."""
+        """Have it decided: with the next batch, or here, if it is a Store of who is alone."""
         if not self.is_open:
             self._note(item)
             return

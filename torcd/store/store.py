@@ -23,7 +23,7 @@ from torcd.model import (
     Timestamp,
     WorkflowKey,
 )
-from torcd.scheduler.commands import Record
+from torcd.scheduler.commands import Record, SaveValue
 from torcd.store import loading, pruning, reading, sweeping, writing
 from torcd.store.commits import Commits, What
 from torcd.store.connection import ThreadedConnection, on_its_thread
@@ -64,8 +64,6 @@ class Store:
         self._path = path
         self._writer = writer
         self._commits = Commits(path, writer, counters, mark, reserve)
-        self.commit_value_at_once = self._commits.value_at_once
-        """As `commit_at_once`, of a value and that it was stored, alone."""
         self._reader = reader
         self._counters = counters
         self.secret = secret
@@ -142,6 +140,11 @@ class Store:
         """The same without waiting for another thread, where that keeps nobody waiting for long.
         False: it would, and nothing was done."""
         return self._commits.at_once(What(records, happenings, environments, boot_id))
+
+    def commit_value_at_once(self, saved: SaveValue, told: Happening) -> bool:
+        """The same for a value and that it was stored. False also where there is no room: `commit`
+        says so."""
+        return self._commits.value_at_once(saved, told)
 
     async def unfinished(self) -> list[WorkflowKey]:
         """Workflows that are running or paused, oldest first."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.server.test_cost_of_a_value import calls
 from tests.unit.server.test_quick import ROOT, World, world
-from torcd.errors import StoreError
+from torcd.errors import Denied, StoreError
 from torcd.model import AttemptKey, WorkflowKey
 from torcd.scheduler import events as e
 from torcd.store import commits, pace, writing
@@ -210,3 +210,54 @@ async def test_all_of_a_lone_store_is_less_than_a_hundred_calls(tmp_path: Path) 
         assert found["fstat"] == found["pread"] == 0, found
         assert not [name for name in found if "Event" in name or "call_soon" in name]
         assert found.total() <= 95, found
+
+
+async def test_a_lone_value_for_which_something_waits_is_committed_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        asker, other = Asker(here), Asker(here)
+        ordered = here.life.executor.ordered
+        await here.life.submit(
+            b'{"user_data": [{"name": "out", "available": "on_store"}], "jobs": ['
+            b'{"command": "true", "output_user_data": ["out"]},'
+            b'{"command": "true", "input_user_data": ["out"]}]}'
+        )
+        await here.at_rest()
+        token = ordered[-1].environment["TORC_TOKEN"]
+        asker.store(1)
+        await asker.answered(1)
+        assert asker.store(2, token=token)
+        other.store(3, token=token)
+        await other.answered(1)
+        assert (len(asker.answers), len(other.answers)) == (2, 1)
+        key = int(other.answers[0]["parameters"]["record"]["key"])
+        assert [row.revision for row in await here.life.store.revisions(key)] == [1, 2]
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_what_is_asked_within_an_answer_to_a_lone_store_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_refused: bool
+) -> None:
+    async with world(tmp_path) as here:
+        asker, other = Asker(here), Asker(here)
+        asker.store(1)
+        await asker.answered(1)
+
+        def take_and_have_another_ask(answer: bytes) -> None:
+            Asker.take(asker, answer)
+            other.store(3)
+
+        # The same asker: who is alone is told by what is called with the answer.
+        monkeypatch.setattr(here.life.controller, "_lone_asker", take_and_have_another_ask)
+        monkeypatch.setattr(asker, "take", take_and_have_another_ask)
+        if is_refused:
+            scheduler = here.life.controller.scheduler
+            handle = scheduler.handle
+
+            def refuse_once(event: e.Event) -> Any:
+                monkeypatch.setattr(scheduler, "handle", handle)
+                raise Denied("it is not yours")
+
+            monkeypatch.setattr(scheduler, "handle", refuse_once)
+        assert asker.store(2)
+        await other.answered(1)
+        assert other.answers[0]["parameters"]["record"]["revision"] == (2 if is_refused else 3)
