@@ -225,6 +225,7 @@ async def test_the_thread_moves_the_log_before_a_commit_would(
     assert path.stat().st_mtime_ns > before
     await commit(store, save_value(key, revision + 1, SMALL))
     assert 0 < pages_in_log(store) <= 10
+    assert store._commits._reserve.log_pages == pages_in_log(store)
 
 
 async def test_where_a_commit_has_moved_the_log_all_the_same_the_mark_knows_the_file(
@@ -245,6 +246,7 @@ async def test_where_a_commit_has_moved_the_log_all_the_same_the_mark_knows_the_
     await commit(store, save_value(key, revision + 1, SMALL))
     assert all(writers.in_place)
     assert Place.of(path) != before
+    assert store._commits._reserve.log_pages == 0
     mark = read_mark(path)
     assert mark is not None
     assert mark.file == Place.of(path)
