@@ -98,8 +98,7 @@ def choose(
 
 
 def learn_duration(node: WorkflowNode, microseconds: int) -> None:
-    if microseconds < 1:
-        microseconds = 1  # the clock may have been put back meanwhile
+    microseconds = max(microseconds, 1)  # the clock may have been put back meanwhile
     mean = node.mean_microseconds
     if mean is None:
         node.mean_microseconds = float(microseconds)

@@ -190,12 +190,12 @@ class Outbox:
 
     def save_job(self, job: JobNode, message: str | None = None) -> None:
         """Write the job's state down, and tell it; with a message in place of what it has."""
-        self.write_job(job)
+        self._write_job(job)
         self.tell_job(job, message)
 
     def save_skipped(self, job: JobNode) -> None:
         """The same for one that was found up to date."""
-        self.write_job(job)
+        self._write_job(job)
         self._tell(
             "job_up_to_date",
             job_key=job.job.key,
@@ -203,8 +203,7 @@ class Outbox:
             message=f"what it reads is as it was in run {job.run_id}",
         )
 
-    def write_job(self, job: JobNode) -> None:
-        """Write its state down, and tell nobody."""
+    def _write_job(self, job: JobNode) -> None:
         state = job.state
         why = _why(job) if job.recovery is not None else state.stop or state
         self.add(

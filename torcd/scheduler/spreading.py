@@ -268,8 +268,7 @@ class Spreading(Outbox):
         self._enter(job, state)
         if job.may_skip:
             job.may_skip = isinstance(state, Disabled)
-        self.write_job(job)
-        self.tell_job(job)
+        self.save_job(job)
         if job.feeds or job.rare.added:
             self._to_spread.append(job)
 

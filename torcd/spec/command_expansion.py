@@ -101,7 +101,7 @@ def _is_complete(command: Command) -> bool:
     """Nothing is wrong with it, or to be put in. As a rule: it is a text of some words."""
     return (
         isinstance(command, str)
-        and "${" not in command
+        and not commands.has_placeholders(command)
         and "\0" not in command
         and command != ""
         and not command.isspace()

@@ -28,7 +28,8 @@ from torcd.scheduler.commands import (
     SaveWorkflow,
 )
 
-_VALUES = frozenset({SaveValue})
+ONLY_VALUES = frozenset({SaveValue})
+"""The kinds of records when there are no others."""
 
 
 class Batch:
@@ -52,7 +53,7 @@ class Batch:
         self.next_key = 0
         self.next_attempt_key = 0
         """Both 0 when the counter has not moved."""
-        self.has_more_than_values = set(map(type, records)) != _VALUES
+        self.has_more_than_values = set(map(type, records)) != ONLY_VALUES
         if not self.has_more_than_values:  # as when many jobs store at a time
             self.values += cast("Sequence[SaveValue]", records)
             return

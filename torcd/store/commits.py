@@ -5,7 +5,6 @@ caller's thread, which is that of the loop (`torcd.store.pace`).
 """
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence, Set
@@ -29,9 +28,10 @@ from torcd.scheduler.commands import (
     SaveValue,
 )
 from torcd.store import large_commits, sweeping, writing
+from torcd.store.batch import ONLY_VALUES
 from torcd.store.connection import ThreadedConnection
 from torcd.store.failure import store_error
-from torcd.store.mark import MarkWriter
+from torcd.store.mark import MarkWriter, Place
 from torcd.store.pace import Pace
 from torcd.store.reserve import Reserve
 from torcd.store.rows import Counters
@@ -57,8 +57,6 @@ place: each row that it writes may be on a page of its own."""
 
 _QUICK = frozenset({SaveValue, SaveJob, AddAttempt, SaveAttempt, RemoveAttempt})
 """Records that take a row or two each, whatever the workflow: those of values and of jobs."""
-
-_VALUES = frozenset({SaveValue})
 
 _WITH_TEXTS = frozenset({SaveValue, CreateWorkflow, EditWorkflow})
 """Records that may take more than RECORD_BYTES."""
@@ -176,7 +174,7 @@ class Commits:
         size_bytes: int,
         *,
         is_urgent: bool = False,
-    ) -> os.stat_result:
+    ) -> Place:
         """Returns how the database's file was before."""
         file = self._look()
         if not is_urgent:
@@ -185,15 +183,15 @@ class Commits:
         self._reserve.written()
         return file
 
-    def _look(self) -> os.stat_result:
+    def _look(self) -> Place:
         """How the database's file is. Raises StoreError if it is not the one that is open."""
         try:
-            file = os.stat(self._name)
+            file = Place.of(self._name)
         except PermissionError as error:
             raise store_error(self._path, "write to", error) from error
         except OSError:
             raise self._replaced() from None
-        if file.st_ino != self._file.inode or file.st_dev != self._file.device:
+        if not file.is_same_file(self._file):
             raise self._replaced()
         return file
 
@@ -209,7 +207,7 @@ class Commits:
 
     def _mark_now(self) -> None:
         with contextlib.suppress(OSError):  # it is only less sharp
-            self._mark.write(self._written, os.stat(self._name))
+            self._mark.write(self._written, Place.of(self._name))
 
     def _move_log(self, connection: sqlite3.Connection) -> None:
         large_commits.move_log(connection)
@@ -232,7 +230,7 @@ class Commits:
 
 
 def _is_small(kinds: _Kinds, size_bytes: int) -> bool:
-    most_bytes = MAX_VALUES_BYTES_IN_PLACE if kinds == _VALUES else MAX_BYTES_IN_PLACE
+    most_bytes = MAX_VALUES_BYTES_IN_PLACE if kinds == ONLY_VALUES else MAX_BYTES_IN_PLACE
     return size_bytes <= most_bytes and kinds <= _QUICK
 
 

@@ -42,10 +42,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(cls, path: Path | str) -> "Place":
-        return cls.seen(os.stat(path))
-
-    @classmethod
-    def seen(cls, facts: os.stat_result) -> "Place":
+        facts = os.stat(path)
         return cls(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
     def is_same_file(self, other: "Place") -> bool:
@@ -142,11 +139,11 @@ class MarkWriter:
             os.close(self._descriptor)
             raise
 
-    def write(self, counters: Counters, file: os.stat_result) -> None:
+    def write(self, counters: Counters, place: Place) -> None:
         """After a commit, which has left the database's file like that. That this fails is no
         reason to end: the mark is only less sharp."""
         try:  # noqa: SIM105 - with each commit
-            os.pwrite(self._descriptor, self._line(counters, Place.seen(file)), 0)
+            os.pwrite(self._descriptor, self._line(counters, place), 0)
         except OSError:
             pass
 

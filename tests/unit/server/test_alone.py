@@ -46,6 +46,17 @@ class Asker:
         await self.here.at_rest()
 
 
+async def with_one_that_waits(here: World) -> str:
+    """Another workflow, with a job that waits for what the first one stores. That one's token."""
+    await here.life.submit(
+        b'{"user_data": [{"name": "out", "available": "on_store"}], "jobs": ['
+        b'{"command": "true", "output_user_data": ["out"]},'
+        b'{"command": "true", "input_user_data": ["out"]}]}'
+    )
+    await here.at_rest()
+    return here.life.executor.ordered[-1].environment["TORC_TOKEN"]
+
+
 async def test_who_asks_again_alone_is_answered_at_once_and_it_is_on_disk(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         asker = Asker(here)
@@ -82,16 +93,10 @@ async def test_what_is_told_of_a_lone_value_is_on_disk_and_in_order(tmp_path: Pa
 
 async def test_what_waits_for_a_lone_value_is_started_in_the_same_turn(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
-        asker, ordered = Asker(here), here.life.executor.ordered
+        asker = Asker(here)
         asker.store(1)
         await asker.answered(1)
-        await here.life.submit(
-            b'{"user_data": [{"name": "out", "available": "on_store"}], "jobs": ['
-            b'{"command": "true", "output_user_data": ["out"]},'
-            b'{"command": "true", "input_user_data": ["out"]}]}'
-        )
-        await here.at_rest()
-        token = ordered[-1].environment["TORC_TOKEN"]
+        token = await with_one_that_waits(here)
         asker.store(2)
         await asker.answered(2)  # it is who was answered last again
         scheduler = here.life.controller.scheduler
@@ -215,14 +220,7 @@ async def test_all_of_a_lone_store_is_less_than_a_hundred_calls(tmp_path: Path) 
 async def test_a_lone_value_for_which_something_waits_is_committed_once(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         asker, other = Asker(here), Asker(here)
-        ordered = here.life.executor.ordered
-        await here.life.submit(
-            b'{"user_data": [{"name": "out", "available": "on_store"}], "jobs": ['
-            b'{"command": "true", "output_user_data": ["out"]},'
-            b'{"command": "true", "input_user_data": ["out"]}]}'
-        )
-        await here.at_rest()
-        token = ordered[-1].environment["TORC_TOKEN"]
+        token = await with_one_that_waits(here)
         asker.store(1)
         await asker.answered(1)
         assert asker.store(2, token=token)
