@@ -73,7 +73,18 @@ class Invocation:
             self._client = None
 
     def call(self, parameters: "Request[Reply]") -> "Reply":
-        """Ask the daemon; raises what it answers if it refuses, NoDaemon where none is there."""
+        """Ask the daemon; raises what it answers if it refuses, NoDaemon where none is there. One
+        that was there, and went away before it answered, is waited for where asking again does no
+        harm."""
+        from torcd.client.conversation import ConnectionBroken, is_safe_to_repeat
+        from torcd.errors import ShuttingDown
+
+        try:
+            return self.client().call(parameters)
+        except (ConnectionBroken, ShuttingDown):
+            if not is_safe_to_repeat(parameters):
+                raise
+        self.wait_for_daemon()
         return self.client().call(parameters)
 
     def stream(self, parameters: "Request[Reply]") -> "Iterator[Reply]":

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -101,6 +102,43 @@ def test_a_followed_log(daemon: Daemon, key: str, end: End) -> None:
         release(daemon, "a")
         out, said = following.communicate(timeout=START_SECONDS)
     assert (following.returncode, out) == (0, "over\n"), said
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [(("logs", "a", "-f"), "begun\nover\n"), (("data", "history", "v"), "")],
+)
+def test_a_daemon_that_goes_away_before_its_first_answer(
+    daemon: Daemon, key: str, words: tuple[str, ...], printed: str
+) -> None:
+    with asked_in_vain(daemon, "-k", key, *words) as asking:
+        restart(daemon, Daemon.kill, asking)
+        release(daemon, "a")
+        out, said = asking.communicate(timeout=START_SECONDS)
+    assert (asking.returncode, out) == (0, printed), said
+
+
+def test_a_change_that_a_daemon_did_not_answer_is_not_asked_for_again(
+    daemon: Daemon, key: str
+) -> None:
+    with asked_in_vain(daemon, "-k", key, "pause") as asking:
+        daemon.kill()
+        _, said = asking.communicate(timeout=START_SECONDS)
+    assert asking.returncode == 3
+    assert "it may or may not have done Pause" in said
+    assert AWAY not in said
+    daemon.start()
+    release(daemon, "a")
+
+
+@contextlib.contextmanager
+def asked_in_vain(daemon: Daemon, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    """The daemon stands still, and what it was asked waits in its socket."""
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGSTOP)
+    with started(daemon, *words) as asking:
+        until_it_waits_for_an_answer(asking)
+        yield asking
 
 
 def test_a_cancel_that_waits(daemon: Daemon, end: End) -> None:
@@ -225,7 +263,14 @@ def test_a_program_that_waits(daemon: Daemon, key: str, end: End) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("wait",), ("data", "get", "v", "--wait"), ("data", "watch"), ("events", "-f")]
+    "words",
+    [
+        ("wait",),
+        ("data", "get", "v", "--wait"),
+        ("data", "watch"),
+        ("events", "-f"),
+        ("logs", "a", "-f"),
+    ],
 )
 def test_who_finds_no_daemon_is_told_at_once(daemon: Daemon, words: tuple[str, ...]) -> None:
     daemon.stop()
