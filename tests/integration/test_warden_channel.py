@@ -62,15 +62,21 @@ class Home:
         self._wires: list[Wire] = []
         self._pids: list[int] = []
 
-    def launch(self) -> tuple[int, Wire]:
+    def launch(self, number: int = 0) -> tuple[int, Wire]:
+        """A warden, or another one beside it, which has a directory of its own in the first's."""
+        directory = self._directory_of(number)
+        directory.mkdir(exist_ok=True)
         pid, connection = launching.launch(
-            self.directory, "boot", self.state_id, leave_children=False, heir=False, cgroups=""
+            directory, "boot", self.state_id, leave_children=False, heir=False, cgroups=""
         )
         self._pids.append(pid)
         return pid, self._wire(connection)
 
-    def connect(self) -> Wire:
-        connection = launching.connect(self.directory)
+    def _directory_of(self, number: int) -> Path:
+        return launching.warden_directory(self.directory, number)
+
+    def connect(self, number: int = 0) -> Wire:
+        connection = launching.connect(self._directory_of(number))
         assert connection is not None
         return self._wire(connection)
 
@@ -78,7 +84,9 @@ class Home:
         self._wires.append(Wire(connection))
         return self._wires[-1]
 
-    def order(self, key: int, *argv: str, lane: int = 1, lane_limit: int = 4) -> dict[str, object]:
+    def order(
+        self, key: int, *argv: str, lane: int = 1, lane_limit: int = 4, after: int | None = None
+    ) -> dict[str, object]:
         return {
             "key": key,
             "lane": lane,
@@ -89,6 +97,7 @@ class Home:
             "cwd": "/",
             "stdout": None,
             "stderr": None,
+            "after": None if after is None else [after, "/nowhere/at/all"],
         }
 
     def close(self) -> None:

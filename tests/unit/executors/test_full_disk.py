@@ -9,11 +9,13 @@ import pytest
 from tests.unit.executors.orders import order
 from tests.unit.executors.test_journal import full_disk, opened
 from torcd.executors.warden import processes, reaping, spawning, starting
+from torcd.executors.warden.as_user import Problem
 from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.journal import Journal
-from torcd.executors.warden.ledger import Order
+from torcd.executors.warden.ledger import QUEUED, Order
 from torcd.executors.warden.orphans import Orphans
+from torcd.executors.warden.others import Others
 
 
 class Scene:
@@ -22,14 +24,17 @@ class Scene:
         self.journal = opened(directory)
         self.spawned: list[str | None] = []
         self.log_disk_is_full = False
+        self.marker: int | None = None
+        """That this process would wear."""
         monkeypatch.setattr(starting, "NO_ROOM_TRIES", 0)
         for module in (starting, reaping):
             monkeypatch.setattr(module, "FULL_DISK_SECONDS", -1.0)
         monkeypatch.setattr(spawning, "spawn", self._spawn)
         monkeypatch.setattr(spawning, "has_room_for", lambda log: not self.log_disk_is_full)
         monkeypatch.setattr(processes, "markers_possible", lambda: True)
-        monkeypatch.setattr(processes, "wear_marker", lambda marker: None)
-        cleaner = Cleaner(7, True, False)
+        monkeypatch.setattr(processes, "wear_marker", self._wear)
+        monkeypatch.setattr(processes, "take_marker_off", lambda: self._wear(None))
+        cleaner = Cleaner(7, True, False, Others(str(directory)))
         self.attempts = Attempts(7, self.journal, cleaner, Orphans(None), None)  # type: ignore[arg-type]
 
     def _spawn(self, order: Order) -> int:
@@ -37,6 +42,9 @@ class Scene:
             raise spawning.DiskFull(order.stdout or "", OSError(28, "No space left on device"))
         self.spawned.append(order.stdout)
         return 1_000_000 + len(self.spawned)
+
+    def _wear(self, marker: int | None) -> None:
+        self.marker = marker
 
     def order(self, key: int) -> None:
         self.attempts.order(key, 1, 4, order("true", key=key, stdout=f"/logs/{key}"))
@@ -89,6 +97,46 @@ def test_without_room_for_a_log_it_is_given_back_once_and_tried_again_in_order(
     assert scene.spawned == ["/logs/1", "/logs/2"]
     assert scene.claims() == [1, 2]
     assert scene.attempts.starter.held_up == ""
+
+
+def test_one_that_waits_for_room_is_nobody_s_by_marker(scene: Scene) -> None:
+    scene.order(1)
+    scene.turn()
+    assert scene.marker == processes.marker(7, 1)
+    scene.log_disk_is_full = True
+    scene.order(2)
+    scene.turn()
+    assert scene.marker is None
+
+
+def test_one_that_never_became_its_program_and_waits_again_is_nobody_s_by_marker(
+    scene: Scene,
+) -> None:
+    scene.order(1)
+    scene.turn()
+    leaders = scene.attempts._leaders
+    attempt = leaders.popitem()[1]
+    attempt.pid = os.posix_spawn("/bin/true", ["true"], {})
+    leaders[attempt.pid] = attempt
+    scene.attempts.starter.never_started(attempt, Problem("no room", may_pass=True, counts=True))
+    assert attempt.state == QUEUED
+    assert scene.marker is None
+
+
+def test_one_that_waits_for_room_is_not_withdrawn_before_its_claim_is_taken_back(
+    scene: Scene,
+) -> None:
+    scene.log_disk_is_full = True
+    scene.order(1)
+    scene.attempts.settle()
+    with full_disk(scene.journal._size):
+        assert scene.attempts.withdraw([1]) == []
+    assert scene.claims() == [1]
+    assert scene.attempts.withdraw([1]) == [1]
+    assert scene.claims() == []
+    scene.log_disk_is_full = False
+    scene.turn()
+    assert scene.spawned == []
 
 
 def test_what_is_revoked_while_it_is_held_up_leaves_nothing_held_up(scene: Scene) -> None:

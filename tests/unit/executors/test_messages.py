@@ -57,6 +57,28 @@ def test_a_daemon_takes_what_a_newer_warden_adds() -> None:
     assert message.reports == [Started(AttemptKey(3), pid=4, at=Timestamp(5))]
 
 
+def test_a_daemon_takes_what_an_older_warden_does_not_say() -> None:
+    message = messages.decode(
+        b'{"hello":{"protocol":1,"pid":2,"version":"1"},"synced":{"orphans":[]}}'
+    )
+    assert message.hello is not None
+    assert not message.hello.takes_shares
+    assert message.synced == messages.Synced(orphans=[], queued=[], lanes=[])
+    assert message.withdrawn is None
+
+
+def test_that_nothing_was_withdrawn_is_an_answer() -> None:
+    assert messages.decode(b'{"withdrawn":[]}').withdrawn == []
+    assert messages.decode(b'{"withdrawn":[3,4]}').withdrawn == [3, 4]
+
+
+def test_what_waits_and_how_much_may_run_is_understood() -> None:
+    line = b'{"synced":{"orphans":[[1,2]],"queued":[3],"lanes":[[4,5,6]]}}'
+    assert messages.decode(line).synced == messages.Synced(
+        orphans=[(1, 2)], queued=[3], lanes=[(4, 5, 6)]
+    )
+
+
 def order(**changes: object) -> AttemptOrder:
     facts: dict[str, object] = {
         "attempt_key": KEY,

@@ -4,12 +4,15 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from torcd.executors.warden import processes, spawning
 from torcd.executors.warden.attempts import PATIENCE_SECONDS, Attempts
 from torcd.executors.warden.journal import Journal
-from torcd.executors.warden.ledger import ENDING, OVER, Attempt, Order, exited
+from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Order, exited
 from torcd.executors.warden.orphans import Orphans
+from torcd.executors.warden.warden import GATHER_SECONDS, LEAST_GATHER_SECONDS, telling_time
 
 
 class Ends:
@@ -158,6 +161,27 @@ def test_one_that_is_taken_out_before_its_turn_leaves_the_lane_of_others_alone(
     assert scene.attempts._known[9].state == OVER
 
 
+def test_one_whose_lane_was_empty_while_it_waited_shares_its_places_with_others(
+    scene: Scene,
+) -> None:
+    for key in (1, 2, 3, 4):
+        scene.end(key)
+    orphan = Attempt(5, None, None)  # an earlier warden's, whose lane nobody knows
+    orphan.state, orphan.final = ENDING, exited(5, 0, 1)
+    scene.attempts._known[5] = orphan
+    scene.order(6, 3, after=5)
+    scene.order(7, 3)
+    scene.attempts.settle()
+    scene.end(7)
+    scene.order(8, 3)
+    scene.attempts.settle()
+    scene.attempts._over(orphan)
+    scene.attempts.settle()
+    assert scene.attempts._known[6].state == QUEUED
+    scene.end(8)
+    assert scene.attempts._known[6].state == RUNNING
+
+
 def test_a_successor_tells_how_one_ended_before_what_came_after_it(scene: Scene) -> None:
     for key in (1, 2, 3, 4):
         scene.end(key)
@@ -187,3 +211,42 @@ def test_what_waits_for_another_for_long_is_given_back(
     told = [line.split(",")[:2] for line in scene.attempts.take_reports()]
     assert told == [['["not_started"', " 6"], ['["not_started"', " 7"]]
     assert scene.attempts.due is None
+
+
+def test_what_waits_for_one_that_is_withdrawn_is_not_waited_for(scene: Scene) -> None:
+    scene.order(5, 3)
+    scene.order(6, 3)
+    scene.order(7, 3, after=6)
+    scene.order(8, 3, after=5)
+    scene.attempts.settle()
+    scene.attempts.take_reports()
+    assert scene.attempts.withdraw([6, 8]) == [6, 8]
+    scene.attempts.settle()
+    assert scene.attempts.due is None
+    assert [line.split(",")[:2] for line in scene.attempts.take_reports()] == [
+        ['["not_started"', " 7"]
+    ]
+    scene.order(8, 3)
+    scene.end(5)
+    assert scene.attempts._known[8].state == RUNNING
+
+
+def test_the_end_of_the_last_is_told_at_once_if_others_were_withdrawn(scene: Scene) -> None:
+    for key in (1, 2, 3):
+        scene.end(key)
+    scene.order(5, 2)
+    scene.order(6, 2, after=4)
+    scene.attempts.take_reports()
+    assert scene.attempts.withdraw([5, 6]) == [5, 6]
+    scene.end(4)
+    assert scene.attempts.has_empty_place
+    assert scene.attempts.urgent
+
+
+@given(st.floats(0.0, 1e7), st.floats(0.0, GATHER_SECONDS))
+def test_reports_wait_for_an_instant_that_all_wardens_share(now: float, later: float) -> None:
+    at = telling_time(now)
+    # A float that counts seconds of months tells nanoseconds.
+    assert at / GATHER_SECONDS == pytest.approx(round(at / GATHER_SECONDS), abs=1e-6)
+    assert LEAST_GATHER_SECONDS - 1e-6 <= at - now <= LEAST_GATHER_SECONDS + GATHER_SECONDS + 1e-6
+    assert telling_time(now + later) in (at, pytest.approx(at + GATHER_SECONDS))

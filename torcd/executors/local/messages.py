@@ -25,6 +25,8 @@ class Hello(msgspec.Struct, frozen=True):
     """Where attempts get cgroups of their own; None: they don't."""
     takes_after: bool = False
     """It knows what an order's `after` is."""
+    takes_shares: bool = False
+    """It can be one of several: it knows `shares` and `withdraw`, and tells what waits."""
 
 
 class Synced(msgspec.Struct, frozen=True):
@@ -32,6 +34,11 @@ class Synced(msgspec.Struct, frozen=True):
 
     orphans: list[tuple[int, int]]
     """Key and pid of running attempts that an earlier warden started."""
+    queued: list[int] = []
+    """Keys of attempts that it has and that it has not told in a report: most wait their turn."""
+    lanes: list[tuple[int, int, int]] = []
+    """Of each lane in which anything runs or waits there: its key, how many may run there, and how
+    many do."""
 
 
 class FromWarden(msgspec.Struct, frozen=True):
@@ -40,6 +47,10 @@ class FromWarden(msgspec.Struct, frozen=True):
     synced: Synced | None = None
     held_up: str | None = None
     """It cannot start anything for want of room on a disk; empty: it can again."""
+    shared: list[tuple[int, int, list[int]]] = []
+    """That shares hold now: of each the lane, its token, and the keys of those that run."""
+    withdrawn: list[int] | None = None
+    """The answer to a `withdraw`: which of these it has forgotten."""
 
 
 decode = msgspec.json.Decoder(FromWarden).decode

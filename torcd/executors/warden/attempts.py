@@ -72,7 +72,8 @@ class Attempts:
             self.reports += _told(known)
             return
         lane = self._lanes.lane(lane_key)
-        lane.limit = lane_limit
+        if lane.limit != lane_limit:
+            self._lanes.bound(lane, lane_limit)
         attempt = self._known[key] = Attempt(key, lane, order)
         if order.after is None:
             self._lanes.put(attempt)
@@ -106,6 +107,54 @@ class Attempts:
         if attempt is not None and attempt.state == QUEUED:
             self._take_out(attempt)
             self._over(attempt)
+
+    def share(self, lane_key: int, share: int | None) -> list[int]:
+        """At most so many of that lane run here; None: as many as orders say. Returns the keys of
+        those that have a place now."""
+        self._lanes.share(lane_key, share)
+        return [
+            attempt.key
+            for attempt in self._known.values()
+            if attempt.lane is not None
+            and attempt.lane.key == lane_key
+            and attempt.state in (RUNNING, ENDING)
+        ]
+
+    def forget_idle_shares(self) -> None:
+        """Of lanes in which nothing runs or waits."""
+        self._lanes.forget_shares_but({lane for lane, _, _ in self.lanes})
+
+    def withdraw(self, keys: list[int]) -> list[int]:
+        """Forget those of them that wait, without a trace, and return their keys: another warden
+        may start them. Those that come after them are over."""
+        # There may have been no room for one: then its claim has to be taken back first.
+        if not self._journal.flush():
+            return []
+        withdrawn = []
+        for key in keys:
+            attempt = self._known.get(key)
+            if attempt is not None and attempt.state == QUEUED:
+                del self._known[key]
+                attempt.state = OVER
+                self._patience.pop(key, None)
+                self._leave_leader(attempt)
+                withdrawn.append(attempt)
+        self._lanes.withdraw(withdrawn)
+        for attempt in withdrawn:
+            for follower in attempt.followers:
+                self.revoke(follower.key)
+        return [attempt.key for attempt in withdrawn]
+
+    def _leave_leader(self, attempt: Attempt) -> None:
+        """It comes after nobody any more; its key may be ordered again."""
+        order = attempt.order
+        if order is None or order.after is None:
+            return
+        leader = self._known.get(order.after)
+        if leader is not None:
+            leader.followers = [each for each in leader.followers if each is not attempt]
+            if not leader.followers:
+                self._patience.pop(leader.key, None)
 
     def freeze(self, key: int) -> None:
         """Have it stand still, if it runs and nobody wants it ended."""
@@ -170,6 +219,16 @@ class Attempts:
     def all_reports(self) -> list[str]:
         """All there is to say of all of them."""
         return [line for attempt in self._known.values() for line in _told(attempt)]
+
+    @property
+    def untold(self) -> list[int]:
+        """The keys of those of which there is nothing to say yet."""
+        return [attempt.key for attempt in self._known.values() if not _told(attempt)]
+
+    @property
+    def lanes(self) -> list[tuple[int, int, int]]:
+        """Of each in which anything runs or waits: its key, how many may run here, how many do."""
+        return self._lanes.figures(a.lane for a in self._known.values() if a.lane is not None)
 
     @property
     def at_rest(self) -> bool:
@@ -302,7 +361,7 @@ class Attempts:
             and not leader.stopped
             and not os.access(order.unless_exists, os.F_OK, follow_symlinks=False)
         ):
-            self._lanes.put(attempt)
+            self._lanes.put_follower(attempt)
             return True
         self._take_out(attempt)
         return False

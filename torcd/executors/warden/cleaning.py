@@ -24,6 +24,7 @@ import time
 
 from torcd.executors.warden import cgroups, processes
 from torcd.executors.warden.ledger import ENDING, RUNNING, Attempt
+from torcd.executors.warden.others import Others
 from torcd.executors.warden.processes import Process
 
 PASSES = 20
@@ -34,8 +35,9 @@ LOOK_AGAIN_SECONDS = 0.02
 
 
 class Cleaner:
-    def __init__(self, state_id: int, marked: bool, leave_children: bool) -> None:
+    def __init__(self, state_id: int, marked: bool, leave_children: bool, others: Others) -> None:
         self._state_id = state_id
+        self._others = others
         self._children = processes.Children()
         self._marked = marked
         self.leave_children = leave_children
@@ -84,7 +86,7 @@ class Cleaner:
         """The leaders of all attempts that can be found by marker: lower bits of the key to pid.
         `uids`: of the users whom they were started as."""
         found: dict[int, Process] = {}
-        for process in processes.all_processes().values():
+        for process in self.all_processes().values():
             if process.session == process.pid and process.pid not in self.strangers:
                 low = processes.key_of(processes.read_marker(process.pid), self._state_id)
                 if (
@@ -94,6 +96,14 @@ class Cleaner:
                 ):
                     found[low] = process
         return {low: process.pid for low, process in found.items()}
+
+    def all_processes(self) -> dict[int, Process]:
+        """All but other wardens: neither they nor what descends from them is an attempt's here."""
+        # The processes first: a warden that is among them is not missed if it has just started.
+        found = processes.all_processes()
+        for pid in self._others.pids():
+            found.pop(pid, None)
+        return found
 
     def clean(self, leaders: dict[int, Attempt]) -> list[Attempt]:
         """Do what is due; the attempts of which nothing is left now. `leaders`: our children by
@@ -158,10 +168,11 @@ class Cleaner:
         children = self._children.pids()
         if len(children) == len(leaders):
             return doomed, held
+        others = self._others.pids()
         known = [*leaders.values(), *self._ending.values()]
         by_low = {processes.low_bits(attempt.key): attempt for attempt in known}
         for pid in children:
-            if pid in leaders:
+            if pid in leaders or pid in others:
                 continue
             owner = self._owner(pid, known)
             attempt = by_low.get(owner) if owner is not None else None
@@ -195,7 +206,7 @@ class Cleaner:
 
     def _ask_to_end(self, leaders: dict[int, Attempt]) -> None:
         stopping, self._stopping = self._stopping, []
-        all_processes = processes.all_processes()
+        all_processes = self.all_processes()
         members = self.members(stopping, all_processes, leaders)
         # The oldest first: a shell must have its signal before its children's ends let it go on.
         pids = sorted(
@@ -223,7 +234,7 @@ class Cleaner:
         seen: set[tuple[int, int]] = set()
         members: dict[int, set[int]] = {}
         for _ in range(PASSES):
-            all_processes = processes.all_processes()
+            all_processes = self.all_processes()
             members = self.members(condemned, all_processes, leaders)
             targets = processes.with_descendants(doomed & all_processes.keys(), all_processes)
             targets.update(*members.values())

@@ -81,7 +81,7 @@ class Freezer:
         self, attempts: list[Attempt], leaders: dict[int, Attempt]
     ) -> list[processes.Process]:
         """Their living processes that are not in a cgroup of theirs."""
-        everybody = processes.all_processes()
+        everybody = self._cleaner.all_processes()
         found = self._cleaner.members(attempts, everybody, leaders)
         outside: set[int] = set()
         for attempt in attempts:

@@ -217,11 +217,14 @@ class Journal:
         """Have it in the file with the next write or flush."""
         self._waiting += facts + "\n"
 
-    def flush(self) -> None:
+    def flush(self) -> bool:
+        """Have all in the file that was said `later`; False: there is no room."""
         if self._waiting:
             facts, self._waiting = self._waiting[:-1], ""
             if not self.write(facts):
                 self.later(facts)
+                return False
+        return True
 
 
 def say(text: str) -> None:

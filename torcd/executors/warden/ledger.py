@@ -54,9 +54,16 @@ if TYPE_CHECKING:
         hello: Settings
         environment: tuple[str, dict[str, str]]
         forget_environment: str
+        shares: list[tuple[int, int | None, int]]
+        """Of lanes, by key: so many attempts may run here, whatever orders say. It holds until it
+        is changed, for an empty lane too; None: there is no share any more. The answer is `shared`:
+        the key, the third number as it came, and the keys of those that run."""
         start: list[OrderMessage]
         stop: list[tuple[int, float | None]]
         revoke: list[int]
+        withdraw: list[int]
+        """Forget those that wait, without a trace: another warden may start them. The answer is
+        `withdrawn`, the keys of those that were forgotten."""
         freeze: list[int]
         thaw: list[int]
         settled: list[tuple[int, int]]
@@ -172,11 +179,14 @@ class Attempt:
 class Lane:
     """Attempts that share a limit."""
 
-    __slots__ = ("key", "limit", "queue", "running", "tries")
+    __slots__ = ("key", "limit", "places", "queue", "running", "tries")
 
     def __init__(self, key: int) -> None:
         self.key = key
         self.limit = 0
+        """As it was ordered last."""
+        self.places = 0
+        """How many may run here: the limit, or our share of it (see `Lanes`)."""
         self.running = 0
         self.queue: deque[Attempt] = deque()
         self.tries = 0
@@ -186,7 +196,7 @@ class Lane:
         """Put those whose turn it is into the batch, as long as it has fewer than `most`; they
         have a place."""
         queue = self.queue
-        while queue and self.running < self.limit and len(batch) < most:
+        while queue and self.running < self.places and len(batch) < most:
             attempt = queue.popleft()
             if attempt.state == QUEUED:  # else it was stopped while it waited
                 self.running += 1
@@ -196,6 +206,10 @@ class Lane:
         """It could not be started yet, and is the next again."""
         self.running -= 1
         self.queue.appendleft(attempt)
+
+    def sweep(self) -> None:
+        """Have none in the queue that does not wait any more."""
+        self.queue = deque(attempt for attempt in self.queue if attempt.state == QUEUED)
 
     @property
     def empty(self) -> bool:

@@ -59,6 +59,11 @@ def wear_marker(mark: int) -> None:
     resource.setrlimit(RLIMIT_LOCKS, (mark, _HARD_LIMIT))
 
 
+def take_marker_off() -> None:
+    """What this process wears from now on is no attempt's marker, of any state directory."""
+    resource.setrlimit(RLIMIT_LOCKS, (_HARD_LIMIT, _HARD_LIMIT))
+
+
 def read_marker(pid: int) -> int | None:
     """The marker of a living or unreaped process; None: it has none, or is gone."""
     limits = _read(f"/proc/{pid}/limits")

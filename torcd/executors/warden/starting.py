@@ -127,6 +127,7 @@ class Starter:
                 return False
             attempt.state = QUEUED
             self._leave_cgroup(attempt, for_good=True)
+            self._take_marker_off()
             self._lanes.hold([attempt])
         else:
             text = None if attempt.stopped else problem.text
@@ -164,6 +165,7 @@ class Starter:
         except (spawning.CannotStart, spawning.NoRoom) as error:
             self._leave_cgroup(attempt, for_good=True)
             if isinstance(error, spawning.NoRoom):
+                self._take_marker_off()
                 raise
             self._end(attempt, ledger.not_started(key, str(error), ledger.now()))
             return False
@@ -182,6 +184,12 @@ class Starter:
             attempt.order = None
             self._reports.append(attempt.line)
         return True
+
+    def _take_marker_off(self) -> None:
+        """Of one that waits again: should another warden start it, this one must not be found when
+        its processes are looked for."""
+        if self._marked:
+            processes.take_marker_off()
 
     def _leave_cgroup(self, attempt: Attempt, *, for_good: bool = False) -> None:
         """Back to our own, now that it is spawned; `for_good`: it was not."""

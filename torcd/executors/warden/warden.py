@@ -23,6 +23,7 @@ from torcd.executors.warden.journal import Journal, say
 from torcd.executors.warden.ledger import Order
 from torcd.executors.warden.libc import take_child_signals
 from torcd.executors.warden.orphans import Orphans
+from torcd.executors.warden.others import Others
 from torcd.executors.warden.succession import clear_cgroups, take_over
 
 TYPE_CHECKING = False  # as in typing, whose import would cost memory
@@ -36,9 +37,19 @@ SIGNAL_BYTES = 128
 """What tells of a signal; of several children's ends there is one."""
 
 GATHER_SECONDS = 0.040
-"""How long reports may wait for others, if none is urgent: several short jobs are told in one line,
-and share a commit, and so do the start and the end of one. It is below what jobs are handed over
-ahead for (120 ms); should a place become empty all the same, it is told at once."""
+"""How far apart the instants are at which reports are told that are not urgent: several short jobs
+are told in one line, and share a commit, and so do the start and the end of one. They are the same
+for all wardens of the machine, so that these share it as well. It is below what jobs are handed
+over ahead for (120 ms); should a place become empty all the same, it is told at once."""
+
+LEAST_GATHER_SECONDS = 0.005
+"""How long reports wait for others at least: an instant that is nearer passes without them."""
+
+
+def telling_time(now: float) -> float:
+    """When reports are told that begin to gather now; monotonic seconds, which all processes count
+    from the same instant."""
+    return ((now + LEAST_GATHER_SECONDS) // GATHER_SECONDS + 1) * GATHER_SECONDS
 
 
 class Warden:
@@ -53,11 +64,16 @@ class Warden:
         cgroups: Cgroups | None,
     ) -> None:
         """Takes over from the last one; the caller has the directory's lock."""
+        if processes.key_of(processes.read_marker(os.getpid()), state_id) is not None:
+            # An attempt has started the daemon. We have others, and are no part of it.
+            processes.take_marker_off()
         self._poller = select.epoll()
         self._child_signals = take_child_signals()
         self._poller.register(self._child_signals, select.EPOLLIN)
         self._orphans = Orphans(self._poller)
-        self._cleaner = Cleaner(state_id, processes.markers_possible(), leave_children)
+        self._cleaner = Cleaner(
+            state_id, processes.markers_possible(), leave_children, Others(directory)
+        )
         self._place = cgroups
         self._cgroups = cgroups.directory if cgroups is not None else ""
         journal = Journal(directory, boot_id, state_id, self._cgroups)
@@ -124,6 +140,7 @@ class Warden:
     def _greet(self) -> None:
         """Tell a new daemon who we are and all we know."""
         self._environments.clear()  # it gives what it needs
+        self._attempts.forget_idle_shares()  # of which it will not know
         self._attempts.write_down()
         self._attempts.take_reports()
         self._to_tell_at = None
@@ -134,12 +151,18 @@ class Warden:
             "version": __version__,
             "cgroups": self._cgroups or None,
             "takes_after": True,
+            "takes_shares": True,
         }
         self._channel.send(json.dumps({"hello": hello}))
         reports = self._attempts.all_reports()
         for i in range(0, len(reports), SYNC_BATCH):
             self._channel.send('{"reports":[' + ",".join(reports[i : i + SYNC_BATCH]) + "]}")
-        self._channel.send(json.dumps({"synced": {"orphans": self._orphans.pids()}}))
+        synced = {
+            "orphans": self._orphans.pids(),
+            "queued": self._attempts.untold,
+            "lanes": self._attempts.lanes,
+        }
+        self._channel.send(json.dumps({"synced": synced}))
         self._channel.flush()
 
     def _tell(self) -> None:
@@ -163,7 +186,7 @@ class Warden:
     def _has_waited(self) -> bool:
         now = time.monotonic()
         if self._to_tell_at is None:
-            self._to_tell_at = now + GATHER_SECONDS
+            self._to_tell_at = telling_time(now)
         return now >= self._to_tell_at
 
     def _listen(self) -> None:
@@ -188,12 +211,21 @@ class Warden:
             self._environments.setdefault(name, Environment(variables))
         if "forget_environment" in message:
             self._environments.pop(message["forget_environment"], None)
+        if "shares" in message:
+            shared = [
+                (lane, token, self._attempts.share(lane, share))
+                for lane, share, token in message["shares"]
+            ]
+            self._channel.send(json.dumps({"shared": shared}))
         for order in message.get("start", ()):
             self._start(order)
         for key, grace_seconds in message.get("stop", ()):
             self._attempts.stop(key, grace_seconds)
         for key in message.get("revoke", ()):
             self._attempts.revoke(key)
+        if "withdraw" in message:
+            withdrawn = self._attempts.withdraw(message["withdraw"])
+            self._channel.send(json.dumps({"withdrawn": withdrawn}))
         for key in message.get("freeze", ()):
             self._attempts.freeze(key)
         for key in message.get("thaw", ()):
