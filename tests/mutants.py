@@ -537,15 +537,14 @@ CONTROLLER_BUGS = [
     ),
 ]
 
+SHARING = ("tests/unit/executors/test_sharing.py",)
+
 EXECUTOR_BUGS = [
     Mutant(
         name="an order whose end was acknowledged is given again to the next warden",
         file="torcd/executors/local/standing.py",
-        old="""        self.forget(self._orders.keys() & keys)
-        if keys:
-""",
-        new="""        if keys:
-""",
+        old="        return self.forget(self._orders.keys() & attempts)\n",
+        new="        return []\n",
         suites=("tests/integration/test_local_executor.py",),
     ),
     Mutant(
@@ -606,11 +605,46 @@ EXECUTOR_BUGS = [
     ),
     Mutant(
         name="nobody is asked how a job ended while the warden of an earlier daemon was replaced",
-        file="torcd/executors/local/executor.py",
-        old="self._heritage.settle(self._witness.testify(reports))",
-        new="self._heritage.settle(reports)",
+        file="torcd/executors/local/supervisor.py",
+        old="self.heritage.settle(self._witness.testify(reports))",
+        new="self.heritage.settle(reports)",
         suites=FAULTS,
         only="heir",
+    ),
+    Mutant(
+        name="a share counts as lowered as soon as it was told",
+        file="torcd/executors/local/sharing.py",
+        old="        return max(share.told, len(share.before))\n",
+        new="        return share.told\n",
+        suites=SHARING,
+    ),
+    Mutant(
+        name="what a share was lowered from is not asked, but taken to be over",
+        file="torcd/executors/local/sharing.py",
+        old="        lane.shares[number].before.intersection_update(running)\n",
+        new="        lane.shares[number].before.clear()\n",
+        suites=SHARING,
+    ),
+    Mutant(
+        name="a new daemon is not told what waits with its wardens",
+        file="torcd/executors/local/executor.py",
+        old="            self._known.update((AttemptKey(key), number) for key in synced.queued)\n",
+        new="",
+        suites=SHARING,
+    ),
+    Mutant(
+        name="a job waits behind a long one though another warden has room",
+        file="torcd/executors/local/sharing.py",
+        old="            if lane.is_shared:\n                self._balance(key, lane)\n",
+        new="",
+        suites=SHARING,
+    ),
+    Mutant(
+        name="what was taken back while it was withdrawn is started by another warden",
+        file="torcd/executors/local/executor.py",
+        old="unwanted = [key for key in attempts if supervisor.orders.is_to_end(key)]",
+        new="unwanted: list[AttemptKey] = []",
+        suites=SHARING,
     ),
 ]
 

@@ -22,11 +22,12 @@ from torcd import __version__, errors
 from torcd.accounts import Accounts
 from torcd.config import Config, capacity, users_group
 from torcd.controller import Controller, Settings
-from torcd.executors.local import LocalExecutor
+from torcd.executors.local import MOST_WARDENS, LocalExecutor
 from torcd.executors.local.delegation import place
-from torcd.executors.local.launching import read_boot_id
+from torcd.executors.local.launching import read_boot_id, warden_directory, wardens
 from torcd.feed import Feed
 from torcd.impersonation import check_possible
+from torcd.machine import usable_cpus
 from torcd.model import WorkflowKey
 from torcd.notify import notify, watchdog_seconds
 from torcd.ownership import PASSABLE, PRIVATE, check_directory, check_files, check_way
@@ -67,6 +68,7 @@ async def serve(
                 cgroups=place(config.cgroups),
                 ordered_before=store.active_attempts,
                 mode=mode,
+                wardens=min(MOST_WARDENS, usable_cpus()),
             )
             counters = store.counters()
             scheduler = Scheduler(
@@ -103,9 +105,13 @@ def _check_state(directory: Path, mode: int) -> None:
             own.mkdir(mode, parents=True)
         check_directory(str(own), mode)
     database = [f"torcd.db{suffix}" for suffix in ("", *BESIDE)]
-    warden = ["state_id", "warden.lock", "warden.journal", "warden.log"]
     check_files(str(directory / name) for name in database)
-    check_files(str(attempts / name) for name in warden)
+    check_files(str(attempts / name) for name in ("state_id", "wardens"))
+    for number in range(wardens(attempts)):
+        own = warden_directory(attempts, number)
+        if number:
+            check_directory(str(own))
+        check_files(str(own / f"warden.{name}") for name in ("lock", "journal", "log"))
 
 
 def _tell_migration(migrated: Migrated, log: Any) -> None:

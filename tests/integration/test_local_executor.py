@@ -10,7 +10,7 @@ import pytest
 
 from tests.executor_world import SilentLog, World, alive, gone, inherit_orphans
 from torcd.errors import ExecutorError
-from torcd.executors.local import LocalExecutor, executor
+from torcd.executors.local import LocalExecutor, supervisor
 from torcd.executors.warden.spawning import DEFAULT_PATH
 from torcd.model import AttemptKey
 
@@ -64,7 +64,7 @@ async def test_a_warden_of_another_version_is_replaced_when_it_has_nothing_to_do
         old = first.warden_pid
     second = local(world)
     with monkeypatch.context() as patch:
-        patch.setattr(executor, "__version__", "another")
+        patch.setattr(supervisor, "__version__", "another")
         async with world.running(second):
             patch.undo()
             assert second.warden_pid == old

@@ -716,7 +716,7 @@ async def test_a_warden_that_knows_no_after_starts_nothing_too_early(tmp_path: P
     gate = world.gate("gate")
     executor = LocalExecutor(tmp_path / "state", log=SilentLog())
     async with world.running(executor):
-        link = executor._link
+        link = executor._supervisors[0]._link
         assert link is not None
         assert link.hello is not None
         assert link.hello.takes_after

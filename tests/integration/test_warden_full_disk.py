@@ -14,7 +14,7 @@ from tests.executor_world import PATIENCE_SECONDS, SilentLog, World, gone, inher
 from tests.full_disk import SmallDisk, private_mounts
 from torcd.executors.base import Exited
 from torcd.executors.local import LocalExecutor
-from torcd.executors.local import executor as executor_module
+from torcd.executors.local import supervisor as supervisor_module
 from torcd.executors.warden import processes
 
 
@@ -100,8 +100,8 @@ class Log(SilentLog):
 async def test_a_warden_that_finds_no_room_for_its_journal_is_tried_again_until_there_is(
     world: World, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor_module, "FAILURES", 1)
-    monkeypatch.setattr(executor_module, "NO_ROOM_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor_module, "FAILURES", 1)
+    monkeypatch.setattr(supervisor_module, "NO_ROOM_SECONDS", 0.01)
     log = Log()
     executor = LocalExecutor(world.directory / "state", log=log)
     async with world.running(executor):

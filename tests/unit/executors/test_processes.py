@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.second_user import NOBODY, needs_root, others
 from torcd.executors.warden import processes
 from torcd.executors.warden.cleaning import Cleaner
+from torcd.executors.warden.others import Others
 from torcd.executors.warden.processes import Process
 
 
@@ -132,7 +134,9 @@ def test_a_process_may_be_its_users_or_one_that_became_root() -> None:
 
 
 @needs_root
-def test_a_process_of_somebody_else_that_wears_the_marker_is_not_taken_for_the_leader() -> None:
+def test_a_process_of_somebody_else_that_wears_the_marker_is_not_taken_for_the_leader(
+    tmp_path: Path,
+) -> None:
     before = processes.read_marker(os.getpid())
     words = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
     processes.wear_marker(processes.marker(7, 9))
@@ -143,7 +147,7 @@ def test_a_process_of_somebody_else_that_wears_the_marker_is_not_taken_for_the_l
         processes.wear_marker(before if before is not None else processes.resource.RLIM_INFINITY)
         for process in (pretender, leader):
             process.stdout.readline()
-        cleaner = Cleaner(7, marked=True, leave_children=False)
+        cleaner = Cleaner(7, marked=True, leave_children=False, others=Others(str(tmp_path)))
         assert cleaner.leaders_by_key({9: others(1)[0]}) == {9: leader.pid}
         assert cleaner.leaders_by_key({9: None}) == {9: pretender.pid}
         for process in (pretender, leader):

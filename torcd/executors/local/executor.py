@@ -1,8 +1,9 @@
-"""The local executor: the daemon's side of the warden.
+"""The local executor: runs attempts on this machine, through wardens.
 
-It passes orders on and reports back, and keeps what it takes to say everything again (`standing`).
-A warden, ours or one that an earlier daemon started, may be gone at any time; then the next one is
-told again, and starts what none has claimed.
+Each has a supervisor, which finds it or starts it, and tells it what is wanted. As a rule there is
+one warden; another one is called in where jobs are so short that a CPU would wait for the first
+(`sharing`). Who has which attempt is not written down: those that run, that wait and that are over
+are told by the wardens themselves, when an executor finds them.
 
 What a dead warden was running goes on. Because the daemon is a child subreaper and was its warden's
 parent, the jobs become the daemon's children, *orphans*. The new warden watches them, but only
@@ -18,46 +19,30 @@ and have reaped none of it. This is what `heir` tells the next warden, which giv
 """
 
 import asyncio
-import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import anyio
-from anyio.abc import TaskStatus
+import msgspec
+from anyio.abc import TaskGroup, TaskStatus
 
-from torcd import __version__, disk
-from torcd.errors import ExecutorError
-from torcd.executors.base import AttemptOrder, Report, Started
-from torcd.executors.local import launching, messages
-from torcd.executors.local.heritage import Heritage, has_stopped, reap, when_ended
-from torcd.executors.local.link import Link
-from torcd.executors.local.messages import PROTOCOL, FromWarden
-from torcd.executors.local.standing import StandingOrders
+from torcd import disk
+from torcd.errors import ExecutorError, TorcError
+from torcd.executors.base import AttemptOrder, NotStarted, Report
+from torcd.executors.local import launching
+from torcd.executors.local.heritage import Strays
+from torcd.executors.local.messages import Synced
+from torcd.executors.local.sharing import Sharing
+from torcd.executors.local.supervisor import Log, Settings, Supervisor
 from torcd.executors.local.witness import Witness
 from torcd.executors.warden.libc import become_subreaper
-from torcd.model import AttemptKey
+from torcd.model import AttemptKey, Timestamp
 from torcd.ownership import PRIVATE
 
-ANSWER_SECONDS = 30.0
-"""How long a warden may take to say what it knows; a dead one's lock takes up to 10 s."""
-FAILURES = 7
-"""So many wardens in a row that ended without having done anything end the daemon."""
-FIRST_PAUSE_SECONDS = 0.02
-LONGEST_PAUSE_SECONDS = 1.0
-WARDEN_BYTES = 2 << 20
-"""More than the journal of a new warden takes."""
-NO_ROOM_SECONDS = 1.0
-"""How long until another try when there is no room for that. Nobody tells when there is."""
-
-
-class Log(Protocol):
-    """What is used of a structlog logger."""
-
-    def info(self, event: str, **facts: object) -> object: ...
-    def error(self, event: str, **facts: object) -> object: ...
-    def warning(self, event: str, **facts: object) -> object: ...
+MOST_WARDENS = 2
+"""Two take as much CPU time for short jobs as the daemon does; more would wait for it."""
 
 
 class LocalExecutor:
@@ -74,12 +59,14 @@ class LocalExecutor:
         cgroups: str = "",
         ordered_before: Callable[[], Awaitable[Iterable[AttemptKey]]] | None = None,
         mode: int = PRIVATE,
+        wardens: int = 1,
     ) -> None:
         """`ordered_before`: the attempts that earlier executors may have been given and whose ends
         are not on disk; asked for when no warden left a journal.
         `leave_children`: a process that an attempt leaves behind when it ends well is let live.
         `cgroups`: the directory in which attempts get cgroups of their own; empty: they don't.
         `mode`: of its directory; PASSABLE, where other users have files of attempts below it.
+        `wardens`: so many at most; with cgroups, which take longer than a warden does, one.
         `boot_id`: for tests."""
         self._directory = state_dir.absolute() / "attempts"
         self._log = log
@@ -87,37 +74,40 @@ class LocalExecutor:
         self._cgroups = cgroups
         self._ordered_before = ordered_before
         self._mode = mode
+        self._most_wardens = 1 if cgroups else wardens
         self._boot_id = boot_id if boot_id is not None else launching.read_boot_id()
-        self._state_id = 0
         self._report: Callable[[list[Report]], None] = lambda reports: None
-        self._link: Link | None = None
-        self._child: int | None = None
-        """The pid of the warden if we started it, until it is reaped."""
-        self._heir = False
-        self._has_had_warden = False
-        self._worked = False
-        """Whether this warden has reported anything new."""
-        self._held_up: str | None = None
-        self._orders = StandingOrders(lambda: self._link)
-        self._heritage: Heritage
+        first = self._supervisor(0)
+        self._supervisors = [first]
+        self._sharing = Sharing(first.orders, self._call_in)
+        self._known: dict[AttemptKey, int] = {}
+        """Attempts that wardens have from an earlier daemon, and that we have yet to order."""
+        self._found: dict[int, Synced] = {}
+        """What wardens had to tell, until all that were there before have been reached."""
+        self._is_ready = False
+        self._is_alone = False
+        """There is one warden, and there will be no other."""
+        self._tasks: TaskGroup
+        self._settings: Settings
         self._witness: Witness
+        self._strays: Strays
 
     @property
     def warden_pid(self) -> int | None:
-        """None while there is none."""
-        link = self._link
-        return link.hello.pid if link is not None and link.hello is not None else None
+        """Of the first one; None while there is none."""
+        hello = self._supervisors[0].hello
+        return hello.pid if hello is not None else None
 
     @property
     def cgroups(self) -> str | None:
         """Where the warden makes cgroups; None: it does not."""
-        link = self._link
-        return link.hello.cgroups if link is not None and link.hello is not None else None
+        hello = self._supervisors[0].hello
+        return hello.cgroups if hello is not None else None
 
     @property
     def held_up(self) -> str | None:
         """See `Executor`."""
-        return self._held_up
+        return next((one.held_up for one in self._supervisors if one.held_up is not None), None)
 
     async def run(
         self,
@@ -128,221 +118,236 @@ class LocalExecutor:
         self._report = report
         become_subreaper()
         try:
-            self._state_id = launching.prepare(self._directory, mode=self._mode)
+            state_id = launching.prepare(self._directory, mode=self._mode)
+            launching.dismiss_idle(self._directory)
+            number = launching.wardens(self._directory)
         except OSError as error:
             if disk.is_no_room(error):
                 raise disk.no_space(str(self._directory / "state_id"), "the file") from error
             raise ExecutorError(f"cannot use {self._directory}: {error}") from error
-        self._heritage = Heritage(self._state_id)
-        self._witness = Witness(self._state_id)
+        self._is_alone = number == self._most_wardens == 1
+        self._settings = Settings(
+            home=self._directory,
+            boot_id=self._boot_id,
+            state_id=state_id,
+            leave_children=self._leave_children,
+            cgroups=self._cgroups,
+            mode=self._mode,
+        )
+        self._witness = Witness(state_id)
+        self._strays = Strays(state_id)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._look_at_children)
-        ready = False
-        failures = 0
         try:
-            while True:
-                try:
-                    link = await self._reach_warden()
-                except OSError as error:
-                    if not disk.is_no_room(error):
-                        raise ExecutorError(
-                            f"cannot reach or start the warden of {self._directory}: {error}; "
-                            "mend that and start torcd again: the jobs run on"
-                        ) from error
-                    link = None
-                if link is not None:
-                    self._say_everything(link)
-                    if not ready:
-                        ready = True
-                        task_status.started()
-                    with when_ended(self._warden_of(link), link.close):
-                        await link.closed.wait()
-                    self._link = None
-                    self._log.warning("warden_lost", problem=str(link.problem or "it ended"))
-                if not disk.has_room(str(self._directory), WARDEN_BYTES):
-                    # A warden has to write down what it takes over. It is no fault of its own.
-                    shortage = disk.no_space(str(self._directory / "warden.journal"), "the journal")
-                    if not ready:
-                        raise shortage
-                    self._be_held_up(shortage.message)
-                    await anyio.sleep(NO_ROOM_SECONDS)
-                    continue
-                failures = 0 if self._worked else failures + 1
-                if failures >= FAILURES:
-                    raise ExecutorError(
-                        f"no warden stays alive; the last words in {self._directory}/warden.log: "
-                        + launching.last_words(self._directory)
-                    )
-                if failures:
-                    pause = FIRST_PAUSE_SECONDS * 2 ** (failures - 1)
-                    await anyio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                self._supervisors += [self._supervisor(each) for each in range(1, number)]
+                # Who has lost its journal takes all for its own that nobody else knows.
+                for one in sorted(
+                    self._supervisors, key=lambda one: launching.is_forgotten(one.directory)
+                ):
+                    await tasks.start(one.run, self._settings, self._witness)
+                self._begin()
+                task_status.started()
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
         finally:
             loop.remove_signal_handler(signal.SIGCHLD)
             self._witness.close()
-            if self._link is not None:
-                self._link.close()
-                self._link = None
+
+    def _begin(self) -> None:
+        others = [one.orders for one in self._supervisors[1:]]
+        lanes = [self._found[number].lanes for number in range(len(self._supervisors))]
+        self._sharing.begin(lanes, *others)
+        self._found.clear()
+        self._is_ready = True
 
     def add_environment(self, name: str, variables: Mapping[str, str]) -> None:
-        self._orders.add_environment(name, variables)
+        for one in self._supervisors:
+            one.orders.add_environment(name, variables)
 
     def remove_environment(self, name: str) -> None:
-        self._orders.remove_environment(name)
+        for one in self._supervisors:
+            one.orders.remove_environment(name)
+        self._sharing.tidy()
 
     def start(self, orders: Iterable[AttemptOrder]) -> None:
-        self._orders.start(orders)
+        if self._is_alone:
+            self._supervisors[0].orders.start(list(orders))
+            return
+        fresh = self._repeat(orders)
+        given: list[list[AttemptOrder]] = [[] for _ in self._supervisors]
+        number_of: dict[AttemptKey, int] = {}
+        for order in fresh:
+            to = None
+            if order.after is not None:
+                leader = order.after.attempt_key
+                to = number_of.get(leader)
+                if to is None:
+                    to = self._who_has(leader) or 0
+            number = number_of[order.attempt_key] = self._sharing.give(order, to)
+            given[number].append(order)
+        for number, those in enumerate(given):  # one may have been called in
+            if those:
+                self._supervisors[number].orders.start(those)
+        self._sharing.given()
+
+    def _repeat(self, orders: Iterable[AttemptOrder]) -> list[AttemptOrder]:
+        """Give those that some warden has to that one; returns the others."""
+        fresh, found, again = [], [], []
+        for order in orders:
+            number = self._who_has(order.attempt_key)
+            if number is not None:
+                again.append((number, order))
+            elif (number := self._known.pop(order.attempt_key, None)) is not None:
+                found.append((number, order))
+            else:
+                fresh.append(order)
+        if found or again:
+            for number, one in enumerate(self._supervisors):
+                one.orders.start([order for n, order in (*found, *again) if n == number])
+            # Not before all of them are known to be there: shares depend on it.
+            for number, order in found:
+                self._sharing.give(order, number)
+        return fresh
 
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
-        self._orders.stop(attempt_key, grace_seconds)
+        for one in self._whom_to_tell(attempt_key):
+            one.orders.stop(attempt_key, grace_seconds)
 
     def revoke(self, attempt_key: AttemptKey) -> None:
-        self._orders.revoke(attempt_key)
+        for one in self._whom_to_tell(attempt_key):
+            one.orders.revoke(attempt_key)
 
     def freeze(self, attempt_key: AttemptKey) -> None:
-        self._orders.freeze(attempt_key)
+        for one in self._whom_to_tell(attempt_key):
+            one.orders.freeze(attempt_key)
 
     def thaw(self, attempt_key: AttemptKey) -> None:
-        self._orders.thaw(attempt_key)
+        for one in self._whom_to_tell(attempt_key):
+            one.orders.thaw(attempt_key)
 
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
-        self._orders.acknowledge(attempts)
+        keys = list(attempts)
+        for key in self._known.keys() & keys:
+            del self._known[key]
+        # Each takes out what it knows.
+        for number, one in enumerate(self._supervisors):
+            over = one.orders.acknowledge(keys)
+            if over:
+                self._sharing.over(number, over)
 
-    # The warden: find it, start it, tell it
+    def _who_has(self, attempt_key: AttemptKey) -> int | None:
+        for number, one in enumerate(self._supervisors):
+            if attempt_key in one.orders:
+                return number
+        return None
 
-    async def _reach_warden(self) -> Link | None:
-        """A link to a warden that has told all it knows; None: it went away before it had."""
-        self._worked = False
-        launching.prepare(
-            self._directory, self._state_id, mode=self._mode
-        )  # it may have been taken away
-        connection = launching.connect(self._directory)
-        if connection is None:
-            await self._bury()
-            if launching.is_forgotten(self._directory):
-                await self._remember()
-            self._child, connection = launching.launch(
-                self._directory,
-                self._boot_id,
-                self._state_id,
-                leave_children=self._leave_children,
-                heir=self._heir,
-                cgroups=self._cgroups,
-            )
-        self._heritage.learn([])
-        link = await Link.over(connection, self._receive)
-        try:
-            with anyio.fail_after(ANSWER_SECONDS):
-                await link.synced.wait()
-        except TimeoutError:
-            link.close()
-            raise ExecutorError(
-                f"the warden of {self._directory} does not answer; end it (kill -9) and start again"
-            ) from None
-        except BaseException:
-            link.close()
-            raise
-        if link.closed.is_set():
-            return None
-        self._link = link
-        self._be_held_up(None)  # or it will say so
-        hello = link.hello
-        assert hello is not None
-        self._heir = hello.pid == self._child
-        self._has_had_warden = True
-        self._log.info(
-            "warden_ready", pid=hello.pid, started_here=self._heir, cgroups=hello.cgroups
+    def _whom_to_tell(self, attempt_key: AttemptKey) -> list[Supervisor]:
+        number = self._who_has(attempt_key)
+        return self._supervisors if number is None else [self._supervisors[number]]
+
+    # The wardens
+
+    def _supervisor(self, number: int) -> Supervisor:
+        return Supervisor(
+            launching.warden_directory(self._directory, number), self, self._log, self._claims
         )
-        return link
 
-    async def _remember(self) -> None:
-        """Nobody can tell which attempts were claimed: the journal is gone. All of them were."""
-        claims: dict[int, int | None] = {}
-        if self._has_had_warden:
-            claims = self._orders.lanes()
-        elif self._ordered_before is not None:
-            claims = dict.fromkeys(await self._ordered_before())
-        if claims:
-            self._log.error("the journal of the warden is gone", attempts=len(claims))
-            launching.remember(self._directory, self._boot_id, self._state_id, claims)
-            self._heir = False  # one that has ended may have been reaped
+    async def _claims(self, supervisor: Supervisor) -> Mapping[int, int | None]:
+        if self._ordered_before is None or self._is_ready:  # one that was called in had nothing
+            return {}
+        before = await self._ordered_before()
+        return {key: None for key in before if key not in self._known}
 
-    def _warden_of(self, link: Link) -> int:
-        assert link.hello is not None
-        return link.hello.pid
-
-    async def _bury(self) -> None:
-        """Wait until our dead warden is gone, so that we have inherited all its children."""
-        if self._child is None:
+    def _call_in(self) -> None:
+        """Have one more warden, if that may be."""
+        number = len(self._supervisors)
+        hello = self._supervisors[0].hello
+        if number >= self._most_wardens or hello is None or not hello.takes_shares:
             return
-        gone = anyio.Event()
-        with when_ended(self._child, gone.set):
-            await gone.wait()
-        reap(self._child)
-        self._child = None
+        settings = self._settings
+        try:
+            launching.add_warden(self._directory, number, settings.boot_id, settings.state_id)
+        except OSError as error:
+            self._log.warning("no second warden: the first one does it all", problem=str(error))
+            return
+        one = self._supervisor(number)
+        for name, variables in self._supervisors[0].orders.environments.items():
+            one.orders.add_environment(name, variables)
+        self._supervisors.append(one)
+        self._tasks.start_soon(one.run, settings, self._witness)
 
-    def _say_everything(self, link: Link) -> None:
-        link.send(
-            messages.line(hello={"protocol": PROTOCOL, "leave_children": self._leave_children})
-        )
-        self._orders.repeat()
-        if link.hello is not None and link.hello.version != __version__:
-            link.send(messages.line(retire=True))  # an earlier version's; the next one is ours
-        self._wait_for_orphans()
+    # What they tell: the `Listener` of their supervisors
 
-    # What the warden tells
-
-    def _receive(self, link: Link, message: FromWarden) -> None:
-        if message.hello is not None:
-            link.hello = message.hello
-            if message.hello.protocol != PROTOCOL:
-                link.problem = ExecutorError("it speaks another protocol")
-                link.close()
-                return
-        if message.held_up is not None:
-            self._be_held_up(message.held_up or None)
-        if message.reports:
-            self._worked = self._worked or link is self._link
-            # What our own warden starts becomes our child, should it die.
-            strange = not link.synced.is_set() or self._warden_of(link) != self._child
-            self._deliver(message.reports, strange)
-        if message.synced is not None:
-            self._heritage.learn(message.synced.orphans)
-            link.synced.set()
-
-    def _be_held_up(self, problem: str | None) -> None:
-        if problem is not None and self._held_up is None:
-            self._log.error("no room: nothing can be started", problem=problem)
-        elif problem is None and self._held_up is not None:
-            self._log.info("there is room again: attempts are started")
-        if problem != self._held_up:
-            self._held_up = problem
-            self._report([])
-
-    def _deliver(self, reports: list[Report], strange: bool) -> None:
-        over = []
-        for report in reports:
-            if type(report) is not Started:
-                over.append(report.attempt_key)
-            elif strange:
-                self._witness.watch(report.attempt_key, report.pid)
-        if over:
-            reports = self._heritage.settle(self._witness.testify(reports))
-            self._witness.forget(over)
-            self._orders.forget(over)
+    def told(self, supervisor: Supervisor, reports: list[Report], over: list[AttemptOrder]) -> None:
+        if not self._is_ready:
+            number = self._supervisors.index(supervisor)
+            self._known.update((report.attempt_key, number) for report in reports)
+        if over and not self._is_alone:
+            self._sharing.over(self._supervisors.index(supervisor), over)
         self._report(reports)
 
-    def _look_at_children(self) -> None:
-        if self._child is not None and has_stopped(self._child):
-            # Nobody starts, ends or is told of anything while it stands still.
-            self._log.warning("the warden was stopped (SIGSTOP): it goes on", pid=self._child)
-            os.kill(self._child, signal.SIGCONT)
-        self._wait_for_orphans()
+    def reached(self, supervisor: Supervisor, synced: Synced) -> None:
+        number = self._supervisors.index(supervisor)
+        if not self._is_ready:
+            self._found[number] = synced
+            self._known.update((AttemptKey(key), number) for key in synced.queued)
+        elif number == self._sharing.parties:
+            self._sharing.add(supervisor.orders)
+        else:
+            self._sharing.is_back(number)
 
-    def _wait_for_orphans(self) -> None:
-        """Look at our children: tell how orphans ended, and reap what else attempts left."""
-        if self._link is None:
-            return  # which of them are leaders is not known yet
-        ended = self._heritage.ended()
-        if ended:
-            self._orders.send(settled=ended)
-        self._heritage.reap_strays(self._child)
+    def shared(self, supervisor: Supervisor, lane: int, token: int, running: list[int]) -> None:
+        self._sharing.holds(self._supervisors.index(supervisor), lane, token, running)
+
+    def withdrawn(self, supervisor: Supervisor, attempts: list[AttemptKey]) -> None:
+        number = self._supervisors.index(supervisor)
+        unwanted = [key for key in attempts if supervisor.orders.is_to_end(key)]
+        orders = supervisor.orders.forget(attempts)
+        self._sharing.over(number, orders)
+        # What it came after has ended well, or it would be over as well.
+        self.start(
+            msgspec.structs.replace(order, after=None)
+            for order in orders
+            if order.attempt_key not in unwanted
+        )
+        self._sharing.answered(number, in_vain=not orders)
+        if unwanted:
+            now = Timestamp(time.time_ns() // 1000)
+            self._report([NotStarted(key, at=now, problem=None) for key in unwanted])
+
+    def held_up_changed(self) -> None:
+        self._report([])
+
+    def informed(self) -> None:
+        self._sharing.given()
+        self._look_at_orphans()
+
+    def _look_at_orphans(self) -> None:
+        for one in self._supervisors:
+            if one.is_reached:
+                one.tell_of_orphans()
+        if all(one.is_reached and not one.child_is_over for one in self._supervisors):
+            # Otherwise some of our children may be attempts' leaders, which that one left just now.
+            wardens = {one.child for one in self._supervisors if one.child is not None}
+            orphans = {pid for one in self._supervisors for pid in one.heritage.pids()}
+            self._strays.reap(wardens | orphans)
+
+    def _look_at_children(self) -> None:
+        for one in self._supervisors:
+            one.be_alive()
+        self._look_at_orphans()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One that says what to do, if there is one."""
+    errors: list[BaseException] = []
+    groups: list[BaseExceptionGroup[BaseException]] = [group]
+    while groups:
+        for each in groups.pop().exceptions:
+            if isinstance(each, BaseExceptionGroup):
+                groups.append(each)
+            else:
+                errors.append(each)
+    return next((each for each in errors if isinstance(each, TorcError)), errors[0])

@@ -7,7 +7,7 @@ attempts left is reaped at once.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -18,9 +18,9 @@ from torcd.model import AttemptKey
 
 
 class Heritage:
-    def __init__(self, state_id: int) -> None:
-        self._state_id = state_id
-        self._children = processes.Children()
+    """Of the dead wardens of one supervisor."""
+
+    def __init__(self) -> None:
         self._orphans: dict[AttemptKey, int] = {}
         """Pids of leaders, by the warden's account: some may not be ours."""
 
@@ -41,14 +41,9 @@ class Heritage:
                 found.append((key, info.si_status if well else -info.si_status))
         return found
 
-    def reap_strays(self, warden: int | None) -> None:
-        """Other processes of attempts that have ended. `warden`: the child that is one."""
-        strays = set(self._children.pids()) - {warden, *self._orphans.values()}
-        if warden is not None and end_of(warden) is not None:
-            return  # some of these may be leaders that it left just now
-        for pid in strays:
-            if processes.key_of(processes.read_marker(pid), self._state_id) is not None:
-                reap(pid)
+    def pids(self) -> Iterable[int]:
+        """Of the orphans, as far as they are not settled."""
+        return self._orphans.values()
 
     def settle(self, reports: list[Report]) -> list[Report]:
         """The warden has written down how attempts ended: those that are orphans of ours are
@@ -81,6 +76,20 @@ class Heritage:
                 else report.peak_memory_bytes
             ),
         )
+
+
+class Strays:
+    """What else of attempts has been left to us."""
+
+    def __init__(self, state_id: int) -> None:
+        self._state_id = state_id
+        self._children = processes.Children()
+
+    def reap(self, others: set[int]) -> None:
+        """Those that have ended. `others`: our children that somebody else waits for."""
+        for pid in set(self._children.pids()) - others:
+            if processes.key_of(processes.read_marker(pid), self._state_id) is not None:
+                reap(pid)
 
 
 def end_of(pid: int) -> "os.waitid_result | None":

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import socket
 import struct
@@ -36,14 +37,62 @@ def prepare(directory: Path, known: int | None = None, *, mode: int = PRIVATE) -
     directory.chmod(mode)
     file = directory / "state_id"
     if not file.exists():
-        fresh = directory / "state_id.new"
-        fresh.touch(mode=0o600)
-        with fresh.open("w") as writing:
-            writing.write(f"{known or secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1}\n")
-            writing.flush()
-            # Else a power cut could leave the name with nothing in it.
-            os.fsync(writing.fileno())
-        fresh.rename(file)
+        _write(file, known or secrets.randbelow((1 << STATE_ID_BITS) - 1) + 1)
+    return _read(file)
+
+
+def warden_directory(directory: Path, number: int) -> Path:
+    """Where the warden of that number has its files: the first one in the directory itself."""
+    return directory / f"warden.{number}" if number else directory
+
+
+def wardens(directory: Path) -> int:
+    """How many the directory has had at a time, as far as can be told."""
+    file = directory / "wardens"
+    noted = max(_read(file), 1) if file.exists() else 1
+    while warden_directory(directory, noted).is_dir():
+        noted += 1  # its number was about to be written down
+    return noted
+
+
+def dismiss_idle(directory: Path) -> None:
+    """Forget wardens that have ended and have nothing to tell, but for the first one."""
+    for number in reversed(range(1, wardens(directory))):
+        own = warden_directory(directory, number)
+        if not own.is_dir() or is_forgotten(own) or warden_lives(own) or not _is_blank(own):
+            return
+        shutil.rmtree(own)
+        _write(directory / "wardens", number)
+
+
+def _is_blank(directory: Path) -> bool:
+    try:
+        return not Journal(str(directory), "", 0).read().entries
+    except UnreadableJournal:
+        return False
+
+
+def add_warden(directory: Path, number: int, boot_id: str, state_id: int) -> None:
+    """Make room for the warden of that number, which has never been. Raises OSError."""
+    own = warden_directory(directory, number)
+    own.mkdir(mode=PRIVATE, exist_ok=True)
+    # A journal that is missing is one that was lost, and then all may have been claimed.
+    remember(own, boot_id, state_id, {})
+    _write(directory / "wardens", number + 1)
+
+
+def _write(file: Path, number: int) -> None:
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.touch(mode=0o600)
+    with fresh.open("w") as writing:
+        writing.write(f"{number}\n")
+        writing.flush()
+        # Else a power cut could leave the name with nothing in it.
+        os.fsync(writing.fileno())
+    fresh.rename(file)
+
+
+def _read(file: Path) -> int:
     try:
         return int(file.read_text())
     except ValueError as error:
@@ -149,10 +198,15 @@ def launch(
 
 
 def newest_attempt(directory: Path) -> int:
-    """The highest key in what the last warden left behind; 0 if it left nothing, or what nobody can
-    read. Raises ExecutorError if a warden lives: jobs are running, or their ends are not told."""
+    """The highest key in what the last wardens left behind; 0 if they left nothing, or what nobody
+    can read. Raises ExecutorError if one lives: jobs are running, or their ends are not told."""
     if not directory.exists():
         return 0
+    of_each = [warden_directory(directory, number) for number in range(wardens(directory))]
+    return max(_newest_attempt(own) for own in of_each if own.exists())
+
+
+def _newest_attempt(directory: Path) -> int:
     if warden_lives(directory):
         raise ExecutorError(
             f"jobs are still running (their warden has {directory}/warden.lock); wait until they "

@@ -24,9 +24,33 @@ class StandingOrders:
         self._revoked: set[AttemptKey] = set()
         self._frozen: set[AttemptKey] = set()
 
+    def __contains__(self, attempt_key: AttemptKey) -> bool:
+        """Whether it was ordered, and is not over as far as is known."""
+        return attempt_key in self._orders
+
+    def is_to_end(self, attempt_key: AttemptKey) -> bool:
+        """Somebody wants it stopped, or not started."""
+        return attempt_key in self._stops or attempt_key in self._revoked
+
+    def of_lane(self, lane: int) -> list[AttemptOrder]:
+        """Those that are not over, in the order in which they were given."""
+        return [order for order in self._orders.values() if order.lane == lane]
+
     def lanes(self) -> dict[int, int | None]:
         """Of attempts that are not over."""
         return {key: order.lane for key, order in self._orders.items()}
+
+    def share(self, lane: int, most: int | None, token: int) -> None:
+        """Not repeated: see `Sharing.is_back`."""
+        self.send(shares=[(lane, most, token)])
+
+    def withdraw(self, attempts: list[AttemptKey]) -> None:
+        """Nor is this: the next warden has them all."""
+        self.send(withdraw=attempts)
+
+    @property
+    def environments(self) -> Mapping[str, Mapping[str, str]]:
+        return self._environments
 
     def add_environment(self, name: str, variables: Mapping[str, str]) -> None:
         if name not in self._environments:
@@ -63,22 +87,23 @@ class StandingOrders:
         self._frozen.discard(attempt_key)
         self.send(thaw=[attempt_key])
 
-    def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
-        keys = list(attempts)
-        # An order may have been repeated after its end was told; no later warden knows of it.
-        self.forget(self._orders.keys() & keys)
-        if keys:
-            self.send(acknowledge=keys)
+    def acknowledge(self, attempts: list[AttemptKey]) -> list[AttemptOrder]:
+        """Returns what `forget` does: an order may have been repeated after its end was told, and
+        no later warden knows of it."""
+        if attempts:
+            self.send(acknowledge=attempts)
+        return self.forget(self._orders.keys() & attempts)
 
-    def forget(self, attempts: Collection[AttemptKey]) -> None:
-        """They are over: nothing more is wanted of them."""
-        for key in attempts:
-            self._orders.pop(key, None)
+    def forget(self, attempts: Collection[AttemptKey]) -> list[AttemptOrder]:
+        """They are over: nothing more is wanted of them. Returns what their orders were."""
+        known = self._orders
+        orders = [known.pop(key) for key in attempts if key in known]
         if self._stops or self._revoked or self._frozen:  # rarely, and this is done for each job
             for key in attempts:
                 self._stops.pop(key, None)
                 self._revoked.discard(key)
                 self._frozen.discard(key)
+        return orders
 
     def repeat(self) -> None:
         """Say everything."""

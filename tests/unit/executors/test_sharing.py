@@ -1,0 +1,394 @@
+"""Several wardens share a lane: never more at once than its limit, nothing twice, nothing
+forgotten, and no place stays empty while somebody waits, whatever is late and whoever dies.
+
+The executor, its supervisors and what they say are real; the wardens are simulated, so that what
+is said can be as late as chance has it.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.executor_world import SilentLog
+from torcd.executors.base import (
+    After,
+    AttemptOrder,
+    Exited,
+    NotStarted,
+    Report,
+    Started,
+)
+from torcd.executors.local import LocalExecutor
+from torcd.executors.local.heritage import Strays
+from torcd.executors.local.messages import PROTOCOL, FromWarden, Hello, Synced
+from torcd.executors.local.supervisor import Settings, Supervisor
+from torcd.executors.local.witness import Witness
+from torcd.model import AttemptKey, Timestamp
+
+NOW = Timestamp(0)
+
+
+class Line:
+    """Between a supervisor and its warden; what is said is on its way until somebody takes it."""
+
+    def __init__(self, takes_shares: bool) -> None:
+        self.hello = Hello(PROTOCOL, 0, "", takes_shares=takes_shares)
+        self.synced = self
+        self.down: deque[dict[str, Any]] = deque()
+        self.up: deque[FromWarden] = deque()
+
+    def send(self, line: bytes) -> None:
+        self.down.append(msgspec.json.decode(line))
+
+    # As an event.
+
+    is_synced = False
+
+    def set(self) -> None:
+        self.is_synced = True
+
+    def is_set(self) -> bool:
+        return self.is_synced
+
+
+class Warden:
+    """What the daemon relies on, and no more."""
+
+    def __init__(self, history: "History", former: "Warden | None" = None) -> None:
+        self.history = history
+        self.line = Line(takes_shares=True)
+        self.limits: dict[int, int] = {}
+        self.shares: dict[int, int] = {}
+        self.queue: list[AttemptOrder] = []
+        self.followers: list[AttemptOrder] = []
+        self.taken_back: set[AttemptKey] = set()
+        """Those that were given only after they had been taken back."""
+        self.running: dict[AttemptKey, AttemptOrder] = {} if former is None else former.running
+        self.over: dict[AttemptKey, Report] = {} if former is None else former.over
+        if former is not None:
+            self.limits = former.limits  # of those that run
+
+    def greet(self) -> None:
+        """The first things said to a daemon."""
+        reports: list[Report] = [Started(key, 1, NOW) for key in self.running]
+        lanes = {o.lane for o in (*self.queue, *self.running.values())}
+        self.shares = {lane: n for lane, n in self.shares.items() if lane in lanes}
+        synced = Synced(
+            [],
+            [o.attempt_key for o in (*self.queue, *self.followers)],
+            [(lane, self.most(lane), self.count(lane)) for lane in lanes],
+        )
+        self.line = Line(takes_shares=True)
+        self.line.up.append(FromWarden(reports=[*reports, *self.over.values()], synced=synced))
+
+    def most(self, lane: int) -> int:
+        return min(self.limits[lane], self.shares.get(lane, self.limits[lane]))
+
+    def count(self, lane: int) -> int:
+        return sum(o.lane == lane for o in self.running.values())
+
+    def hear(self) -> None:
+        said = self.line.down.popleft()
+        for lane, most, token in said.get("shares", ()):
+            self.shares[lane] = most
+            if most is None:
+                del self.shares[lane]
+            running = [key for key, order in self.running.items() if order.lane == lane]
+            self.tell(FromWarden(shared=[(lane, token, running)]))
+        for order in msgspec.convert(said.get("start", []), list[AttemptOrder]):
+            self.take(order)
+        for key in (*said.get("revoke", ()), *(key for key, _ in said.get("stop", ()))):
+            self.revoke(key)
+        if "withdraw" in said:
+            gone = [o for o in (*self.queue, *self.followers) if o.attempt_key in said["withdraw"]]
+            self.queue = [o for o in self.queue if o not in gone]
+            self.followers = [o for o in self.followers if o not in gone]
+            for order in gone:
+                self.release(order.attempt_key, well=False)
+            self.tell(FromWarden(withdrawn=[o.attempt_key for o in gone]))
+        for key in said.get("acknowledge", ()):
+            self.over.pop(key, None)
+
+    def take(self, order: AttemptOrder) -> None:
+        key = order.attempt_key
+        if key in self.running:
+            self.tell(FromWarden(reports=[Started(key, 1, NOW)]))
+        elif key in self.over:
+            self.tell(FromWarden(reports=[self.over[key]]))
+        elif not any(o.attempt_key == key for o in (*self.queue, *self.followers)):
+            self.limits[order.lane] = order.lane_limit
+            if key in self.history.revoked:
+                self.taken_back.add(key)
+            leader = None if order.after is None else order.after.attempt_key
+            if leader is None or isinstance(self.over.get(leader), Exited):
+                self.queue.append(order)
+            elif leader in self.running or any(
+                o.attempt_key == leader for o in (*self.queue, *self.followers)
+            ):
+                self.followers.append(order)
+            else:
+                self.end(NotStarted(key, NOW, None))
+
+    def revoke(self, key: int) -> None:
+        for waiting in (self.queue, self.followers):
+            for order in waiting:
+                if order.attempt_key == key:
+                    waiting.remove(order)
+                    self.end(NotStarted(order.attempt_key, NOW, None))
+                    return
+
+    def begin(self) -> bool:
+        """Start the first that has a place, if there is one."""
+        for order in self.queue:
+            if order.attempt_key in self.taken_back and self.is_to_hear_of(order.attempt_key):
+                continue
+            assert order.attempt_key not in self.taken_back, "it was taken back before"
+            if self.count(order.lane) < self.most(order.lane):
+                self.queue.remove(order)
+                self.running[order.attempt_key] = order
+                self.history.begun(order)
+                self.tell(FromWarden(reports=[Started(order.attempt_key, 1, NOW)]))
+                return True
+        return False
+
+    def is_to_hear_of(self, key: AttemptKey) -> bool:
+        return any(key in said.get("revoke", ()) for said in self.line.down)
+
+    def finish(self, key: AttemptKey) -> None:
+        del self.running[key]
+        self.end(Exited(key, 0, NOW, None, None))
+
+    def end(self, report: Exited | NotStarted) -> None:
+        self.over[report.attempt_key] = report
+        self.tell(FromWarden(reports=[report]))
+        self.release(report.attempt_key, well=isinstance(report, Exited))
+
+    def release(self, leader: int, *, well: bool) -> None:
+        for order in [o for o in self.followers if o.after and o.after.attempt_key == leader]:
+            self.followers.remove(order)
+            if well:
+                self.queue.append(order)
+            else:
+                self.end(NotStarted(order.attempt_key, NOW, None))
+
+    def tell(self, message: FromWarden) -> None:
+        self.line.up.append(message)
+
+
+class History:
+    """One of many that could be, chosen by a seed."""
+
+    def __init__(self, seed: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.random = random.Random(seed)
+        self.limits = {lane: self.random.choice((1, 2, 3, 4, 7)) for lane in (1, 2)}
+        self.wanted: dict[AttemptKey, AttemptOrder] = {}
+        """Ordered, and not known to be over."""
+        self.next_key = 1
+        self.starts: dict[AttemptKey, int] = {}
+        self.ends: dict[AttemptKey, int] = {}
+        self.revoked: set[AttemptKey] = set()
+        """By this daemon."""
+        self.stuck: set[AttemptKey] = set()
+        """They take long."""
+        self.directory = directory
+        self.wardens = [Warden(self)]
+        self.called_in = 0
+        monkeypatch.setattr("torcd.executors.local.launching.add_warden", lambda *_: None)
+        self.make_daemon()
+
+    def make_daemon(self) -> None:
+        self.executor = LocalExecutor(self.directory, log=SilentLog(), boot_id="", wardens=2)
+        self.executor._report = self.take
+        self.executor._settings = Settings(self.directory, "", 1, False, "", 0o700)
+        self.executor._witness, self.executor._strays = Witness(1), Strays(1)
+        self.executor._tasks = self  # type: ignore[assignment]
+        for number, warden in enumerate(self.wardens):
+            if number:
+                self.executor._supervisors.append(self.executor._supervisor(number))
+            warden.greet()
+            self.reach(number)
+        self.executor._begin()
+
+    @property
+    def supervisors(self) -> list[Supervisor]:
+        return self.executor._supervisors
+
+    def start_soon(self, *_: object) -> None:
+        """What a task group does for the executor: the second warden comes, some time."""
+        self.called_in += 1
+
+    def reach(self, number: int) -> None:
+        supervisor, warden = self.supervisors[number], self.wardens[number]
+        supervisor._settings, supervisor._witness = self.executor._settings, Witness(1)
+        supervisor._link = None
+        supervisor._receive(warden.line, warden.line.up.popleft())  # type: ignore[arg-type]
+        supervisor._link = warden.line  # type: ignore[assignment]
+        supervisor._say_everything(warden.line)  # type: ignore[arg-type]
+
+    def take(self, reports: list[Report]) -> None:
+        over = []
+        for report in reports:
+            if not isinstance(report, Started):
+                over.append(report.attempt_key)
+                if self.wanted.pop(report.attempt_key, None) is not None:
+                    self.ends[report.attempt_key] = self.ends.get(report.attempt_key, 0) + 1
+        self.executor.acknowledge(over)
+
+    def begun(self, order: AttemptOrder) -> None:
+        self.starts[order.attempt_key] = self.starts.get(order.attempt_key, 0) + 1
+        assert self.starts[order.attempt_key] == 1, "it was started twice"
+        together = sum(warden.count(order.lane) for warden in self.wardens)
+        assert together <= self.limits[order.lane], "too many at once"
+        if self.random.random() < 0.1:
+            self.stuck.add(order.attempt_key)
+
+    # What may happen
+
+    def order(self) -> None:
+        lane = self.random.choice((1, 2))
+        orders = []
+        for _ in range(self.random.choice((1, 1, 3, 20))):
+            after = None
+            if self.wanted and self.random.random() < 0.2:
+                leader = self.random.choice(list(self.wanted.values()))
+                after = After(leader.attempt_key, "") if leader.lane == lane else None
+            order = AttemptOrder(
+                attempt_key=AttemptKey(self.next_key),
+                lane=lane,
+                lane_limit=self.limits[lane],
+                argv=("x",),
+                base_environment="",
+                environment={},
+                cwd="/",
+                stdout=None,
+                stderr=None,
+                after=after,
+            )
+            self.next_key += 1
+            self.wanted[order.attempt_key] = order
+            orders.append(order)
+        self.executor.start(orders)
+
+    def revoke(self) -> None:
+        if self.wanted:
+            key = self.random.choice(list(self.wanted))
+            self.revoked.add(key)
+            self.executor.revoke(key)
+
+    def hear(self) -> None:
+        warden = self.random.choice(self.wardens)
+        if warden.line.down:
+            warden.hear()
+
+    def listen(self) -> None:
+        number = self.random.randrange(len(self.wardens))
+        warden = self.wardens[number]
+        if warden.line.up:
+            self.supervisors[number]._receive(warden.line, warden.line.up.popleft())  # type: ignore[arg-type]
+
+    def work(self) -> None:
+        self.random.choice(self.wardens).begin()
+
+    def finish(self) -> None:
+        warden = self.random.choice(self.wardens)
+        short = [key for key in warden.running if key not in self.stuck]
+        if short:
+            warden.finish(self.random.choice(short))
+
+    def call_in(self) -> None:
+        if self.called_in and len(self.wardens) == 1:
+            self.wardens.append(Warden(self))
+            self.wardens[1].greet()
+            self.reach(1)
+
+    def lose_a_warden(self) -> None:
+        """What it was running goes on; what it was told and has not carried out is lost."""
+        number = self.random.randrange(len(self.wardens))
+        self.wardens[number] = Warden(self, self.wardens[number])
+        self.wardens[number].greet()
+        self.reach(number)
+
+    def lose_the_daemon(self) -> None:
+        if self.called_in and len(self.wardens) == 1:
+            return  # the next daemon would look for it on disk
+        self.revoked.clear()
+        for warden in self.wardens:
+            warden.taken_back.clear()
+        self.make_daemon()
+        self.executor.start(
+            msgspec.structs.replace(order, after=None) for order in self.wanted.values()
+        )
+
+    def settle(self) -> None:
+        """Until nothing is on its way and nothing can start. Jobs that take long go on."""
+        moved = True
+        while moved:
+            moved = False
+            self.call_in()
+            for number, warden in enumerate(self.wardens):
+                while warden.line.down:
+                    warden.hear()
+                    moved = True
+                while warden.line.up:
+                    self.supervisors[number]._receive(warden.line, warden.line.up.popleft())  # type: ignore[arg-type]
+                    moved = True
+                while warden.begin():
+                    moved = True
+                for key in [key for key in warden.running if key not in self.stuck]:
+                    warden.finish(key)
+                    moved = True
+
+    def check_that_no_place_is_empty(self) -> None:
+        for lane, limit in self.limits.items():
+            running = sum(warden.count(lane) for warden in self.wardens)
+            waiting = sum(o.lane == lane for warden in self.wardens for o in warden.queue)
+            assert not waiting or running == limit, f"{waiting} wait, and {running} of {limit} run"
+
+    def end(self) -> None:
+        self.settle()
+        self.check_that_no_place_is_empty()
+        while self.wanted:
+            self.stuck.clear()
+            self.settle()
+        assert self.ends == dict.fromkeys(range(1, self.next_key), 1)
+
+
+STEPS: list[tuple[int, Callable[[History], None]]] = [
+    (6, History.order),
+    (3, History.revoke),
+    (40, History.hear),
+    (40, History.listen),
+    (40, History.work),
+    (30, History.finish),
+    (5, History.call_in),
+    (1, History.lose_a_warden),
+    (1, History.lose_the_daemon),
+    (2, History.settle),
+]
+
+
+@contextmanager
+def told_by(seed: int) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as error:
+        raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_whatever_happens(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, steps = zip(*STEPS, strict=True)
+    for seed in range(block * 50, block * 50 + 50):
+        with told_by(seed):
+            history = History(seed, tmp_path, monkeypatch)
+            for step in history.random.choices(steps, weights, k=300):
+                step(history)
+                if step is History.settle:
+                    history.check_that_no_place_is_empty()
+            history.end()

@@ -1,0 +1,296 @@
+"""Which warden gets which order, and how many attempts of a lane each of them may run.
+
+As a rule it is the first. One that is busy with the end of a job cannot attend to another, and
+where jobs take a millisecond, a CPU stands still meanwhile. So a lane is *shared* once more has
+been ordered of it than may run at a time, which is done for short jobs only: each warden has a
+*share* of the lane's limit, and an order is for who has fewest of them for its share.
+
+What holds at any time is that the wardens of a lane together run no more than its limit. A share
+that was lowered is spoken for until so many have ended that no more can be running than it says;
+only then another one is raised.
+
+Where one warden has room and another has attempts that wait, because some job took longer than
+others did, the second is asked to forget some of these (they are *withdrawn*), and the first gets
+them.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from torcd.executors.base import AttemptOrder
+from torcd.model import AttemptKey
+
+
+class Party(Protocol):
+    """A warden, as far as sharing is concerned."""
+
+    def of_lane(self, lane: int) -> list[AttemptOrder]:
+        """What it was ordered and is not over, in the order in which it was given."""
+        ...
+
+    def share(self, lane: int, most: int | None, token: int) -> None:
+        """Tell it how many of the lane it may run at most; None: as many as orders say. It answers
+        with those that run."""
+        ...
+
+    def withdraw(self, attempts: list[AttemptKey]) -> None:
+        """Ask it to forget those of these that wait. It answers with what it has forgotten."""
+        ...
+
+
+class Share:
+    """Of one warden, in one lane."""
+
+    __slots__ = ("asked", "before", "load", "token", "told")
+
+    def __init__(self) -> None:
+        self.told: int | None = None
+        """How many it may run; None: it was not told."""
+        self.token = 0
+        """Of what it was told last."""
+        self.load = 0
+        """How many it has been given that are not over."""
+        self.before: set[AttemptKey] = set()
+        """Those of them that may have been running when its share was lowered."""
+        self.asked = 0
+        """To withdraw some, and has not answered: how often in vain before, and once more."""
+
+
+class Lane:
+    __slots__ = ("is_settling", "limit", "shares")
+
+    def __init__(self, parties: int) -> None:
+        self.limit = 0
+        self.shares = [Share() for _ in range(parties)]
+        self.is_settling = False
+        """Some share is to be raised as soon as another one has got lower."""
+
+    @property
+    def is_shared(self) -> bool:
+        return self.shares[0].told is not None
+
+    def bound(self, number: int) -> int:
+        """How many of that warden may run now, at most."""
+        share = self.shares[number]
+        if share.told is None:
+            return 0 if number else self.limit
+        return max(share.told, len(share.before))
+
+    def target(self, number: int) -> int:
+        """Its share of the limit, evenly."""
+        least, more = divmod(self.limit, len(self.shares))
+        return least + (number < more)
+
+
+class Sharing:
+    def __init__(self, first: Party, call_in: Callable[[], None]) -> None:
+        """`call_in`: there is use for one more party than there is."""
+        self._call_in = call_in
+        self._parties = [first]
+        self._lanes: dict[int, Lane] = {}
+        self._has_called = False
+        self._next_token = 1
+        self._aimed: set[int] = set()
+        """Lanes in which, once all orders are given, some may wait while another has room."""
+        self._asked: list[deque[int]] = [deque()]
+        """The lanes of which each party was asked to withdraw some, and has not answered."""
+
+    @property
+    def parties(self) -> int:
+        """How many there are."""
+        return len(self._parties)
+
+    def begin(self, lanes: list[list[tuple[int, int, int]]], *others: Party) -> None:
+        """The parties that are there now, and of each the lanes that it knows of from an earlier
+        daemon, the first one's first: how many of it may run there, and how many do."""
+        self._has_called = False
+        for party in others:
+            self.add(party)
+        for number, known in enumerate(lanes):
+            for key, most, running in known:
+                self._lane(key).shares[number].told = max(most, running)
+        for key, lane in self._lanes.items():
+            if all(share.told is None for share in lane.shares[1:]):
+                self._tell(0, key, lane.shares[0], None)
+            elif lane.shares[0].told is None:
+                lane.shares[0].told = 0
+
+    def add(self, party: Party) -> None:
+        """One more, who may get orders from now on."""
+        self._parties.append(party)
+        self._asked.append(deque())
+        self._has_called = False
+        for lane in self._lanes.values():
+            lane.shares.append(Share())
+
+    def is_back(self, number: int) -> None:
+        """It has been started again, and knows nothing of shares. What it has it is given next."""
+        self._has_called = False
+        self._asked[number].clear()
+        for key, lane in self._lanes.items():
+            share = lane.shares[number]
+            share.asked = 0
+            if share.told is not None:
+                self._tell(number, key, share, share.told)
+                self._aimed.add(key)
+
+    # Orders
+
+    def give(self, order: AttemptOrder, to: int | None = None) -> int:
+        """The number of the party that gets it. `to`: it is known already who has it, or has what
+        it comes after."""
+        lane = self._lane(order.lane)
+        if lane.limit != order.lane_limit:
+            lane.limit = order.lane_limit
+            if lane.is_shared:
+                self._aim(order.lane, lane)
+        if to is None:
+            to = self._choose(order, lane)
+        lane.shares[to].load += 1
+        return to
+
+    def _choose(self, order: AttemptOrder, lane: Lane) -> int:
+        if not lane.is_shared:
+            if lane.shares[0].load < lane.limit or lane.limit < 2 or order.user is not None:
+                return 0
+            if len(self._parties) < 2:
+                if not self._has_called:
+                    self._has_called = True
+                    self._call_in()
+                return 0
+            self._aim(order.lane, lane)
+        best, least = 0, float("inf")
+        for number, share in enumerate(lane.shares):
+            if share.told and share.load / share.told < least:
+                best, least = number, share.load / share.told
+        return best
+
+    def given(self) -> None:
+        """All orders that were to be given are with their parties."""
+        while self._aimed:
+            key = self._aimed.pop()
+            if (lane := self._lanes.get(key)) is not None:
+                self._balance(key, lane)
+
+    def over(self, number: int, orders: Sequence[AttemptOrder]) -> None:
+        """Of what this party was given, these are over."""
+        touched = set()
+        for order in orders:
+            lane = self._lanes.get(order.lane)
+            if lane is None:
+                continue
+            share = lane.shares[number]
+            share.load -= 1
+            if share.before:
+                share.before.discard(order.attempt_key)
+            touched.add(order.lane)
+        for key in touched:
+            lane = self._lanes[key]
+            if lane.is_settling:
+                self._settle(key, lane)
+            if lane.is_shared:
+                self._balance(key, lane)
+
+    def holds(self, number: int, key: int, token: int, running: list[int]) -> None:
+        """This party keeps to the share that it was told with that token; these run."""
+        lane = self._lanes.get(key)
+        if lane is None or lane.shares[number].token != token:
+            return
+        lane.shares[number].before.intersection_update(running)
+        if lane.is_settling:
+            self._settle(key, lane)
+            self._balance(key, lane)
+
+    def answered(self, number: int, *, in_vain: bool) -> None:
+        """It was asked to withdraw some; what it has forgotten was told to be `over`."""
+        if not self._asked[number]:
+            return  # before it was started again
+        key = self._asked[number].popleft()
+        lane = self._lanes.get(key)
+        if lane is None:
+            return
+        share = lane.shares[number]
+        if not in_vain:
+            share.asked = 0
+        if share.asked < 2:
+            self._balance(key, lane)
+        else:
+            share.asked = 0  # they all run
+
+    def tidy(self) -> None:
+        """Forget lanes in which nothing is going on."""
+        for key, lane in list(self._lanes.items()):
+            if not any(share.load for share in lane.shares):
+                del self._lanes[key]
+                for number, share in enumerate(lane.shares):
+                    if share.told is not None:
+                        self._tell(number, key, share, None)
+
+    # Shares
+
+    def _lane(self, key: int) -> Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(len(self._parties))
+        return lane
+
+    def _aim(self, key: int, lane: Lane) -> None:
+        """Have the limit shared evenly, at once or as soon as it can be."""
+        self._aimed.add(key)
+        for number, party in enumerate(self._parties):
+            share, target = lane.shares[number], lane.target(number)
+            if share.told is None and number:
+                share.told = 0  # it has none, and need not be told
+            elif share.told is None or share.told > target:
+                share.before = {order.attempt_key for order in party.of_lane(key)}
+                self._tell(number, key, share, target)
+        self._settle(key, lane)
+
+    def _settle(self, key: int, lane: Lane) -> None:
+        """Raise what can be raised."""
+        lane.is_settling = False
+        for share in lane.shares:
+            if share.told is not None and len(share.before) <= share.told:
+                share.before.clear()
+        room = lane.limit - sum(lane.bound(number) for number in range(len(lane.shares)))
+        for number, share in enumerate(lane.shares):
+            lacks = lane.target(number) - (share.told or 0)
+            if lacks > 0:
+                more = max(0, min(lacks, room))
+                lane.is_settling |= more < lacks
+                if more:
+                    room -= more
+                    self._tell(number, key, share, (share.told or 0) + more)
+
+    def _tell(self, number: int, key: int, share: Share, most: int | None) -> None:
+        share.told = most
+        share.token = self._next_token
+        self._next_token += 1
+        self._parties[number].share(key, most, share.token)
+
+    def _balance(self, key: int, lane: Lane) -> None:
+        """If one has room and another has some that wait, ask it for some of them."""
+        if all(share.load >= (share.told or 0) for share in lane.shares):
+            return
+        for number, share in enumerate(lane.shares):
+            if share.load > (share.told or 0) and key not in self._asked[number]:
+                self._ask(number, key, share)
+
+    def _ask(self, number: int, key: int, share: Share) -> None:
+        party = self._parties[number]
+        orders = party.of_lane(key)
+        mine = {order.attempt_key for order in orders}
+        # Who comes after another one has a place when that has ended.
+        waiting = [
+            order.attempt_key
+            for order in orders
+            if order.after is None or order.after.attempt_key not in mine
+        ]
+        if not share.asked:
+            # As a rule the first to have been given are those that run; what is left is halved.
+            waiting = waiting[share.told or 0 :]
+            waiting = waiting[: (len(waiting) + 1) // 2]
+        share.asked += 1
+        self._asked[number].append(key)
+        party.withdraw(waiting)
