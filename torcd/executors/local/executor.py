@@ -175,41 +175,31 @@ class LocalExecutor:
         if self._is_alone:
             self._supervisors[0].orders.start(list(orders))
             return
-        fresh = self._repeat(orders)
-        given: list[list[AttemptOrder]] = [[] for _ in self._supervisors]
-        number_of: dict[AttemptKey, int] = {}
-        for order in fresh:
-            to = None
-            if order.after is not None:
-                leader = order.after.attempt_key
-                to = number_of.get(leader)
-                if to is None:
-                    to = self._who_has(leader) or 0
-            number = number_of[order.attempt_key] = self._sharing.give(order, to)
-            given[number].append(order)
-        for number, those in enumerate(given):  # one may have been called in
+        for number, those in enumerate(self._sharing.deal(self._fresh(list(orders)))):
             if those:
                 self._supervisors[number].orders.start(those)
         self._sharing.given()
 
-    def _repeat(self, orders: Iterable[AttemptOrder]) -> list[AttemptOrder]:
-        """Give those that some warden has to that one; returns the others."""
-        fresh, found, again = [], [], []
+    def _fresh(self, orders: list[AttemptOrder]) -> list[AttemptOrder]:
+        """Those that no warden has. Of the others the one that has them is reminded."""
+        keys = {order.attempt_key for order in orders}
+        for number, one in enumerate(self._supervisors):
+            again = one.orders.keys() & keys
+            found = {key for key in keys & self._known.keys() if self._known[key] == number}
+            if again or found:
+                theirs = again | found
+                one.orders.start([order for order in orders if order.attempt_key in theirs])
+                keys -= theirs
+        if len(keys) == len(orders):
+            return orders
+        # Not before all of them are known to be there: shares depend on it.
+        for number in range(len(self._supervisors)):
+            self._sharing.has(
+                number, [o for o in orders if self._known.get(o.attempt_key) == number]
+            )
         for order in orders:
-            number = self._who_has(order.attempt_key)
-            if number is not None:
-                again.append((number, order))
-            elif (number := self._known.pop(order.attempt_key, None)) is not None:
-                found.append((number, order))
-            else:
-                fresh.append(order)
-        if found or again:
-            for number, one in enumerate(self._supervisors):
-                one.orders.start([order for n, order in (*found, *again) if n == number])
-            # Not before all of them are known to be there: shares depend on it.
-            for number, order in found:
-                self._sharing.give(order, number)
-        return fresh
+            self._known.pop(order.attempt_key, None)
+        return [order for order in orders if order.attempt_key in keys]
 
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
         for one in self._whom_to_tell(attempt_key):

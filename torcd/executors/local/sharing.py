@@ -15,7 +15,7 @@ them.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from torcd.executors.base import AttemptOrder
@@ -24,6 +24,10 @@ from torcd.model import AttemptKey
 
 class Party(Protocol):
     """A warden, as far as sharing is concerned."""
+
+    def __contains__(self, attempt_key: AttemptKey) -> bool:
+        """Whether it was ordered that, and it is not over."""
+        ...
 
     def of_lane(self, lane: int) -> list[AttemptOrder]:
         """What it was ordered and is not over, in the order in which it was given."""
@@ -76,6 +80,14 @@ class Lane:
         if share.told is None:
             return 0 if number else self.limit
         return max(share.told, len(share.before))
+
+    def next_party(self) -> int:
+        """Who has fewest for its share."""
+        best, least = 0, float("inf")
+        for number, share in enumerate(self.shares):
+            if share.told and (relative := share.load / share.told) < least:
+                best, least = number, relative
+        return best
 
     def target(self, number: int) -> int:
         """Its share of the limit, evenly."""
@@ -137,34 +149,59 @@ class Sharing:
 
     # Orders
 
-    def give(self, order: AttemptOrder, to: int | None = None) -> int:
-        """The number of the party that gets it. `to`: it is known already who has it, or has what
-        it comes after."""
+    def deal(self, orders: Iterable[AttemptOrder]) -> list[list[AttemptOrder]]:
+        """What each party is to get of these, in their order. Who comes after another one goes
+        where that is."""
+        dealt: list[list[AttemptOrder]] = [[] for _ in self._parties]
+        numbers: dict[AttemptKey, int] = {}
+        key, lane, shares = -1, None, []
+        for order in orders:
+            if order.lane != key or lane is None or order.lane_limit != lane.limit:
+                key = order.lane
+                lane = self._of(order)
+                shares = lane.shares
+            if order.after is not None:
+                leader = order.after.attempt_key
+                number = numbers[leader] if leader in numbers else self._who_has(leader)
+            elif lane.is_shared or self._is_to_be_shared(order, lane):
+                number = lane.next_party()
+            else:
+                number = 0
+            shares[number].load += 1
+            dealt[number].append(order)
+            numbers[order.attempt_key] = number
+        return dealt
+
+    def has(self, number: int, orders: Iterable[AttemptOrder]) -> None:
+        """That party has them, from an earlier daemon, and is reminded of all of them already."""
+        for order in orders:
+            self._of(order).shares[number].load += 1
+
+    def _of(self, order: AttemptOrder) -> Lane:
         lane = self._lane(order.lane)
         if lane.limit != order.lane_limit:
             lane.limit = order.lane_limit
             if lane.is_shared:
                 self._aim(order.lane, lane)
-        if to is None:
-            to = self._choose(order, lane)
-        lane.shares[to].load += 1
-        return to
+        return lane
 
-    def _choose(self, order: AttemptOrder, lane: Lane) -> int:
-        if not lane.is_shared:
-            if lane.shares[0].load < lane.limit or lane.limit < 2 or order.user is not None:
-                return 0
-            if len(self._parties) < 2:
-                if not self._has_called:
-                    self._has_called = True
-                    self._call_in()
-                return 0
+    def _is_to_be_shared(self, order: AttemptOrder, lane: Lane) -> bool:
+        """It is, from now on, if there is somebody to share it with."""
+        if lane.shares[0].load < lane.limit or lane.limit < 2 or order.user is not None:
+            return False
+        if len(self._parties) > 1:
             self._aim(order.lane, lane)
-        best, least = 0, float("inf")
-        for number, share in enumerate(lane.shares):
-            if share.told and share.load / share.told < least:
-                best, least = number, share.load / share.told
-        return best
+            return True
+        if not self._has_called:
+            self._has_called = True
+            self._call_in()
+        return False
+
+    def _who_has(self, attempt_key: AttemptKey) -> int:
+        for number, party in enumerate(self._parties):
+            if attempt_key in party:
+                return number
+        return 0  # who will say that nobody knows it
 
     def given(self) -> None:
         """All orders that were to be given are with their parties."""
@@ -175,18 +212,13 @@ class Sharing:
 
     def over(self, number: int, orders: Sequence[AttemptOrder]) -> None:
         """Of what this party was given, these are over."""
-        touched = set()
-        for order in orders:
-            lane = self._lanes.get(order.lane)
-            if lane is None:
-                continue
-            share = lane.shares[number]
-            share.load -= 1
-            if share.before:
-                share.before.discard(order.attempt_key)
-            touched.add(order.lane)
+        touched = {order.lane for order in orders} & self._lanes.keys()
         for key in touched:
             lane = self._lanes[key]
+            keys = [order.attempt_key for order in orders if order.lane == key]
+            share = lane.shares[number]
+            share.load -= len(keys)
+            share.before.difference_update(keys)
             if lane.is_settling:
                 self._settle(key, lane)
             if lane.is_shared:

@@ -1,7 +1,7 @@
 """Standing orders: what is wanted of attempts that are not over, and what it takes to say all of it
 again. A warden hears what is new; the next one hears everything."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 
 from torcd.executors.base import AttemptOrder
 from torcd.executors.local import messages
@@ -27,6 +27,10 @@ class StandingOrders:
     def __contains__(self, attempt_key: AttemptKey) -> bool:
         """Whether it was ordered, and is not over as far as is known."""
         return attempt_key in self._orders
+
+    def keys(self) -> Set[AttemptKey]:
+        """Of what it contains."""
+        return self._orders.keys()
 
     def is_to_end(self, attempt_key: AttemptKey) -> bool:
         """Somebody wants it stopped, or not started."""
