@@ -18,9 +18,9 @@ JOBS = 100
 MEMORY = {"mmap", "munmap", "mremap", "mprotect", "madvise", "brk"}
 """The C library's and the interpreter's own, which differ."""
 
-MOST_CALLS = 15
+MOST_CALLS = 14
 """For one job at a time, which has all turns of the loop to itself. Nine for the process: the C
-library asks for a limit twice and sets signals twice. Four for its end, two for a turn."""
+library asks for a limit twice and sets signals twice. Three for its end, two for a turn."""
 
 
 @pytest.fixture

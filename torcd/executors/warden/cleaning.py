@@ -54,6 +54,8 @@ class Cleaner:
         """The attempt (lower bits of its key) of each stray."""
         self._untouchable: set[tuple[int, int]] = set()
         self._look = False
+        self.is_childless = False
+        """We have just been told that we have no child: no stray either."""
 
     def stop(self, attempt: Attempt, grace_seconds: float | None) -> None:
         """SIGKILL for all of it, now or after the grace time; a later call can only shorten it."""
@@ -110,7 +112,9 @@ class Cleaner:
         pid."""
         if not (self._ending or self._condemned or self._graces or self._look):
             return []
-        if not (self._condemned or self._graces or self.due) and self._children.are(len(leaders)):
+        if not (self._condemned or self._graces or self.due) and (
+            self.is_childless or self._children.are(len(leaders))
+        ):
             # Nobody is to be ended, and there are no strays: nothing is left of any but a cgroup.
             self._look = False
             over = [attempt for attempt in self._ending.values() if not attempt.cgroup]

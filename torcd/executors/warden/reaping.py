@@ -26,6 +26,7 @@ class Reaper:
     def reap(self) -> None:
         """Take the status of children that have ended. One whose status cannot be written down is
         left as it is, and so are those behind it."""
+        self._cleaner.is_childless = False
         if self.due is not None and time.monotonic() < self.due:
             return
         self.due = None
@@ -33,6 +34,7 @@ class Reaper:
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
+                self._cleaner.is_childless = True
                 return
             if info is None:
                 return
