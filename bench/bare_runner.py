@@ -1,11 +1,11 @@
-"""The least job runner in Python that keeps torcd's promises: a bare daemon and a bare warden.
+"""The least job runner in Python that keeps torcd's promises: a bare daemon and bare wardens.
 
 usage: python -m bench.bare_runner LOGS DATABASE COUNT AT_ONCE PROGRAM [ARGUMENT...]
 
 The daemon writes what is to be started into SQLite, in a synced transaction, before it orders it,
 and how it ended before it forgets it: for each job an attempt that begins and ends, the state of
 the job, and three things that have happened. It orders ahead, and what belongs together shares a
-transaction. The warden does what `bench/bare_warden.py` does, reads orders and tells of ends, some
+transaction. A warden does what `bench/bare_warden.py` does, reads orders and tells of ends, some
 at a time, as JSON. There is no scheduler, as all jobs are independent; no client, no server, no
 log; no output is looked for, nor what a process has left behind; nothing can be stopped, taken back
 or resumed. The seconds it took go to standard error.
@@ -20,7 +20,7 @@ import sys
 import time
 from collections import deque
 
-from bench.bare_warden import LOG, spawn, variables
+from bench.bare_warden import LOG, WARDENS, spawn, variables
 from torcd.executors.warden.libc import take_child_signals
 
 AHEAD = 200
@@ -41,7 +41,7 @@ CREATE TABLE event (number INTEGER PRIMARY KEY, at INTEGER, text TEXT) STRICT;
 
 def warden(connection: socket.socket, directory: str, at_once: int) -> None:
     """Until the other side closes the connection."""
-    journal = os.open(f"{directory}/journal", LOG | os.O_CLOEXEC, 0o600)
+    journal = os.open(f"{directory}/journal.{os.getpid()}", LOG | os.O_CLOEXEC, 0o600)
     shared = dict(os.environ)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     children = take_child_signals()
@@ -82,11 +82,11 @@ def warden(connection: socket.socket, directory: str, at_once: int) -> None:
                 key, started_at = running.pop(pid)
                 os.write(journal, b'["exited",%d,%d]\n' % (pid, status))
                 if not ends:
-                    gathers_until = time.monotonic() + GATHER_SECONDS
+                    gathers_until = (time.monotonic() // GATHER_SECONDS + 1) * GATHER_SECONDS
                 ends.append((key, status, started_at, time.time_ns() // 1000))
 
 
-def daemon(connection: socket.socket, path: str, count: int, argv: list[str]) -> None:
+def daemon(connections: list[socket.socket], path: str, count: int, argv: list[str]) -> None:
     """Until all have ended."""
     database = sqlite3.connect(path, isolation_level=None)
     database.executescript(_TABLES)
@@ -96,7 +96,7 @@ def daemon(connection: socket.socket, path: str, count: int, argv: list[str]) ->
     )
     database.execute("COMMIT")
     ordered = ended = number = 0
-    received = b""
+    received = dict.fromkeys(connections, b"")
     ends: list[tuple[int, int, int, int]] = []
     while True:
         first, ordered = ordered + 1, min(ended + AHEAD, count)
@@ -130,30 +130,43 @@ def daemon(connection: socket.socket, path: str, count: int, argv: list[str]) ->
         if ended == count:
             return
         orders = [(key, argv, variables(key)) for key in range(first, ordered + 1)]
-        if orders:
-            connection.sendall(json.dumps(orders).encode() + b"\n")
-        while b"\n" not in received:
-            received += connection.recv(1 << 16)
-        *lines, received = received.split(b"\n")
-        ends = [end for line in lines for end in json.loads(line)]
+        for turn, connection in enumerate(connections):
+            its = orders[turn :: len(connections)]
+            if its:
+                connection.sendall(json.dumps(its).encode() + b"\n")
+        ends = []
+        while not ends:
+            for connection in select.select(connections, (), ())[0]:
+                *lines, rest = (received[connection] + connection.recv(1 << 16)).split(b"\n")
+                received[connection] = rest
+                ends += [end for line in lines for end in json.loads(line)]
         ended += len(ends)
 
 
 def main() -> None:
     logs, database, argv = sys.argv[1], sys.argv[2], sys.argv[5:]
     count, at_once = int(sys.argv[3]), int(sys.argv[4])
-    mine, its = socket.socketpair()
     begin = time.perf_counter()
-    pid = os.fork()
-    if pid == 0:
-        mine.close()
-        warden(its, logs, at_once)
-        os._exit(0)
-    its.close()
-    daemon(mine, database, count, argv)
+    wardens = min(WARDENS, at_once)
+    connections: list[socket.socket] = []
+    pids = []
+    for number in range(wardens):
+        mine, its = socket.socketpair()
+        connections.append(mine)
+        pid = os.fork()
+        if pid == 0:
+            for connection in connections:
+                connection.close()
+            warden(its, logs, at_once // wardens + (number < at_once % wardens))
+            os._exit(0)
+        its.close()
+        pids.append(pid)
+    daemon(connections, database, count, argv)
     print(f"{time.perf_counter() - begin:.6f}", file=sys.stderr)
-    mine.close()
-    os.waitpid(pid, 0)
+    for connection in connections:
+        connection.close()
+    for pid in pids:
+        os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":
