@@ -23,10 +23,10 @@ from collections import deque
 from bench.bare_warden import LOG, WARDENS, spawn, variables
 from torcd.executors.warden.libc import take_child_signals
 
-AHEAD = 200
-"""Jobs that are ordered and have not ended, at most: as torcd has it, a tenth of a second's."""
+AHEAD = 400
+"""Jobs that are ordered and have not ended, at most: as torcd has it, a fifth of a second's."""
 
-GATHER_SECONDS = 0.04
+GATHER_SECONDS = 0.08
 """How long ends wait for others, as long as there are more orders than ends."""
 
 _TABLES = """

@@ -37,11 +37,11 @@ from torcd.scheduler.nodes import JobNode, Queue
 from torcd.scheduler.sharing import Ledger, Share
 from torcd.scheduler.state import WorkflowNode
 
-LOOKAHEAD_MICROSECONDS = 120_000
-"""What it takes until the next orders come: reports gather for 40 ms, a commit may be under way,
+LOOKAHEAD_MICROSECONDS = 240_000
+"""What it takes until the next orders come: reports gather for 80 ms, a commit may be under way,
 and the next one takes as long. On a slow disk a commit takes 5 to 15 ms, on a busy one more."""
 
-MAX_LOOKAHEAD = 256
+MAX_LOOKAHEAD = 512
 """More would only make a pause, a cancel or a higher priority take effect later."""
 
 SMOOTHING = 0.1

@@ -66,7 +66,7 @@ def test_jobs_of_a_second_are_not_handed_over_ahead():
 
 
 def test_not_more_than_a_bound_is_handed_over_ahead():
-    play = Play(**many(300), parallel=2)
+    play = Play(**many(choosing.MAX_LOOKAHEAD + 10), parallel=2)
     ends_after(play, "j0", 1)
     assert play.node.in_flight == 2 + choosing.MAX_LOOKAHEAD
 

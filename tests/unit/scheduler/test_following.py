@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from torcd.model import AttemptKey, Capacity, FailureRule, Reason
+from torcd.scheduler import choosing
 from torcd.scheduler.commands import NO_ATTEMPT, StartAttempt
 
 from .play import Play
@@ -59,7 +60,8 @@ def test_nothing_is_handed_over_ahead_where_jobs_take_long():
 
 
 def test_what_is_ready_goes_first():
-    play = Play(**{f"j{i}": job() for i in range(300)}, a=job(after="j1"), parallel=2)
+    jobs = {f"j{i}": job() for i in range(choosing.MAX_LOOKAHEAD + 10)}
+    play = Play(**jobs, a=job(after="j1"), parallel=2)
     play.starts("j0")
     ends_after_a_millisecond(play, "j0")
     assert play.status("a") == "blocked"

@@ -36,11 +36,11 @@ SYNC_BATCH = 512
 SIGNAL_BYTES = 128
 """What tells of a signal; of several children's ends there is one."""
 
-GATHER_SECONDS = 0.040
+GATHER_SECONDS = 0.080
 """How far apart the instants are at which reports are told that are not urgent: several short jobs
 are told in one line, and share a commit, and so do the start and the end of one. They are the same
 for all wardens of the machine, so that these share it as well. It is below what jobs are handed
-over ahead for (120 ms); should a place become empty all the same, it is told at once."""
+over ahead for (240 ms); should a place become empty all the same, it is told at once."""
 
 LEAST_GATHER_SECONDS = 0.005
 """How long reports wait for others at least: an instant that is nearer passes without them."""
