@@ -22,6 +22,8 @@ FileKey = NewType("FileKey", int)
 DataKey = NewType("DataKey", int)
 GroupKey = NewType("GroupKey", int)
 AttemptKey = NewType("AttemptKey", int)
+NO_ATTEMPT = AttemptKey(0)
+"""Nobody's."""
 
 Key = TypeVar("Key", bound=int)
 

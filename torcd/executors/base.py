@@ -36,6 +36,7 @@ class After(msgspec.Struct, frozen=True, array_like=True):
     """What is to end well before."""
 
     attempt_key: AttemptKey
+    """NO_ATTEMPT: an earlier executor was given this order, and told which one it is."""
     unless_exists: str
     """A path; if it is there when that attempt has ended, somebody else has to look at how it
     ended."""

@@ -203,10 +203,6 @@ class SaveFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 # To be done
 
 
-NO_ATTEMPT = AttemptKey(0)
-"""Nobody's."""
-
-
 class StartAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Start it, or, where it is known already, report on it again."""
 

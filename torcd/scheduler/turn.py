@@ -15,6 +15,7 @@ import msgspec
 
 from torcd.model import (
     ENDED_BADLY,
+    NO_ATTEMPT,
     AttemptKey,
     FileKey,
     JobStatus,
@@ -24,7 +25,6 @@ from torcd.model import (
 )
 from torcd.scheduler import acting, choosing, following, freezing, wording
 from torcd.scheduler.commands import (
-    NO_ATTEMPT,
     Command,
     MakeElements,
     RemoveAttempt,

@@ -29,7 +29,7 @@ from torcd.executors.local.heritage import Strays
 from torcd.executors.local.messages import PROTOCOL, FromWarden, Hello, Synced
 from torcd.executors.local.supervisor import Settings, Supervisor
 from torcd.executors.local.witness import Witness
-from torcd.model import AttemptKey, Timestamp
+from torcd.model import NO_ATTEMPT, AttemptKey, Timestamp
 
 NOW = Timestamp(0)
 
@@ -71,8 +71,6 @@ class Warden:
         """Those that were given only after they had been taken back."""
         self.running: dict[AttemptKey, AttemptOrder] = {} if former is None else former.running
         self.over: dict[AttemptKey, Report] = {} if former is None else former.over
-        if former is not None:
-            self.limits = former.limits  # of those that run
 
     def greet(self) -> None:
         """The first things said to a daemon."""
@@ -88,7 +86,8 @@ class Warden:
         self.line.up.append(FromWarden(reports=[*reports, *self.over.values()], synced=synced))
 
     def most(self, lane: int) -> int:
-        return min(self.limits[lane], self.shares.get(lane, self.limits[lane]))
+        limit = self.limits.get(lane, 0)  # nobody has said what the limit of those is that run
+        return min(limit, self.shares.get(lane, limit))
 
     def count(self, lane: int) -> int:
         return sum(o.lane == lane for o in self.running.values())
@@ -99,6 +98,8 @@ class Warden:
             self.shares[lane] = most
             if most is None:
                 del self.shares[lane]
+            elif lane in self.limits:
+                self.limits[lane] = max(self.limits[lane], most)
             running = [key for key, order in self.running.items() if order.lane == lane]
             self.tell(FromWarden(shared=[(lane, token, running)]))
         for order in msgspec.convert(said.get("start", []), list[AttemptOrder]):
@@ -192,6 +193,10 @@ class History:
         self.next_key = 1
         self.starts: dict[AttemptKey, int] = {}
         self.ends: dict[AttemptKey, int] = {}
+        self.leaders: dict[AttemptKey, AttemptKey] = {}
+        """After which others come."""
+        self.ended_well = {NO_ATTEMPT}
+        """As far as the daemon knows."""
         self.revoked: set[AttemptKey] = set()
         """By this daemon."""
         self.stuck: set[AttemptKey] = set()
@@ -236,6 +241,8 @@ class History:
         for report in reports:
             if not isinstance(report, Started):
                 over.append(report.attempt_key)
+                if isinstance(report, Exited):
+                    self.ended_well.add(report.attempt_key)
                 if self.wanted.pop(report.attempt_key, None) is not None:
                     self.ends[report.attempt_key] = self.ends.get(report.attempt_key, 0) + 1
         self.executor.acknowledge(over)
@@ -243,6 +250,11 @@ class History:
     def begun(self, order: AttemptOrder) -> None:
         self.starts[order.attempt_key] = self.starts.get(order.attempt_key, 0) + 1
         assert self.starts[order.attempt_key] == 1, "it was started twice"
+        leader = self.leaders.get(order.attempt_key)
+        assert not any(leader in warden.running for warden in self.wardens), (
+            "before its leader's end"
+        )
+        assert leader is None or leader in self.starts, "before its leader"
         together = sum(warden.count(order.lane) for warden in self.wardens)
         assert together <= self.limits[order.lane], "too many at once"
         if self.random.random() < 0.1:
@@ -258,22 +270,27 @@ class History:
             if self.wanted and self.random.random() < 0.2:
                 leader = self.random.choice(list(self.wanted.values()))
                 after = After(leader.attempt_key, "") if leader.lane == lane else None
-            order = AttemptOrder(
-                attempt_key=AttemptKey(self.next_key),
-                lane=lane,
-                lane_limit=self.limits[lane],
-                argv=("x",),
-                base_environment="",
-                environment={},
-                cwd="/",
-                stdout=None,
-                stderr=None,
-                after=after,
-            )
-            self.next_key += 1
-            self.wanted[order.attempt_key] = order
-            orders.append(order)
+            orders.append(self.made(lane, after))
         self.executor.start(orders)
+
+    def made(self, lane: int, after: After | None) -> AttemptOrder:
+        order = AttemptOrder(
+            attempt_key=AttemptKey(self.next_key),
+            lane=lane,
+            lane_limit=self.limits[lane],
+            argv=("x",),
+            base_environment="",
+            environment={},
+            cwd="/",
+            stdout=None,
+            stderr=None,
+            after=after,
+        )
+        self.next_key += 1
+        self.wanted[order.attempt_key] = order
+        if after is not None:
+            self.leaders[order.attempt_key] = after.attempt_key
+        return order
 
     def revoke(self) -> None:
         if self.wanted:
@@ -321,8 +338,15 @@ class History:
         for warden in self.wardens:
             warden.taken_back.clear()
         self.make_daemon()
-        self.executor.start(
-            msgspec.structs.replace(order, after=None) for order in self.wanted.values()
+        self.executor.start([self.repeated(order) for order in self.wanted.values()])
+
+    def repeated(self, order: AttemptOrder) -> AttemptOrder:
+        """What the scheduler says of it to a new daemon's executor."""
+        is_to_wait = self.leaders.get(order.attempt_key, NO_ATTEMPT) not in self.ended_well
+        return msgspec.structs.replace(
+            order,
+            after=After(NO_ATTEMPT, "") if is_to_wait else None,
+            lane_limit=self.limits[order.lane],
         )
 
     def settle(self) -> None:
@@ -348,7 +372,7 @@ class History:
         for lane, limit in self.limits.items():
             running = sum(warden.count(lane) for warden in self.wardens)
             waiting = sum(o.lane == lane for warden in self.wardens for o in warden.queue)
-            assert not waiting or running == limit, f"{waiting} wait, and {running} of {limit} run"
+            assert not waiting or running >= limit, f"{waiting} wait, and {running} of {limit} run"
 
     def end(self) -> None:
         self.settle()
@@ -368,7 +392,7 @@ STEPS: list[tuple[int, Callable[[History], None]]] = [
     (30, History.finish),
     (5, History.call_in),
     (1, History.lose_a_warden),
-    (1, History.lose_the_daemon),
+    (2, History.lose_the_daemon),
     (2, History.settle),
 ]
 

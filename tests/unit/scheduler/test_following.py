@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from torcd.model import AttemptKey, Capacity, FailureRule, Reason
+from torcd.model import NO_ATTEMPT, AttemptKey, Capacity, FailureRule, Reason
 from torcd.scheduler import choosing
-from torcd.scheduler.commands import NO_ATTEMPT, StartAttempt
+from torcd.scheduler.commands import StartAttempt
 
 from .play import Play
 from .specs import job

@@ -38,7 +38,7 @@ from torcd.executors.local.sharing import Sharing
 from torcd.executors.local.supervisor import Log, Settings, Supervisor
 from torcd.executors.local.witness import Witness
 from torcd.executors.warden.libc import become_subreaper
-from torcd.model import AttemptKey, Timestamp
+from torcd.model import NO_ATTEMPT, AttemptKey, Timestamp
 from torcd.ownership import PRIVATE
 
 MOST_WARDENS = 2
@@ -296,12 +296,7 @@ class LocalExecutor:
         unwanted = [key for key in attempts if supervisor.orders.is_to_end(key)]
         orders = supervisor.orders.forget(attempts)
         self._sharing.over(number, orders)
-        # What it came after has ended well, or it would be over as well.
-        self.start(
-            msgspec.structs.replace(order, after=None)
-            for order in orders
-            if order.attempt_key not in unwanted
-        )
+        self.start(_by_itself(order) for order in orders if order.attempt_key not in unwanted)
         self._sharing.answered(number, in_vain=not orders)
         if unwanted:
             now = Timestamp(time.time_ns() // 1000)
@@ -328,6 +323,14 @@ class LocalExecutor:
         for one in self._supervisors:
             one.be_alive()
         self._look_at_orphans()
+
+
+def _by_itself(order: AttemptOrder) -> AttemptOrder:
+    """What it came after has ended well, or it would be over as well. Of one that an earlier daemon
+    has ordered nobody knows what that was, so it is given back (`NotStarted`)."""
+    if order.after is None or order.after.attempt_key == NO_ATTEMPT:
+        return order
+    return msgspec.structs.replace(order, after=None)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
