@@ -335,8 +335,10 @@ class History:
         if self.called_in and len(self.wardens) == 1:
             return  # the next daemon would look for it on disk
         self.revoked.clear()
-        for warden in self.wardens:
+        for number, warden in enumerate(self.wardens):
             warden.taken_back.clear()
+            if self.random.random() < 0.3:
+                self.wardens[number] = Warden(self, warden)
         self.make_daemon()
         self.executor.start([self.repeated(order) for order in self.wanted.values()])
 

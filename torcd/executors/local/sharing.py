@@ -125,8 +125,10 @@ class Sharing:
         for key, lane in self._lanes.items():
             if all(share.told is None for share in lane.shares[1:]):
                 self._tell(0, key, lane.shares[0], None)
-            elif lane.shares[0].told is None:
-                lane.shares[0].told = 0
+                continue
+            # One that was started again since then was told nothing.
+            for number, share in enumerate(lane.shares):
+                self._tell(number, key, share, share.told or 0)
 
     def add(self, party: Party) -> None:
         """One more, who may get orders from now on."""
