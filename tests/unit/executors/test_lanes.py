@@ -115,6 +115,15 @@ def test_a_raised_share_and_one_that_is_taken_back_start_what_waits() -> None:
     assert scene.take() == [3]
 
 
+def test_a_share_above_the_limit_of_earlier_orders_says_that_it_was_raised() -> None:
+    scene = Scene()
+    for key in (1, 2, 3, 4):
+        scene.wait(key, limit=2)
+    assert scene.take() == [1, 2]
+    scene.lanes.share(1, 3)
+    assert scene.take() == [3]
+
+
 def test_a_share_outlives_an_empty_lane() -> None:
     scene = Scene()
     scene.lanes.share(1, 1)

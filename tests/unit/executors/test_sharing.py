@@ -351,6 +351,18 @@ class History:
             lane_limit=self.limits[order.lane],
         )
 
+    def change_a_limit(self) -> None:
+        """It holds when the wardens have heard of it."""
+        lane = self.random.choice((1, 2))
+        limit = self.random.choice((1, 2, 3, 4, 7))
+        before, self.limits[lane] = self.limits[lane], limit
+        self.executor.start([self.made(lane, None)])
+        self.limits[lane] = max(before, limit)
+        while any(warden.line.down or warden.line.up for warden in self.wardens):
+            self.hear()
+            self.listen()
+        self.limits[lane] = limit
+
     def settle(self) -> None:
         """Until nothing is on its way and nothing can start. Jobs that take long go on."""
         moved = True
@@ -395,6 +407,7 @@ STEPS: list[tuple[int, Callable[[History], None]]] = [
     (5, History.call_in),
     (1, History.lose_a_warden),
     (2, History.lose_the_daemon),
+    (1, History.change_a_limit),
     (2, History.settle),
 ]
 

@@ -296,7 +296,11 @@ class LocalExecutor:
         unwanted = [key for key in attempts if supervisor.orders.is_to_end(key)]
         orders = supervisor.orders.forget(attempts)
         self._sharing.over(number, orders)
-        self.start(_by_itself(order) for order in orders if order.attempt_key not in unwanted)
+        self.start(
+            _by_itself(order, self._sharing.limit(order))
+            for order in orders
+            if order.attempt_key not in unwanted
+        )
         self._sharing.answered(number, in_vain=not orders)
         if unwanted:
             now = Timestamp(time.time_ns() // 1000)
@@ -325,12 +329,13 @@ class LocalExecutor:
         self._look_at_orphans()
 
 
-def _by_itself(order: AttemptOrder) -> AttemptOrder:
+def _by_itself(order: AttemptOrder, lane_limit: int) -> AttemptOrder:
     """What it came after has ended well, or it would be over as well. Of one that an earlier daemon
     has ordered nobody knows what that was, so it is given back (`NotStarted`)."""
-    if order.after is None or order.after.attempt_key == NO_ATTEMPT:
-        return order
-    return msgspec.structs.replace(order, after=None)
+    after = order.after
+    if after is not None and after.attempt_key != NO_ATTEMPT:
+        after = None
+    return msgspec.structs.replace(order, after=after, lane_limit=lane_limit)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -89,6 +89,11 @@ class Lane:
                 best, least = number, relative
         return best
 
+    @property
+    def room(self) -> int:
+        """How many more may be allowed to run; less than none if the limit was lowered."""
+        return self.limit - sum(self.bound(number) for number in range(len(self.shares)))
+
     def target(self, number: int) -> int:
         """Its share of the limit, evenly."""
         least, more = divmod(self.limit, len(self.shares))
@@ -187,6 +192,11 @@ class Sharing:
                 self._aim(order.lane, lane)
         return lane
 
+    def limit(self, order: AttemptOrder) -> int:
+        """Of its lane, by the order that was given last."""
+        lane = self._lanes.get(order.lane)
+        return order.lane_limit if lane is None else lane.limit
+
     def _is_to_be_shared(self, order: AttemptOrder, lane: Lane) -> bool:
         """It is, from now on, if there is somebody to share it with."""
         if lane.shares[0].load < lane.limit or lane.limit < 2 or order.user is not None:
@@ -272,8 +282,10 @@ class Sharing:
     def _aim(self, key: int, lane: Lane) -> None:
         """Have the limit shared evenly, at once or as soon as it can be."""
         self._aimed.add(key)
+        # If it was lowered, nobody starts anything until it is known how many run.
+        are_too_many = lane.room < 0
         for number, party in enumerate(self._parties):
-            share, target = lane.shares[number], lane.target(number)
+            share, target = lane.shares[number], 0 if are_too_many else lane.target(number)
             if share.told is None and number:
                 share.told = 0  # it has none, and need not be told
             elif share.told is None or share.told > target:
@@ -287,7 +299,7 @@ class Sharing:
         for share in lane.shares:
             if share.told is not None and len(share.before) <= share.told:
                 share.before.clear()
-        room = lane.limit - sum(lane.bound(number) for number in range(len(lane.shares)))
+        room = lane.room
         for number, share in enumerate(lane.shares):
             lacks = lane.target(number) - (share.told or 0)
             if lacks > 0:

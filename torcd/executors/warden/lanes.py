@@ -46,7 +46,8 @@ class Lanes:
             self._shares[key] = share
         lane = self._all.get(key)
         if lane is not None:
-            self.bound(lane, lane.limit)
+            # There may have been no order since the limit was raised; no share is above it.
+            self.bound(lane, max(lane.limit, share or 0))
             self.look_at(lane)
 
     def forget_shares_but(self, kept: set[int]) -> None:
