@@ -119,7 +119,7 @@ class LocalExecutor:
         become_subreaper()
         try:
             state_id = launching.prepare(self._directory, mode=self._mode)
-            launching.dismiss_idle(self._directory)
+            launching.dismiss_idle(self._directory, self._boot_id)
             number = launching.wardens(self._directory)
         except OSError as error:
             if disk.is_no_room(error):

@@ -55,19 +55,27 @@ def wardens(directory: Path) -> int:
     return noted
 
 
-def dismiss_idle(directory: Path) -> None:
-    """Forget wardens that have ended and have nothing to tell, but for the first one."""
-    for number in reversed(range(1, wardens(directory))):
-        own = warden_directory(directory, number)
-        if not own.is_dir() or is_forgotten(own) or warden_lives(own) or not _is_blank(own):
-            return
-        shutil.rmtree(own)
-        _write(directory / "wardens", number)
+def dismiss_idle(directory: Path, boot_id: str) -> None:
+    """Forget wardens that have ended and have nothing to tell, but for the first one, if that can
+    be done."""
+    gone = directory / "dismissed"
+    with contextlib.suppress(OSError):
+        shutil.rmtree(gone, ignore_errors=True)
+        for number in reversed(range(1, wardens(directory))):
+            own = warden_directory(directory, number)
+            if not own.is_dir() or is_forgotten(own) or warden_lives(own):
+                return
+            if not _is_blank(own, boot_id):
+                return
+            # In this order: who comes after us, whenever we end, finds it whole or not at all.
+            _write(directory / "wardens", number)
+            own.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
 
-def _is_blank(directory: Path) -> bool:
+def _is_blank(directory: Path, boot_id: str) -> bool:
     try:
-        return not Journal(str(directory), "", 0).read().entries
+        return not Journal(str(directory), boot_id, 0).read().entries
     except UnreadableJournal:
         return False
 
@@ -75,9 +83,13 @@ def _is_blank(directory: Path) -> bool:
 def add_warden(directory: Path, number: int, boot_id: str, state_id: int) -> None:
     """Make room for the warden of that number, which has never been. Raises OSError."""
     own = warden_directory(directory, number)
-    own.mkdir(mode=PRIVATE, exist_ok=True)
-    # A journal that is missing is one that was lost, and then all may have been claimed.
-    remember(own, boot_id, state_id, {})
+    if not own.is_dir():
+        # It is there with a journal or not at all: one that is missing is one that was lost, and
+        # then all may have been claimed.
+        fresh = own.with_name(f"{own.name}.new")
+        fresh.mkdir(mode=PRIVATE, exist_ok=True)
+        remember(fresh, boot_id, state_id, {})
+        fresh.rename(own)
     _write(directory / "wardens", number + 1)
 
 
