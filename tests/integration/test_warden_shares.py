@@ -121,14 +121,15 @@ def test_a_share_bounds_what_runs_and_one_that_is_raised_starts_what_waits(
     daemon.stop(1, 2, 3)
 
 
-def test_the_lower_of_limit_and_share_counts(home: Home, daemon: Daemon) -> None:
-    daemon.say(shares=[[1, 9, 0]], start=[home.order(k, *SLEEP, lane_limit=1) for k in (1, 2)])
+def test_a_share_counts_whatever_orders_say(home: Home, daemon: Daemon) -> None:
+    """They may have been given before the limit was raised."""
+    daemon.say(shares=[[1, 2, 0]], start=[home.order(k, *SLEEP, lane_limit=1) for k in (1, 2, 3)])
     run_another(home, daemon, 50)
-    assert daemon.started() == [1, 50]
-    daemon.say(start=[home.order(3, *SLEEP, lane_limit=2)])
+    assert daemon.started() == [1, 2, 50]
+    daemon.say(start=[home.order(4, *SLEEP, lane_limit=4)])
     run_another(home, daemon, 51)
-    assert daemon.started() == [1, 50, 2, 51]
-    daemon.stop(1, 2, 3)
+    assert daemon.started() == [1, 2, 50, 51]
+    daemon.stop(1, 2, 3, 4)
 
 
 def test_a_share_is_answered_with_what_runs(home: Home, daemon: Daemon) -> None:

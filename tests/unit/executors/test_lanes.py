@@ -93,14 +93,14 @@ class Scene:
         attempt.lane = None
 
 
-def test_the_lower_of_share_and_limit_bounds_a_lane() -> None:
+def test_a_share_bounds_a_lane_whatever_orders_say() -> None:
     scene = Scene()
     scene.lanes.share(1, 2)
-    scene.lanes.share(2, 9)
+    scene.lanes.share(2, 2)
     for key in (1, 2, 3):
-        scene.wait(key)
+        scene.wait(key, limit=4)
         scene.wait(key + 10, lane=2, limit=1)
-    assert scene.take() == [1, 2, 11]
+    assert scene.take() == [1, 2, 11, 12]
 
 
 def test_a_raised_share_and_one_that_is_taken_back_start_what_waits() -> None:
@@ -115,15 +115,6 @@ def test_a_raised_share_and_one_that_is_taken_back_start_what_waits() -> None:
     assert scene.take() == [3]
 
 
-def test_a_share_above_the_limit_of_earlier_orders_says_that_it_was_raised() -> None:
-    scene = Scene()
-    for key in (1, 2, 3, 4):
-        scene.wait(key, limit=2)
-    assert scene.take() == [1, 2]
-    scene.lanes.share(1, 3)
-    assert scene.take() == [3]
-
-
 def test_a_share_outlives_an_empty_lane() -> None:
     scene = Scene()
     scene.lanes.share(1, 1)
@@ -131,7 +122,7 @@ def test_a_share_outlives_an_empty_lane() -> None:
     assert scene.take() == [1]
     scene.end(first)
     assert scene.take() == []
-    assert scene.lanes.figures([scene.lanes.lane(1)]) == [(1, 0, 0)]
+    assert scene.lanes.figures([scene.lanes.lane(1)]) == [(1, 1, 0)]
     for key in (2, 3):
         scene.wait(key)
     assert scene.take() == [2]

@@ -86,8 +86,8 @@ class Warden:
         self.line.up.append(FromWarden(reports=[*reports, *self.over.values()], synced=synced))
 
     def most(self, lane: int) -> int:
-        limit = self.limits.get(lane, 0)  # nobody has said what the limit of those is that run
-        return min(limit, self.shares.get(lane, limit))
+        # Nobody has said what the limit of those is that run.
+        return self.shares.get(lane, self.limits.get(lane, 0))
 
     def count(self, lane: int) -> int:
         return sum(o.lane == lane for o in self.running.values())
@@ -98,8 +98,6 @@ class Warden:
             self.shares[lane] = most
             if most is None:
                 del self.shares[lane]
-            elif lane in self.limits:
-                self.limits[lane] = max(self.limits[lane], most)
             running = [key for key, order in self.running.items() if order.lane == lane]
             self.tell(FromWarden(shared=[(lane, token, running)]))
         for order in msgspec.convert(said.get("start", []), list[AttemptOrder]):

@@ -46,8 +46,7 @@ class Lanes:
             self._shares[key] = share
         lane = self._all.get(key)
         if lane is not None:
-            # There may have been no order since the limit was raised; no share is above it.
-            self.bound(lane, max(lane.limit, share or 0))
+            self.bound(lane, lane.limit)
             self.look_at(lane)
 
     def forget_shares_but(self, kept: set[int]) -> None:
@@ -90,7 +89,8 @@ class Lanes:
         return [(key, self._places(lane), lane.running) for key, lane in found.items()]
 
     def _places(self, lane: Lane) -> int:
-        return min(lane.limit, self._shares.get(lane.key, lane.limit))
+        # Where there is a share, the daemon sees to the limit; what orders say may be of before.
+        return self._shares.get(lane.key, lane.limit)
 
     def hold(self, attempts: list[Attempt]) -> None:
         """Their users have no room for them: they and what is behind them wait a while, and nobody

@@ -186,7 +186,7 @@ class Lane:
         self.limit = 0
         """As it was ordered last."""
         self.places = 0
-        """How many may run here: the limit, or our share of it (see `Lanes`)."""
+        """How many may run here: the limit, or our share of the newest one (see `Lanes`)."""
         self.running = 0
         self.queue: deque[Attempt] = deque()
         self.tries = 0
