@@ -380,6 +380,12 @@ class History:
                     warden.finish(key)
                     moved = True
 
+    def shares_heard(self) -> list[dict[int, int]]:
+        for warden in self.wardens:
+            while warden.line.down:
+                warden.hear()
+        return [dict(warden.shares) for warden in self.wardens]
+
     def check_that_no_place_is_empty(self) -> None:
         for lane, limit in self.limits.items():
             running = sum(warden.count(lane) for warden in self.wardens)
@@ -429,3 +435,21 @@ def test_whatever_happens(block: int, tmp_path: Path, monkeypatch: pytest.Monkey
                 if step is History.settle:
                     history.check_that_no_place_is_empty()
             history.end()
+
+
+def test_an_environment_that_is_not_needed_any_more_is_no_reason_to_lift_shares_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History(0, tmp_path, monkeypatch)
+    history.limits = {1: 2, 2: 2}
+    while not history.called_in:
+        history.order()
+    history.settle()
+    while not any(warden.shares for warden in history.wardens):
+        history.order()
+        history.settle()
+    history.make_daemon()
+    before = history.shares_heard()
+    assert any(before)
+    history.executor.remove_environment("another workflow's")
+    assert history.shares_heard() == before

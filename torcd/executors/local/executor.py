@@ -146,7 +146,7 @@ class LocalExecutor:
                 for one in sorted(
                     self._supervisors, key=lambda one: launching.is_forgotten(one.directory)
                 ):
-                    await tasks.start(one.run, self._settings, self._witness)
+                    await tasks.start(one.run, self._settings_of(one), self._witness)
                 self._begin()
                 task_status.started()
         except BaseExceptionGroup as group:
@@ -169,7 +169,8 @@ class LocalExecutor:
     def remove_environment(self, name: str) -> None:
         for one in self._supervisors:
             one.orders.remove_environment(name)
-        self._sharing.tidy()
+        if not self._known:  # else there is more going on than was ordered
+            self._sharing.tidy()
 
     def start(self, orders: Iterable[AttemptOrder]) -> None:
         if self._is_alone:
@@ -244,6 +245,12 @@ class LocalExecutor:
             launching.warden_directory(self._directory, number), self, self._log, self._claims
         )
 
+    def _settings_of(self, one: Supervisor) -> Settings:
+        if one is self._supervisors[0]:
+            return self._settings
+        # A warden removes the cgroups of all attempts but its own.
+        return msgspec.structs.replace(self._settings, cgroups="")
+
     async def _claims(self, supervisor: Supervisor) -> Mapping[int, int | None]:
         if self._ordered_before is None or self._is_ready:  # one that was called in had nothing
             return {}
@@ -260,13 +267,25 @@ class LocalExecutor:
         try:
             launching.add_warden(self._directory, number, settings.boot_id, settings.state_id)
         except OSError as error:
-            self._log.warning("no second warden: the first one does it all", problem=str(error))
+            self._do_without(error)
             return
         one = self._supervisor(number)
         for name, variables in self._supervisors[0].orders.environments.items():
             one.orders.add_environment(name, variables)
         self._supervisors.append(one)
-        self._tasks.start_soon(one.run, settings, self._witness)
+        self._tasks.start_soon(self._run_called_in, one)
+
+    async def _run_called_in(self, one: Supervisor) -> None:
+        try:
+            await one.run(self._settings_of(one), self._witness)
+        except TorcError as error:
+            if one.has_had_warden:
+                raise
+            self._supervisors.remove(one)  # it was given nothing yet
+            self._do_without(error)
+
+    def _do_without(self, error: Exception) -> None:
+        self._log.warning("no second warden: the first one does it all", problem=str(error))
 
     # What they tell: the `Listener` of their supervisors
 
