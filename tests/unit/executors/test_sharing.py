@@ -105,14 +105,17 @@ class Warden:
         for key in (*said.get("revoke", ()), *(key for key, _ in said.get("stop", ()))):
             self.revoke(key)
         if "withdraw" in said:
-            gone = [o for o in (*self.queue, *self.followers) if o.attempt_key in said["withdraw"]]
-            self.queue = [o for o in self.queue if o not in gone]
-            self.followers = [o for o in self.followers if o not in gone]
-            for order in gone:
-                self.release(order.attempt_key, well=False)
-            self.tell(FromWarden(withdrawn=[o.attempt_key for o in gone]))
+            self.withdraw(said["withdraw"])
         for key in said.get("acknowledge", ()):
             self.over.pop(key, None)
+
+    def withdraw(self, keys: list[int]) -> None:
+        gone = [o for o in (*self.queue, *self.followers) if o.attempt_key in keys]
+        self.queue = [o for o in self.queue if o not in gone]
+        self.followers = [o for o in self.followers if o not in gone]
+        for order in gone:
+            self.release(order.attempt_key, well=False)
+        self.tell(FromWarden(withdrawn=[o.attempt_key for o in gone]))
 
     def take(self, order: AttemptOrder) -> None:
         key = order.attempt_key
@@ -435,6 +438,34 @@ def test_whatever_happens(block: int, tmp_path: Path, monkeypatch: pytest.Monkey
                 if step is History.settle:
                     history.check_that_no_place_is_empty()
             history.end()
+
+
+def test_nobody_is_asked_for_what_has_a_place_or_comes_after_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History(0, tmp_path, monkeypatch)
+    history.limits = {1: 2, 2: 2}
+    history.executor.start([history.made(2, None) for _ in range(3)])
+    history.settle()
+    chain = [history.made(1, None)]
+    for _ in range(20):
+        chain.append(history.made(1, After(chain[-1].attempt_key, "")))
+    history.executor.start(chain)
+    alone = history.made(1, None)
+    history.executor.start([alone])
+    asked: list[list[int]] = []
+    withdraw = Warden.withdraw
+
+    def note(warden: Warden, keys: list[int]) -> None:
+        asked.append(keys)
+        withdraw(warden, keys)
+
+    monkeypatch.setattr(Warden, "withdraw", note)
+    history.settle()
+    history.stuck.clear()
+    history.settle()
+    assert len(history.ends) == 25
+    assert asked == [[alone.attempt_key]]
 
 
 def test_an_environment_that_is_not_needed_any_more_is_no_reason_to_lift_shares_of_before(
