@@ -640,6 +640,27 @@ EXECUTOR_BUGS = [
         suites=SHARING,
     ),
     Mutant(
+        name="what is withdrawn after a restart is started before what it comes after has ended",
+        file="torcd/executors/local/executor.py",
+        old="if after is not None and after.attempt_key != NO_ATTEMPT:",
+        new="if after is not None:",
+        suites=SHARING,
+    ),
+    Mutant(
+        name="a warden that was started with the daemon is not told its share",
+        file="torcd/executors/local/sharing.py",
+        old="                self._tell(number, key, share, share.told or 0)\n",
+        new="                share.told = share.told or 0\n",
+        suites=SHARING,
+    ),
+    Mutant(
+        name="a limit that is lowered is shared before it is known how many run",
+        file="torcd/executors/local/sharing.py",
+        old="are_too_many = lane.room < 0",
+        new="are_too_many = False",
+        suites=SHARING,
+    ),
+    Mutant(
         name="what was taken back while it was withdrawn is started by another warden",
         file="torcd/executors/local/executor.py",
         old="unwanted = [key for key in attempts if supervisor.orders.is_to_end(key)]",
