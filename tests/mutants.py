@@ -613,7 +613,7 @@ EXECUTOR_BUGS = [
     ),
     Mutant(
         name="a share counts as lowered as soon as it was told",
-        file="torcd/executors/local/sharing.py",
+        file="torcd/executors/local/shares.py",
         old="        return max(share.told, len(share.before))\n",
         new="        return share.told\n",
         suites=SHARING,

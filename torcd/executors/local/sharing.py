@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from torcd.executors.base import AttemptOrder
+from torcd.executors.local.shares import Lane, Share
 from torcd.model import AttemptKey
 
 
@@ -41,63 +42,6 @@ class Party(Protocol):
     def withdraw(self, attempts: list[AttemptKey]) -> None:
         """Ask it to forget those of these that wait. It answers with what it has forgotten."""
         ...
-
-
-class Share:
-    """Of one warden, in one lane."""
-
-    __slots__ = ("asked", "before", "load", "token", "told")
-
-    def __init__(self) -> None:
-        self.told: int | None = None
-        """How many it may run; None: it was not told."""
-        self.token = 0
-        """Of what it was told last."""
-        self.load = 0
-        """How many it has been given that are not over."""
-        self.before: set[AttemptKey] = set()
-        """Those of them that may have been running when its share was lowered."""
-        self.asked = 0
-        """To withdraw some, and has not answered: how often in vain before, and once more."""
-
-
-class Lane:
-    __slots__ = ("is_settling", "limit", "shares")
-
-    def __init__(self, parties: int) -> None:
-        self.limit = 0
-        self.shares = [Share() for _ in range(parties)]
-        self.is_settling = False
-        """Some share is to be raised as soon as another one has got lower."""
-
-    @property
-    def is_shared(self) -> bool:
-        return self.shares[0].told is not None
-
-    def bound(self, number: int) -> int:
-        """How many of that warden may run now, at most."""
-        share = self.shares[number]
-        if share.told is None:
-            return 0 if number else self.limit
-        return max(share.told, len(share.before))
-
-    def next_party(self) -> int:
-        """Who has fewest for its share."""
-        best, least = 0, float("inf")
-        for number, share in enumerate(self.shares):
-            if share.told and (relative := share.load / share.told) < least:
-                best, least = number, relative
-        return best
-
-    @property
-    def room(self) -> int:
-        """How many more may be allowed to run; less than none if the limit was lowered."""
-        return self.limit - sum(self.bound(number) for number in range(len(self.shares)))
-
-    def target(self, number: int) -> int:
-        """Its share of the limit, evenly."""
-        least, more = divmod(self.limit, len(self.shares))
-        return least + (number < more)
 
 
 class Sharing:
