@@ -26,8 +26,9 @@ from torcd.executors.base import (
 )
 from torcd.executors.local import LocalExecutor
 from torcd.executors.local.heritage import Strays
+from torcd.executors.local.listening import Settings
 from torcd.executors.local.messages import PROTOCOL, FromWarden, Hello, Synced
-from torcd.executors.local.supervisor import Settings, Supervisor
+from torcd.executors.local.supervisor import Supervisor
 from torcd.executors.local.witness import Witness
 from torcd.model import NO_ATTEMPT, AttemptKey, Timestamp
 

@@ -33,9 +33,10 @@ from torcd.errors import ExecutorError, TorcError
 from torcd.executors.base import AttemptOrder, NotStarted, Report
 from torcd.executors.local import launching
 from torcd.executors.local.heritage import Strays
+from torcd.executors.local.listening import Log, Settings
 from torcd.executors.local.messages import Synced
 from torcd.executors.local.sharing import Sharing
-from torcd.executors.local.supervisor import Log, Settings, Supervisor
+from torcd.executors.local.supervisor import Supervisor
 from torcd.executors.local.witness import Witness
 from torcd.executors.warden.libc import become_subreaper
 from torcd.model import NO_ATTEMPT, AttemptKey, Timestamp
