@@ -25,7 +25,7 @@ from torcd.executors.base import (
     Started,
 )
 from torcd.executors.local import LocalExecutor
-from torcd.executors.local.heritage import Strays
+from torcd.executors.local.children import Children
 from torcd.executors.local.listening import Settings
 from torcd.executors.local.messages import PROTOCOL, FromWarden, Hello, Synced
 from torcd.executors.local.supervisor import Supervisor
@@ -221,7 +221,8 @@ class History:
         self.executor = LocalExecutor(self.directory, log=SilentLog(), boot_id="", wardens=2)
         self.executor._report = self.take
         self.executor._settings = Settings(self.directory, "", 1, False, "", 0o700)
-        self.executor._witness, self.executor._strays = Witness(1), Strays(1)
+        self.executor._witness = Witness(1)
+        self.executor._children = Children(self.executor._supervisors, 1)
         self.executor._tasks = self  # type: ignore[assignment]
         for number, warden in enumerate(self.wardens):
             if number:

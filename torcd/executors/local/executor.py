@@ -5,17 +5,7 @@ one warden; another one is called in where jobs are so short that a CPU would wa
 (`sharing`). Who has which attempt is not written down: those that run, that wait and that are over
 are told by the wardens themselves, when an executor finds them.
 
-What a dead warden was running goes on. Because the daemon is a child subreaper and was its warden's
-parent, the jobs become the daemon's children, *orphans*. The new warden watches them, but only
-their parent can wait for them. So the daemon looks at each SIGCHLD: the status of an orphan that
-has ended is told to the warden, and when the warden has it (it is in the journal then, and comes
-back as a report), the orphan is reaped. Orphans of a warden that was not our child are not ours to
-wait for; their warden learns from a pidfd how they end, if the kernel tells, and while there is no
-warden we do (`witness`).
-
-For the same reason an attempt that was claimed, and that is neither running nor in the journal as
-ended, was certainly never spawned if its warden was our child: we inherited all that it spawned,
-and have reaped none of it. This is what `heir` tells the next warden, which gives it back.
+What a dead warden was running goes on: see `children`.
 """
 
 import asyncio
@@ -32,7 +22,7 @@ from torcd import disk
 from torcd.errors import ExecutorError, TorcError
 from torcd.executors.base import AttemptOrder, NotStarted, Report
 from torcd.executors.local import launching
-from torcd.executors.local.heritage import Strays
+from torcd.executors.local.children import Children
 from torcd.executors.local.listening import Log, Settings
 from torcd.executors.local.messages import Synced
 from torcd.executors.local.sharing import Sharing
@@ -91,7 +81,7 @@ class LocalExecutor:
         self._tasks: TaskGroup
         self._settings: Settings
         self._witness: Witness
-        self._strays: Strays
+        self._children: Children
 
     @property
     def warden_pid(self) -> int | None:
@@ -136,9 +126,9 @@ class LocalExecutor:
             mode=self._mode,
         )
         self._witness = Witness(state_id)
-        self._strays = Strays(state_id)
+        self._children = Children(self._supervisors, state_id)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self._look_at_children)
+        loop.add_signal_handler(signal.SIGCHLD, self._children.look)
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
@@ -331,22 +321,7 @@ class LocalExecutor:
 
     def informed(self) -> None:
         self._sharing.given()
-        self._look_at_orphans()
-
-    def _look_at_orphans(self) -> None:
-        for one in self._supervisors:
-            if one.is_reached:
-                one.tell_of_orphans()
-        if all(one.is_reached and not one.child_is_over for one in self._supervisors):
-            # Otherwise some of our children may be attempts' leaders, which that one left just now.
-            wardens = {one.child for one in self._supervisors if one.child is not None}
-            orphans = {pid for one in self._supervisors for pid in one.heritage.pids()}
-            self._strays.reap(wardens | orphans)
-
-    def _look_at_children(self) -> None:
-        for one in self._supervisors:
-            one.be_alive()
-        self._look_at_orphans()
+        self._children.look_at_orphans()
 
 
 def _by_itself(order: AttemptOrder, lane_limit: int) -> AttemptOrder:

@@ -1,7 +1,7 @@
 """Children that a dead warden left to us: how they ended, and that no zombie of them stays.
 
 The daemon looks at each SIGCHLD. How an *orphan* ended (an attempt's leader that was left to us) is
-told to the warden, and when the warden has it the orphan is reaped; see `executor`. What else
+told to the warden, and when the warden has it the orphan is reaped; see `children`. What else
 attempts left is reaped at once.
 """
 

@@ -3,7 +3,7 @@ passes orders on and reports back, and starts the next one when it has gone.
 
 A warden, ours or one that an earlier daemon started, may be gone at any time; then the next one is
 told everything again (`standing`), and starts what none has claimed. What a dead warden was running
-goes on, as children of the daemon's: see `executor`.
+goes on, as children of the daemon's: see `children`.
 """
 
 import os
