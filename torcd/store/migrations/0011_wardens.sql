@@ -1,0 +1,2 @@
+-- Nothing is kept differently. But attempts may be with another warden than the first, of which an
+-- older torcd does not know: it would have the first one start them again. So it is not to start.
