@@ -7,9 +7,10 @@ The contract, which every implementation keeps and `tests/contracts` checks:
    what was never claimed, and otherwise only repeats the reports about it.
 2. Every started attempt ends in exactly one final report (`Exited`, `Lost`), and one that never
    started in `NotStarted`. A final report is repeated after every restart until it is acknowledged.
-3. In a lane at most `lane_limit` attempts run at once, in the order in which they were given.
-   Those beyond it wait inside the executor, which starts them itself as places come free, without
-   asking back; until then `stop` takes them out again (`NotStarted`, with no problem).
+3. In a lane at most `lane_limit` attempts run at once. Those beyond it wait inside the executor,
+   which starts them itself as places come free, without asking back, in the order in which they
+   were given, or nearly so where it has several to start them; until then `stop` takes them out
+   again (`NotStarted`, with no problem).
 4. When the final report of an attempt is given, no process of it is left (unless the configuration
    says that children may be left behind).
 5. A frozen attempt stands still, all its processes, until it is thawed or stopped, whoever is
