@@ -7,7 +7,8 @@ been ordered of it than may run at a time, which is done for short jobs only: ea
 
 What holds at any time is that the wardens of a lane together run no more than its limit. A share
 that was lowered is spoken for until so many have ended that no more can be running than it says;
-only then another one is raised.
+only then another one is raised. If the limit itself is lowered, all shares are none until it is
+known who runs how many.
 
 Where one warden has room and another has attempts that wait, because some job took longer than
 others did, the second is asked to forget some of these (they are *withdrawn*), and the first gets
