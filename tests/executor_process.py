@@ -81,8 +81,15 @@ class RemoteExecutor:
         leave_children: bool = False,
         boot_id: str = "",
         cgroups: str = "",
+        wardens: int = 1,
     ) -> None:
-        self._arguments = [str(directory), str(int(leave_children)), boot_id, cgroups]
+        self._arguments = [
+            str(directory),
+            str(int(leave_children)),
+            boot_id,
+            cgroups,
+            str(wardens),
+        ]
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self.wardens: list[int] = []
@@ -196,7 +203,9 @@ class _Teller:
         self.tell(told)
 
 
-async def _main(directory: str, leave_children: str, boot_id: str, cgroups: str) -> None:
+async def _main(
+    directory: str, leave_children: str, boot_id: str, cgroups: str, wardens: str
+) -> None:
     connection = socket.socket(fileno=0)
     teller = _Teller(connection)
     executor = LocalExecutor(
@@ -205,6 +214,7 @@ async def _main(directory: str, leave_children: str, boot_id: str, cgroups: str)
         leave_children=leave_children == "1",
         boot_id=boot_id or None,
         cgroups=cgroups,
+        wardens=int(wardens),
     )
 
     async def serve(*, task_status: TaskStatus[None]) -> None:

@@ -24,6 +24,9 @@ MIX = ("plain", "plain", "plain", "chain", "chain", "values", "stores", "limits"
 JOBS = 16
 """In a workflow."""
 
+AT_ONCE = 6
+"""So many of a workflow's jobs may run; what waits with the wardens beyond that is shared."""
+
 
 class Job(msgspec.Struct, frozen=True):
     number: int
@@ -125,6 +128,7 @@ class Judge:
         attempts = Counter(result.job_name for result in results)
         statuses = {info.name: info for info in infos}
         assert len(infos) == JOBS
+        assert _most_at_once(results) <= AT_ONCE
         for job in workflow.jobs:
             info = statuses[str(job.number)]
             runs = self._runs(workflow, job)
@@ -169,11 +173,11 @@ class Judge:
 
     def _look_at_lost(self, info: m.JobInfo) -> None:
         assert info.ended_at is not None
-        end = datetime.fromisoformat(info.ended_at).timestamp()
+        end = _seconds(info.ended_at)
         # When it was ordered is not known; one that is lost has not been lost for long.
         start = end - 60
         if info.started_at is not None:
-            start = datetime.fromisoformat(info.started_at).timestamp()
+            start = _seconds(info.started_at)
         causes = [who for doubt, who in self.doubts if start - 1 <= doubt <= end + 0.1]
         assert causes, "lost without a cause"
         self.found["lost with " + causes[-1]] += 1
@@ -193,3 +197,20 @@ class Judge:
             return (workflow.directory / str(job.number)).read_text().count("ran")
         except FileNotFoundError:
             return 0
+
+
+def _most_at_once(results: list[m.Result]) -> int:
+    """Attempts of these that ran at the same time, by what was said of their starts and ends."""
+    changes = []
+    for result in results:
+        if result.started_at is not None and result.ended_at is not None:
+            changes += [(_seconds(result.started_at), 1), (_seconds(result.ended_at), -1)]
+    most = running = 0
+    for _, change in sorted(changes):  # of one instant the ends first
+        running += change
+        most = max(most, running)
+    return most
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

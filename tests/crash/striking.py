@@ -1,4 +1,4 @@
-"""Ways to kill a daemon and its warden, at an instant that nobody has chosen."""
+"""Ways to kill a daemon and its wardens, at an instant that nobody has chosen."""
 
 import contextlib
 import json
@@ -13,6 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests.daemon_process import TORCD, Daemon
+from torcd.executors.local import launching
+from torcd.executors.local.executor import MOST_WARDENS
 from torcd.executors.warden import processes
 from torcd.protocol import manager as m
 
@@ -21,7 +23,8 @@ OTHER_VERSION = (sys.executable, str(Path(__file__).with_name("other_version.py"
 WAYS = {
     "daemon": 30,
     "daemon, and again while it starts": 10,
-    "warden": 22,
+    "warden": 14,
+    "all wardens": 8,
     "warden, then the daemon": 5,
     "both": 22,
     "daemon by SIGTERM": 6,
@@ -38,6 +41,8 @@ class Striker:
         self.struck: Counter[str] = Counter()
         self.kills = 0
         """By SIGKILL, of processes that were there."""
+        self.killed_wardens: Counter[int] = Counter()
+        """By their numbers."""
         self.doubts: list[tuple[float, str]] = []
         """When a job's end may have become unknowable (seconds since the epoch), and how."""
         self._daemon = daemon
@@ -54,10 +59,13 @@ class Striker:
                 self._kill_daemon()
                 self._stumble_over_the_doorstep()
             case "warden":
-                self._wait_for_another_warden(self._kill_warden())
+                self._wait_for_another_warden(self._kill_wardens(1))
+                return
+            case "all wardens":
+                self._wait_for_another_warden(self._kill_wardens())
                 return
             case "warden, then the daemon":
-                self._kill_warden()
+                self._kill_wardens(1)
                 self._doubt("a daemon that inherited them")
                 _let_pass(self._dice.uniform(0, 0.1))
                 self._kill_daemon()
@@ -85,12 +93,13 @@ class Striker:
         """At once: neither sees the other's end."""
         assert self._daemon.process is not None
         self._daemon.process.send_signal(signal.SIGSTOP)
+        most = self._dice.choice((1, MOST_WARDENS))
         if self._dice.random() < 0.5:
-            self._kill_warden()
+            self._kill_wardens(most)
             self._kill_daemon()
         else:
             self._kill_daemon()
-            self._kill_warden()
+            self._kill_wardens(most)
         self._doubt("both")
 
     def _doubt(self, who: str) -> None:
@@ -100,11 +109,15 @@ class Striker:
         self._daemon.kill()
         self.kills += 1
 
-    def _kill_warden(self) -> int | None:
-        """Returns its pid when it is gone; None if there was none."""
-        pid = self._warden()
-        if pid is None:
-            return None
+    def _kill_wardens(self, most: int = MOST_WARDENS) -> set[int]:
+        """So many of those that there are, any of them; returns their pids when they are gone."""
+        found = self._wardens()
+        chosen = self._dice.sample(sorted(found), min(most, len(found)))
+        for pid in chosen:
+            self._kill_warden(pid, found[pid])
+        return set(chosen)
+
+    def _kill_warden(self, pid: int, number: int) -> None:
         process = processes.read_process(pid)
         daemon = self._daemon.process
         if process is not None and (daemon is None or process.parent != daemon.pid):
@@ -115,22 +128,27 @@ class Striker:
             select.select([descriptor], [], [], 20)
             os.close(descriptor)
             self.kills += 1
-        return pid
+            self.killed_wardens[number] += 1
 
-    def _warden(self) -> int | None:
-        """The pid of the living one, by what it has written down."""
-        journal = self._daemon.state_dir / "attempts" / "warden.journal"
-        try:
-            pid = json.loads(journal.read_text().partition("\n")[0])["warden"]
-            command = Path(f"/proc/{pid}/cmdline").read_text()
-        except (OSError, ValueError):
-            return None
-        return int(pid) if str(self._daemon.state_dir) in command else None
+    def _wardens(self) -> dict[int, int]:
+        """Pids and numbers of the living ones, by what they have written down."""
+        attempts = self._daemon.state_dir / "attempts"
+        found = {}
+        for number in range(MOST_WARDENS):
+            journal = launching.warden_directory(attempts, number) / "warden.journal"
+            try:
+                pid = json.loads(journal.read_text().partition("\n")[0])["warden"]
+                command = Path(f"/proc/{pid}/cmdline").read_text()
+            except (OSError, ValueError):
+                continue
+            if str(journal.parent) in command.split("\0"):
+                found[int(pid)] = number
+        return found
 
-    def _wait_for_another_warden(self, dead: int | None) -> None:
-        """The daemon names it as soon as it can start jobs."""
+    def _wait_for_another_warden(self, dead: set[int]) -> None:
+        """The daemon names the first one as soon as it can start jobs."""
         with self._daemon.client() as client:
-            while client.call(m.GetStatus()).warden_pid in (None, dead):
+            while client.call(m.GetStatus()).warden_pid in (None, *dead):
                 pass
 
 

@@ -1,4 +1,4 @@
-"""The campaign: daemon, warden and both are killed at any instant while jobs run by the thousand.
+"""The campaign: daemon, wardens and all are killed at any instant while jobs run by the thousand.
 
 In `make test` a short one, with `--torture` (`make torture`) one of more than 20 000 jobs and 300
 kills. `TORCD_SEED` chooses another course of it.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.campaign import JOBS, Judge, Workflow
+from tests.crash.campaign import AT_ONCE, JOBS, Judge, Workflow
 from tests.crash.striking import Striker
 from tests.crash.test_killed_daemon import check_database
 from tests.daemon_process import Daemon, processes_mentioning, running_daemon
@@ -81,7 +81,7 @@ class Campaign:
                 workflow=workflow.raw_spec(),
                 directory=str(self._directory),
                 environment=self._daemon.environment,
-                max_parallel_jobs=6,
+                max_parallel_jobs=AT_ONCE,
             )
             workflow.key = client.call(request).key
         elif workflow.needs_canceling:
@@ -129,6 +129,8 @@ def test_whoever_is_killed_every_job_runs_once_and_its_end_is_true(
     striker, found = campaign.striker, campaign.judge.found
     print(f"seed {seed}: {time.monotonic() - began:.0f} s, {striker.kills} kills: ", end="")
     print(", ".join(f"{way}: {n}" for way, n in sorted(striker.struck.items())))
+    wardens = sorted(striker.killed_wardens.items())
+    print(", ".join(f"warden {number} killed: {n}" for number, n in wardens))
     print(", ".join(f"{what}: {n}" for what, n in sorted(found.items())))
     assert found["jobs"] >= count
     assert found["lost"] <= found["jobs"] // 20
