@@ -209,6 +209,8 @@ class History:
         """As far as the daemon knows."""
         self.revoked: set[AttemptKey] = set()
         """By this daemon."""
+        self.late: list[AttemptKey] = []
+        """Given to an earlier daemon, and yet to be repeated by this one."""
         self.stuck: set[AttemptKey] = set()
         """They take long."""
         self.directory = directory
@@ -303,9 +305,19 @@ class History:
             self.leaders[order.attempt_key] = after.attempt_key
         return order
 
+    def order_again(self) -> None:
+        """After a restart; some at once, others when what they need has been made ready."""
+        number = self.random.randint(0, len(self.late))
+        keys, self.late = self.late[:number], self.late[number:]
+        self.executor.start([self.repeated(self.wanted[k]) for k in keys if k in self.wanted])
+
+    def end_a_workflow(self) -> None:
+        """Another one, of whose lane nothing was ordered."""
+        self.executor.remove_environment("of another")
+
     def revoke(self) -> None:
-        if self.wanted:
-            key = self.random.choice(list(self.wanted))
+        if ordered := self.wanted.keys() - set(self.late):
+            key = self.random.choice(sorted(ordered))
             self.revoked.add(key)
             self.executor.revoke(key)
 
@@ -351,7 +363,11 @@ class History:
             if self.random.random() < 0.3:
                 self.wardens[number] = Warden(self, warden)
         self.make_daemon()
-        self.executor.start([self.repeated(order) for order in self.wanted.values()])
+        self.late = list(self.wanted)
+        self.order_again()
+        if self.random.random() < 0.5:
+            self.settle()
+            self.check_that_no_place_is_empty()
 
     def repeated(self, order: AttemptOrder) -> AttemptOrder:
         """What the scheduler says of it to a new daemon's executor."""
@@ -381,7 +397,8 @@ class History:
         """Until nothing is on its way and nothing can start. Jobs that take long go on."""
         moved = True
         while moved:
-            moved = False
+            moved = bool(self.late)
+            self.order_again()
             self.call_in()
             for number, warden in enumerate(self.wardens):
                 while warden.line.down:
@@ -421,6 +438,8 @@ class History:
 
 STEPS: list[tuple[int, Callable[[History], None]]] = [
     (6, History.order),
+    (1, History.order_again),
+    (4, History.end_a_workflow),
     (3, History.revoke),
     (40, History.hear),
     (40, History.listen),
@@ -445,7 +464,7 @@ def told_by(seed: int) -> Iterator[None]:
 @pytest.mark.parametrize("block", range(4))
 def test_whatever_happens(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, steps = zip(*STEPS, strict=True)
-    for seed in range(block * 50, block * 50 + 50):
+    for seed in range(block * 100, block * 100 + 100):
         with told_by(seed):
             history = History(seed, tmp_path, monkeypatch)
             for step in history.random.choices(steps, weights, k=300):

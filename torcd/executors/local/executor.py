@@ -70,9 +70,9 @@ class LocalExecutor:
         self._report: Callable[[list[Report]], None] = lambda reports: None
         first = self._supervisor(0)
         self._supervisors = [first]
-        self._sharing = Sharing(first.orders, self._call_in)
         self._known: dict[AttemptKey, int] = {}
         """Attempts that wardens have from an earlier daemon, and that we have yet to order."""
+        self._sharing = Sharing(first.orders, self._call_in, self._known)
         self._found: dict[int, Synced] = {}
         """What wardens had to tell, until all that were there before have been reached."""
         self._is_ready = False
@@ -212,7 +212,7 @@ class LocalExecutor:
     def acknowledge(self, attempts: Iterable[AttemptKey]) -> None:
         keys = list(attempts)
         for key in self._known.keys() & keys:
-            del self._known[key]
+            self._sharing.forgotten(self._known.pop(key), key)
         # Each takes out what it knows.
         for number, one in enumerate(self._supervisors):
             over = one.orders.acknowledge(keys)

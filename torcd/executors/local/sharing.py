@@ -16,7 +16,7 @@ them.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from torcd.executors.base import AttemptOrder
@@ -46,9 +46,13 @@ class Party(Protocol):
 
 
 class Sharing:
-    def __init__(self, first: Party, call_in: Callable[[], None]) -> None:
-        """`call_in`: there is use for one more party than there is."""
+    def __init__(
+        self, first: Party, call_in: Callable[[], None], known: Mapping[AttemptKey, int]
+    ) -> None:
+        """`call_in`: there is use for one more party than there is. `known`: what parties have from
+        an earlier daemon and has yet to be ordered, with the party's number."""
         self._call_in = call_in
+        self._known = known
         self._parties = [first]
         self._lanes: dict[int, Lane] = {}
         self._has_called = False
@@ -70,14 +74,15 @@ class Sharing:
         for party in others:
             self.add(party)
         for number, known in enumerate(lanes):
-            for key, most, running in known:
-                self._lane(key).shares[number].told = max(most, running)
+            for key, most, _ in known:
+                self._lane(key).shares[number].told = most
         for key, lane in self._lanes.items():
             if all(share.told is None for share in lane.shares[1:]):
                 self._tell(0, key, lane.shares[0], None)
                 continue
             # One that was started again since then was told nothing.
             for number, share in enumerate(lane.shares):
+                share.before = self._may_run(number, key)
                 self._tell(number, key, share, share.told or 0)
 
     def add(self, party: Party) -> None:
@@ -128,6 +133,7 @@ class Sharing:
         """That party has them, from an earlier daemon, and is reminded of all of them already."""
         for order in orders:
             self._of(order).shares[number].load += 1
+            self._aimed.add(order.lane)
 
     def _of(self, order: AttemptOrder) -> Lane:
         lane = self._lane(order.lane)
@@ -158,7 +164,7 @@ class Sharing:
         for number, party in enumerate(self._parties):
             if attempt_key in party:
                 return number
-        return 0  # who will say that nobody knows it
+        return self._known.get(attempt_key, 0)  # the first will say if nobody knows it
 
     def given(self) -> None:
         """All orders that were to be given are with their parties."""
@@ -180,6 +186,16 @@ class Sharing:
                 self._settle(key, lane)
             if lane.is_shared:
                 self._balance(key, lane)
+
+    def forgotten(self, number: int, attempt_key: AttemptKey) -> None:
+        """That party had it from an earlier daemon; it is over, and was not ordered since."""
+        for key, lane in self._lanes.items():
+            before = lane.shares[number].before
+            if attempt_key in before:
+                before.remove(attempt_key)
+                if lane.is_settling:
+                    self._settle(key, lane)
+                    self._balance(key, lane)
 
     def holds(self, number: int, key: int, token: int, running: list[int]) -> None:
         """This party keeps to the share that it was told with that token; these run."""
@@ -229,12 +245,12 @@ class Sharing:
         self._aimed.add(key)
         # If it was lowered, nobody starts anything until it is known how many run.
         are_too_many = lane.room < 0
-        for number, party in enumerate(self._parties):
-            share, target = lane.shares[number], 0 if are_too_many else lane.target(number)
+        for number, share in enumerate(lane.shares):
+            target = 0 if are_too_many else lane.target(number)
             if share.told is None and number:
                 share.told = 0  # it has none, and need not be told
             elif share.told is None or share.told > target:
-                share.before = {order.attempt_key for order in party.of_lane(key)}
+                share.before = self._may_run(number, key)
                 self._tell(number, key, share, target)
         self._settle(key, lane)
 
@@ -254,6 +270,12 @@ class Sharing:
                     room -= more
                     self._tell(number, key, share, (share.told or 0) + more)
 
+    def _may_run(self, number: int, key: int) -> set[AttemptKey]:
+        """What of that lane may be running there; it will say what does."""
+        ordered = {order.attempt_key for order in self._parties[number].of_lane(key)}
+        # Those of an earlier daemon may be of any lane.
+        return ordered | {each for each, whose in self._known.items() if whose == number}
+
     def _tell(self, number: int, key: int, share: Share, most: int | None) -> None:
         share.told = most
         share.token = self._next_token
@@ -271,7 +293,7 @@ class Sharing:
     def _ask(self, number: int, key: int, share: Share) -> None:
         party = self._parties[number]
         orders = party.of_lane(key)
-        mine = {order.attempt_key for order in orders}
+        mine = {order.attempt_key for order in orders} | self._known.keys()
         # Who comes after another one has a place when that has ended.
         waiting = [
             order.attempt_key
