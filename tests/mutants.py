@@ -565,15 +565,15 @@ EXECUTOR_BUGS = [
     ),
     Mutant(
         name="what comes after another starts although that was stopped",
-        file="torcd/executors/warden/attempts.py",
-        old="            and not leader.stopped\n",
+        file="torcd/executors/warden/following.py",
+        old="        and not leader.stopped\n",
         new="",
         suites=CONTRACT,
         only="after",
     ),
     Mutant(
         name="what comes after another starts although that has left something to look at",
-        file="torcd/executors/warden/attempts.py",
+        file="torcd/executors/warden/following.py",
         old="os.access(order.unless_exists, os.F_OK, follow_symlinks=False)",
         new="False",
         suites=CONTRACT,

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torcd.executors.warden import processes, spawning
-from torcd.executors.warden.attempts import PATIENCE_SECONDS, Attempts
+from torcd.executors.warden.attempts import Attempts
+from torcd.executors.warden.following import PATIENCE_SECONDS
 from torcd.executors.warden.journal import Journal
 from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Order, exited
 from torcd.executors.warden.orphans import Orphans

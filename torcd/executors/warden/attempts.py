@@ -14,11 +14,11 @@ What may be killed between any two steps, and what holds then:
 """
 
 import os
-import time
 
 from torcd.executors.warden import ledger
 from torcd.executors.warden.cgroups import Cgroups
 from torcd.executors.warden.cleaning import Cleaner
+from torcd.executors.warden.following import Following, may_follow
 from torcd.executors.warden.freezing import Freezer
 from torcd.executors.warden.journal import Journal, say
 from torcd.executors.warden.lanes import Lanes
@@ -26,11 +26,6 @@ from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt
 from torcd.executors.warden.orphans import Orphans
 from torcd.executors.warden.reaping import Reaper
 from torcd.executors.warden.starting import Starter
-
-PATIENCE_SECONDS = 1.0
-"""How long an order waits for the attempt that it comes after. Then that is no short one, and what
-is given back can be changed and disabled, like all that has not been chosen."""
-
 
 _NEVER = (None,) * 5
 
@@ -50,9 +45,7 @@ class Attempts:
         self._freezer = Freezer(cleaner)
         self._known: dict[int, Attempt] = {}
         self._lanes = Lanes()
-        self._patience: dict[int, float] = {}
-        """By key of those that others come after: how long these wait, in monotonic seconds. In
-        that order."""
+        self._following = Following(self._known)
         self._leaders: dict[int, Attempt] = {}
         """Our children, by pid."""
         self.reports: list[str] = []
@@ -80,8 +73,7 @@ class Attempts:
             return
         leader = self._known.get(order.after)
         if leader is not None and leader.state != OVER:
-            leader.followers = [*leader.followers, attempt]
-            self._patience.setdefault(leader.key, time.monotonic() + PATIENCE_SECONDS)
+            self._following.begin(leader, attempt)
         elif leader is None:
             self.revoke(key)
         elif not self._follows(leader, attempt):
@@ -136,25 +128,13 @@ class Attempts:
             if attempt is not None and attempt.state == QUEUED:
                 del self._known[key]
                 attempt.state = OVER
-                self._patience.pop(key, None)
-                self._leave_leader(attempt)
+                self._following.leave(attempt)
                 withdrawn.append(attempt)
         self._lanes.withdraw(withdrawn)
         for attempt in withdrawn:
             for follower in attempt.followers:
                 self.revoke(follower.key)
         return [attempt.key for attempt in withdrawn]
-
-    def _leave_leader(self, attempt: Attempt) -> None:
-        """It comes after nobody any more; its key may be ordered again."""
-        order = attempt.order
-        if order is None or order.after is None:
-            return
-        leader = self._known.get(order.after)
-        if leader is not None:
-            leader.followers = [each for each in leader.followers if each is not attempt]
-            if not leader.followers:
-                self._patience.pop(leader.key, None)
 
     def freeze(self, key: int) -> None:
         """Have it stand still, if it runs and nobody wants it ended."""
@@ -268,7 +248,7 @@ class Attempts:
             self._cleaner.due,
             self._freezer.due,
             self.reaper.due,
-            next(iter(self._patience.values()), None),
+            next(iter(self._following.patience.values()), None),
         )
         if times == _NEVER:  # as a rule, and this is asked in each turn
             return None
@@ -282,22 +262,13 @@ class Attempts:
         self._freezer.settle(self._leaders)
         for attempt in self._cleaner.clean(self._leaders):
             self._over(attempt)
-        if self._patience:
-            self._lose_patience()
+        if self._following.patience:
+            for key in self._following.given_up():
+                self.revoke(key)
         for attempt in self.starter.fill():
             self._over(attempt)
         if not self._leaders:
             self.starter.leave_directory()
-
-    def _lose_patience(self) -> None:
-        """Give back what has waited for another one for long."""
-        while self._patience:
-            key, until = next(iter(self._patience.items()))
-            if until > time.monotonic():
-                return
-            del self._patience[key]
-            for follower in self._known[key].followers:
-                self.revoke(follower.key)
 
     def write_down(self) -> None:
         """Have all that was said so far in the journal. Before that, a successor finds what was
@@ -340,7 +311,7 @@ class Attempts:
                 one.usage = None
             one.state = OVER
             if one.followers:
-                self._patience.pop(one.key, None)
+                self._following.over(one)
                 over += [each for each in one.followers if not self._follows(one, each)]
             if one.lane is not None:
                 one.lane.running -= 1
@@ -353,14 +324,9 @@ class Attempts:
     def _follows(self, leader: Attempt, attempt: Attempt) -> bool:
         """Of one that comes after one that is over. False: it is over as well, and that remains to
         be said."""
-        order = attempt.order
-        if attempt.state != QUEUED or order is None:
+        if attempt.state != QUEUED:
             return True  # it was taken back meanwhile
-        if (
-            ledger.ended_well(leader.final)
-            and not leader.stopped
-            and not os.access(order.unless_exists, os.F_OK, follow_symlinks=False)
-        ):
+        if may_follow(leader, attempt):
             self._lanes.put_follower(attempt)
             return True
         self._take_out(attempt)
