@@ -82,6 +82,7 @@ class RemoteExecutor:
         boot_id: str = "",
         cgroups: str = "",
         wardens: int = 1,
+        ordered_before: Iterable[int] = (),
     ) -> None:
         self._arguments = [
             str(directory),
@@ -89,6 +90,7 @@ class RemoteExecutor:
             boot_id,
             cgroups,
             str(wardens),
+            ",".join(map(str, ordered_before)),
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
@@ -204,10 +206,19 @@ class _Teller:
 
 
 async def _main(
-    directory: str, leave_children: str, boot_id: str, cgroups: str, wardens: str
+    directory: str,
+    leave_children: str,
+    boot_id: str,
+    cgroups: str,
+    wardens: str,
+    ordered_before: str,
 ) -> None:
     connection = socket.socket(fileno=0)
     teller = _Teller(connection)
+
+    async def before() -> list[AttemptKey]:
+        return [AttemptKey(int(key)) for key in ordered_before.split(",") if key]
+
     executor = LocalExecutor(
         Path(directory),
         log=teller,
@@ -215,6 +226,7 @@ async def _main(
         boot_id=boot_id or None,
         cgroups=cgroups,
         wardens=int(wardens),
+        ordered_before=before,
     )
 
     async def serve(*, task_status: TaskStatus[None]) -> None:
