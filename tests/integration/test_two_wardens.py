@@ -5,16 +5,18 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 
 from tests import standing_still
 from tests.executor_process import RemoteExecutor
-from tests.executor_world import World, gone, inherit_orphans
+from tests.executor_world import PATIENCE_SECONDS, SilentLog, World, gone, inherit_orphans
 from tests.full_disk import private_mounts
 from torcd.errors import ExecutorError
 from torcd.executors.base import Exited, Lost, NotStarted
-from torcd.executors.local import launching
+from torcd.executors.local import LocalExecutor, launching
 from torcd.executors.warden import processes
 from torcd.executors.warden.journal import Journal
 from torcd.model import AttemptKey
@@ -409,7 +411,7 @@ async def test_while_the_second_one_lives_nobody_can_restore(world: World) -> No
     assert Journal(str(attempts(world) / "warden.1"), "", 0).read().entries
 
 
-@pytest.mark.parametrize("room_bytes", [0, 64 << 10])
+@pytest.mark.parametrize("room_bytes", [0, 4 << 10, 8 << 10, 64 << 10])
 async def test_where_there_is_no_room_for_a_second_one_the_first_does_it_all(
     world: World, room_bytes: int
 ) -> None:
@@ -420,13 +422,62 @@ async def test_where_there_is_no_room_for_a_second_one_the_first_does_it_all(
             order(world, range(1))
             await world.start_of(0)
             disk.fill()
-            if room_bytes:
-                os.truncate(
-                    disk.path / "ballast", (disk.path / "ballast").stat().st_size - room_bytes
-                )
+            ballast = disk.path / "ballast"
+            os.truncate(ballast, ballast.stat().st_size // 4096 * 4096 - room_bytes)
             order(world, range(1, MANY))
             await world.gate("gate0").say()
-            disk.make_room()
+            if not room_bytes:
+                disk.make_room()
             await world.end_of(0)
+            await world.until(lambda: len(running(world)) == LIMIT)
+            disk.make_room()
             await let_all_end(world)
+            assert len(executor.wardens) == 1
         check_that_each_ran_once(world)
+
+
+async def test_a_second_one_for_which_there_is_no_room_any_more_comes_when_there_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was to be called in, and the room that there was has gone."""
+    with private_mounts() as mount:
+        disk = mount(world.directory / "state", 8 << 20)
+        log = Recorder()
+        executor = LocalExecutor(world.directory / "state", log=log, wardens=2)
+        launched = launching.launch
+
+        def launch_without_room(*words: Any, **options: Any) -> Any:
+            monkeypatch.setattr(launching, "launch", launched)
+            disk.fill()
+            return launched(*words, **options)
+
+        async with world.running(executor):
+            monkeypatch.setattr(launching, "launch", launch_without_room)
+            order(world, range(MANY))
+            await log.until("no room: nothing can be started")
+            disk.make_room()
+            await log.until("warden_ready", 2)
+            await world.until(lambda: len(running(world)) == LIMIT)
+            await let_all_end(world)
+            assert executor.held_up is None
+        check_that_each_ran_once(world)
+
+
+class Recorder(SilentLog):
+    """A log that can be waited for."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self._changed = anyio.Event()
+
+    def info(self, event: str, **facts: object) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+    warning = error = info
+
+    async def until(self, event: str, times: int = 1) -> None:
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while self.events.count(event) < times:
+                self._changed = anyio.Event()
+                await self._changed.wait()
