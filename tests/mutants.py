@@ -661,6 +661,13 @@ EXECUTOR_BUGS = [
         suites=SHARING,
     ),
     Mutant(
+        name="who only comes after another one counts as if it had a place",
+        file="torcd/executors/local/shares.py",
+        old="        if leader is None:\n            self.load += 1\n",
+        new="        if leader is None or leader:\n            self.load += 1\n",
+        suites=SHARING,
+    ),
+    Mutant(
         name="what was taken back while it was withdrawn is started by another warden",
         file="torcd/executors/local/executor.py",
         old="unwanted = [key for key in attempts if supervisor.orders.is_to_end(key)]",

@@ -180,10 +180,14 @@ class Warden:
             else:
                 self.end(NotStarted(order.attempt_key, NOW, None))
 
-    def loses_patience(self) -> bool:
-        """With one that comes after what takes long."""
+    def loses_patience(self, only: set[AttemptKey] | None = None) -> bool:
+        """With one (of these) that comes after what takes long."""
         for order in self.followers:
-            if order.after is not None and order.after.attempt_key in self.running:
+            if (
+                order.after is not None
+                and order.after.attempt_key in self.running
+                and (only is None or order.attempt_key in only)
+            ):
                 self.revoke(order.attempt_key)
                 return True
         return False
@@ -211,6 +215,8 @@ class History:
         """By this daemon."""
         self.late: list[AttemptKey] = []
         """Given to an earlier daemon, and yet to be repeated by this one."""
+        self.after_nobody: set[AttemptKey] = set()
+        """Repeated without saying what they come after."""
         self.stuck: set[AttemptKey] = set()
         """They take long."""
         self.directory = directory
@@ -372,6 +378,8 @@ class History:
     def repeated(self, order: AttemptOrder) -> AttemptOrder:
         """What the scheduler says of it to a new daemon's executor."""
         is_to_wait = self.leaders.get(order.attempt_key, NO_ATTEMPT) not in self.ended_well
+        if is_to_wait:
+            self.after_nobody.add(order.attempt_key)
         return msgspec.structs.replace(
             order,
             after=After(NO_ATTEMPT, "") if is_to_wait else None,
@@ -393,6 +401,9 @@ class History:
             self.hear()
             self.listen()
 
+    def lose_patience(self) -> None:
+        self.random.choice(self.wardens).loses_patience()
+
     def settle(self) -> None:
         """Until nothing is on its way and nothing can start. Jobs that take long go on."""
         moved = True
@@ -412,8 +423,8 @@ class History:
                 for key in [key for key in warden.running if key not in self.stuck]:
                     warden.finish(key)
                     moved = True
-                if not moved:
-                    moved = warden.loses_patience()
+                # Of these a daemon does not know whether they have a place.
+                moved = moved or warden.loses_patience(self.after_nobody)
 
     def shares_heard(self) -> list[dict[int, int]]:
         for warden in self.wardens:
@@ -449,6 +460,7 @@ STEPS: list[tuple[int, Callable[[History], None]]] = [
     (1, History.lose_a_warden),
     (2, History.lose_the_daemon),
     (1, History.change_a_limit),
+    (2, History.lose_patience),
     (2, History.settle),
 ]
 

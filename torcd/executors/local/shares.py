@@ -7,7 +7,7 @@ from torcd.model import AttemptKey
 class Share:
     """Of one warden, in one lane."""
 
-    __slots__ = ("asked", "before", "load", "token", "told")
+    __slots__ = ("asked", "before", "followers", "load", "token", "told")
 
     def __init__(self) -> None:
         self.told: int | None = None
@@ -15,11 +15,38 @@ class Share:
         self.token = 0
         """Of what it was told last."""
         self.load = 0
-        """How many it has been given that are not over."""
+        """How many it has been given that are not over, but for its followers."""
+        self.followers: dict[AttemptKey, AttemptKey] = {}
+        """Those that take no place yet, as what they come after is not over; with its key."""
         self.before: set[AttemptKey] = set()
         """Those of them that may have been running when its share was lowered."""
         self.asked = 0
         """To withdraw some, and has not answered: how often in vain before, and once more."""
+
+    def take(self, attempt_key: AttemptKey, leader: AttemptKey | None) -> None:
+        """It is given this, to come after the leader, which it has as well."""
+        if leader is None:
+            self.load += 1
+        else:
+            self.followers[attempt_key] = leader
+
+    def lose(self, attempts: list[AttemptKey]) -> None:
+        """These are over."""
+        self.before.difference_update(attempts)
+        if not self.followers:
+            self.load -= len(attempts)
+            return
+        over = set(attempts)
+        self.load -= len(over - self.followers.keys())
+        for key in over & self.followers.keys():
+            del self.followers[key]
+        self.release(over)
+
+    def release(self, leaders: set[AttemptKey]) -> None:
+        """Those that came after these take places now."""
+        for key in [key for key, leader in self.followers.items() if leader in leaders]:
+            del self.followers[key]
+            self.load += 1
 
 
 class Lane:

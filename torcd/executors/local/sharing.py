@@ -117,20 +117,28 @@ class Sharing:
                 key = order.lane
                 lane = self._of(order)
                 shares = lane.shares
+            leader = None
             if order.after is not None:
                 leader = order.after.attempt_key
-                number = numbers[leader] if leader in numbers else self._who_has(leader)
+                if leader in numbers:
+                    number = numbers[leader]
+                else:
+                    number = self._who_has(leader)
+                    if leader not in self._parties[number] and leader not in self._known:
+                        leader = None  # it is over, or will be known to be
             elif lane.is_shared or self._is_to_be_shared(order, lane):
                 number = lane.next_party()
             else:
                 number = 0
-            shares[number].load += 1
+            shares[number].take(order.attempt_key, leader)
             dealt[number].append(order)
             numbers[order.attempt_key] = number
         return dealt
 
     def has(self, number: int, orders: Iterable[AttemptOrder]) -> None:
-        """That party has them, from an earlier daemon, and is reminded of all of them already."""
+        """That party has them, from an earlier daemon, and is reminded of all of them already. One
+        that comes after another, nobody knows which, counts as if it had a place: for a second at
+        most, then the warden gives it back."""
         for order in orders:
             self._of(order).shares[number].load += 1
             self._aimed.add(order.lane)
@@ -179,9 +187,7 @@ class Sharing:
         for key in touched:
             lane = self._lanes[key]
             keys = [order.attempt_key for order in orders if order.lane == key]
-            share = lane.shares[number]
-            share.load -= len(keys)
-            share.before.difference_update(keys)
+            lane.shares[number].lose(keys)
             if lane.is_settling:
                 self._settle(key, lane)
             if lane.is_shared:
@@ -190,9 +196,10 @@ class Sharing:
     def forgotten(self, number: int, attempt_key: AttemptKey) -> None:
         """That party had it from an earlier daemon; it is over, and was not ordered since."""
         for key, lane in self._lanes.items():
-            before = lane.shares[number].before
-            if attempt_key in before:
-                before.remove(attempt_key)
+            share = lane.shares[number]
+            share.release({attempt_key})
+            if attempt_key in share.before:
+                share.before.remove(attempt_key)
                 if lane.is_settling:
                     self._settle(key, lane)
                     self._balance(key, lane)
@@ -226,7 +233,7 @@ class Sharing:
     def tidy(self) -> None:
         """Forget lanes in which nothing is going on."""
         for key, lane in list(self._lanes.items()):
-            if not any(share.load for share in lane.shares):
+            if not any(share.load or share.followers for share in lane.shares):
                 del self._lanes[key]
                 for number, share in enumerate(lane.shares):
                     if share.told is not None:
