@@ -128,7 +128,7 @@ class Judge:
         attempts = Counter(result.job_name for result in results)
         statuses = {info.name: info for info in infos}
         assert len(infos) == JOBS
-        assert _most_at_once(results) <= AT_ONCE
+        assert _most_at_once(results) <= AT_ONCE, _history(results)
         for job in workflow.jobs:
             info = statuses[str(job.number)]
             runs = self._runs(workflow, job)
@@ -210,6 +210,11 @@ def _most_at_once(results: list[m.Result]) -> int:
         running += change
         most = max(most, running)
     return most
+
+
+def _history(results: list[m.Result]) -> str:
+    ran = sorted((r.started_at or "", r.ended_at, r.job_name, r.reason) for r in results)
+    return "\n".join(" ".join(str(fact)[-16:] for fact in facts) for facts in ran)
 
 
 def _seconds(time: str) -> float:
