@@ -308,11 +308,9 @@ class Sharing:
             if order.after is None or order.after.attempt_key not in mine
         ]
         # As a rule the first to have been given are those that run; what is left is halved.
-        left = waiting[share.told or 0 :]
-        if not left:
-            return
         if not share.asked:
-            waiting = left[: (len(left) + 1) // 2]
+            waiting = waiting[share.told or 0 :]
+            waiting = waiting[: (len(waiting) + 1) // 2]
         share.asked += 1
         self._asked[number].append(key)
         party.withdraw(waiting)
