@@ -213,6 +213,7 @@ class LocalExecutor:
         keys = list(attempts)
         for key in self._known.keys() & keys:
             self._sharing.forgotten(self._known.pop(key), key)
+        self._sharing.acknowledged(keys)
         # Each takes out what it knows.
         for number, one in enumerate(self._supervisors):
             over = one.orders.acknowledge(keys)
@@ -285,7 +286,7 @@ class LocalExecutor:
             number = self._supervisors.index(supervisor)
             self._known.update((report.attempt_key, number) for report in reports)
         if over and not self._is_alone:
-            self._sharing.over(self._supervisors.index(supervisor), over)
+            self._sharing.ended(self._supervisors.index(supervisor), over)
         self._report(reports)
 
     def reached(self, supervisor: Supervisor, synced: Synced) -> None:

@@ -57,6 +57,8 @@ class Sharing:
         self._lanes: dict[int, Lane] = {}
         self._has_called = False
         self._next_token = 1
+        self._ended: dict[AttemptKey, int] = {}
+        """Those that are over and not acknowledged, and who remembers them, if not the first."""
         self._aimed: set[int] = set()
         """Lanes in which, once all orders are given, some may wait while another has room."""
         self._asked: list[deque[int]] = [deque()]
@@ -172,6 +174,8 @@ class Sharing:
         for number, party in enumerate(self._parties):
             if attempt_key in party:
                 return number
+        if attempt_key in self._ended:
+            return self._ended[attempt_key]
         return self._known.get(attempt_key, 0)  # the first will say if nobody knows it
 
     def given(self) -> None:
@@ -180,6 +184,18 @@ class Sharing:
             key = self._aimed.pop()
             if (lane := self._lanes.get(key)) is not None:
                 self._balance(key, lane)
+
+    def ended(self, number: int, orders: Sequence[AttemptOrder]) -> None:
+        """These are `over`, and until they are acknowledged their party remembers them: what comes
+        after one of them may start there."""
+        if number:
+            self._ended.update((order.attempt_key, number) for order in orders)
+        self.over(number, orders)
+
+    def acknowledged(self, attempts: Iterable[AttemptKey]) -> None:
+        if self._ended:
+            for key in attempts:
+                self._ended.pop(key, None)
 
     def over(self, number: int, orders: Sequence[AttemptOrder]) -> None:
         """Of what this party was given, these are over."""
