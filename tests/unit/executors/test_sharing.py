@@ -9,6 +9,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from torcd.executors.base import (
 )
 from torcd.executors.local import LocalExecutor
 from torcd.executors.local.children import Children
+from torcd.executors.local.heritage import Strays
 from torcd.executors.local.listening import Settings
 from torcd.executors.local.messages import PROTOCOL, FromWarden, Hello, Synced
 from torcd.executors.local.supervisor import Supervisor
@@ -196,6 +198,12 @@ class Warden:
         self.line.up.append(message)
 
 
+@cache
+def strays(state_id: int) -> Strays:
+    """The same for all daemons: each has a descriptor, for as long as its process lives."""
+    return Strays(state_id)
+
+
 class History:
     """One of many that could be, chosen by a seed."""
 
@@ -223,6 +231,7 @@ class History:
         self.wardens = [Warden(self)]
         self.called_in = 0
         monkeypatch.setattr("torcd.executors.local.launching.add_warden", lambda *_: None)
+        monkeypatch.setattr("torcd.executors.local.children.Strays", strays)
         self.make_daemon()
 
     def make_daemon(self) -> None:
