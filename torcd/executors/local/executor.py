@@ -133,9 +133,9 @@ class LocalExecutor:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 self._supervisors += [self._supervisor(each) for each in range(1, number)]
-                # Who has lost its journal takes all for its own that nobody else knows.
+                # Where a journal is lost, the next warden claims all that nobody knows.
                 for one in sorted(
-                    self._supervisors, key=lambda one: launching.is_forgotten(one.directory)
+                    self._supervisors, key=lambda one: launching.is_lost(one.directory)
                 ):
                     await tasks.start(one.run, self._settings_of(one), self._witness)
                 self._begin()

@@ -162,6 +162,11 @@ def is_forgotten(directory: Path) -> bool:
         return True
 
 
+def is_lost(directory: Path) -> bool:
+    """Nobody can tell what was claimed there: neither a journal nor a warden."""
+    return is_forgotten(directory) and not warden_lives(directory)
+
+
 def remember(
     directory: Path, boot_id: str, state_id: int, claims: Mapping[int, int | None]
 ) -> None:
