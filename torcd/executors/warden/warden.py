@@ -45,6 +45,10 @@ over ahead for (240 ms); should a place become empty all the same, it is told at
 LEAST_GATHER_SECONDS = 0.005
 """How long reports wait for others at least: an instant that is nearer passes without them."""
 
+PRESSING_SECONDS = 0.010
+"""How far apart they are for what is pressing. Wardens that share a lane come to that at about the
+same time, and what becomes ready may need what each of them has to tell."""
+
 
 def telling_time(now: float) -> float:
     """When reports are told that begin to gather now; monotonic seconds, which all processes count
@@ -85,6 +89,8 @@ class Warden:
         journal.rewrite(self._attempts.facts())
         self._environments: dict[str, Environment] = {}
         self._retiring = False
+        self._is_pressing = False
+        """Since the reports there are began to gather."""
         self._to_tell_at: float | None = None
         """When the reports there are have waited for long enough; monotonic seconds."""
         self._channel = Channel(self._poller, directory)
@@ -187,6 +193,11 @@ class Warden:
         now = time.monotonic()
         if self._to_tell_at is None:
             self._to_tell_at = telling_time(now)
+            self._is_pressing = False
+        if not self._is_pressing and self._attempts.pressing:
+            self._is_pressing = True
+            soon = (now // PRESSING_SECONDS + 1) * PRESSING_SECONDS
+            self._to_tell_at = min(self._to_tell_at, soon)
         return now >= self._to_tell_at
 
     def _listen(self) -> None:
