@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from torcd import __main__, daemon
 from torcd.controller import harvest, preparing
 from torcd.executors.base import Exited, Report, Started
-from torcd.executors.local import LocalExecutor, launching
+from torcd.executors.local import launching
 from torcd.executors.local.link import Link
+from torcd.executors.local.supervisor import Supervisor
 from torcd.scheduler import commands as c
 from torcd.store import Store
 
@@ -94,7 +95,7 @@ COMMITS: dict[str, Callable[[c.Record], bool]] = {
 
 def _orders() -> None:
     flush = Link._flush
-    deliver = LocalExecutor._deliver
+    deliver = Supervisor._deliver
 
     def flushing(link: Link) -> None:
         words = b"".join(link._output)
@@ -103,16 +104,16 @@ def _orders() -> None:
             if f'"{word}"'.encode() in words:
                 here(f"after_sending_{word}")
 
-    def delivering(executor: LocalExecutor, reports: list[Report], strange: bool) -> None:
+    def delivering(supervisor: Supervisor, reports: list[Report], strange: bool) -> None:
         for report in reports:
             if isinstance(report, Started):
                 here("before_hearing_of_a_start")
             if isinstance(report, Exited):
                 here("before_hearing_of_an_end")
-        deliver(executor, reports, strange)
+        deliver(supervisor, reports, strange)
 
     Link._flush = flushing  # type: ignore[method-assign]
-    LocalExecutor._deliver = delivering  # type: ignore[method-assign]
+    Supervisor._deliver = delivering  # type: ignore[method-assign]
 
 
 def _then(module: Any, name: str, point: str) -> None:

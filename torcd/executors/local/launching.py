@@ -164,7 +164,7 @@ def is_forgotten(directory: Path) -> bool:
 
 def is_lost(directory: Path) -> bool:
     """Nobody can tell what was claimed there: neither a journal nor a warden."""
-    return is_forgotten(directory) and not warden_lives(directory)
+    return is_forgotten(directory) and not (directory.is_dir() and warden_lives(directory))
 
 
 def remember(
