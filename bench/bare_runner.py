@@ -20,7 +20,7 @@ import sys
 import time
 from collections import deque
 
-from bench.bare_warden import LOG, WARDENS, spawn, variables
+from bench.bare_warden import LOG, shares, spawn, variables
 from torcd.executors.warden.libc import take_child_signals
 
 AHEAD = 400
@@ -147,17 +147,16 @@ def main() -> None:
     logs, database, argv = sys.argv[1], sys.argv[2], sys.argv[5:]
     count, at_once = int(sys.argv[3]), int(sys.argv[4])
     begin = time.perf_counter()
-    wardens = min(WARDENS, at_once)
     connections: list[socket.socket] = []
     pids = []
-    for number in range(wardens):
+    for share in shares(at_once):
         mine, its = socket.socketpair()
         connections.append(mine)
         pid = os.fork()
         if pid == 0:
             for connection in connections:
                 connection.close()
-            warden(its, logs, at_once // wardens + (number < at_once % wardens))
+            warden(its, logs, share)
             os._exit(0)
         its.close()
         pids.append(pid)

@@ -46,6 +46,12 @@ def spawn(directory: str, number: int, argv: list[str], environment: dict[str, s
     )
 
 
+def shares(at_once: int) -> list[int]:
+    """How many each of the wardens runs at a time."""
+    wardens = min(WARDENS, at_once)
+    return [at_once // wardens + (number < at_once % wardens) for number in range(wardens)]
+
+
 def spawn_all(directory: str, numbers: range, at_once: int, argv: list[str]) -> None:
     journal = os.open(f"{directory}/journal.{numbers.start}", LOG | os.O_CLOEXEC, 0o600)
     shared = dict(os.environ)
@@ -69,13 +75,12 @@ def main() -> None:
     count, at_once = int(sys.argv[2]), int(sys.argv[3])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     begin = time.perf_counter()
-    wardens = min(WARDENS, at_once)
+    of_each = shares(at_once)
     pids = []
-    for number in range(wardens):
+    for number, share in enumerate(of_each, start=1):
         pid = os.fork()
         if pid == 0:
-            part = at_once // wardens + (number < at_once % wardens)
-            spawn_all(directory, range(number + 1, count + 1, wardens), part, argv)
+            spawn_all(directory, range(number, count + 1, len(of_each)), share, argv)
             os._exit(0)
         pids.append(pid)
     for pid in pids:

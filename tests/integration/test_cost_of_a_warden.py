@@ -23,13 +23,6 @@ MOST_CALLS = 14
 library asks for a limit twice and sets signals twice. Three for its end, two for a turn."""
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    home = Home(tmp_path)
-    yield home
-    home.close()
-
-
 @contextmanager
 def counted(pid: int, calls: Counter[str], *options: str) -> Iterator[None]:
     """Adds the calls that a process makes within the block, by name, without its children's. With

@@ -3,24 +3,14 @@
 import ctypes
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.executor_world import SilentLog, World, alive, gone, inherit_orphans
+from tests.executor_world import SilentLog, World, alive, gone
 from torcd.errors import ExecutorError
 from torcd.executors.local import LocalExecutor, supervisor
 from torcd.executors.warden.spawning import DEFAULT_PATH
 from torcd.model import AttemptKey
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.clean()
-    inherit_orphans(False)
 
 
 def local(world: World) -> LocalExecutor:

@@ -2,14 +2,13 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
 from tests import cgroup_place
-from tests.executor_world import PATIENCE_SECONDS, SilentLog, World, alive, inherit_orphans
+from tests.executor_world import PATIENCE_SECONDS, SilentLog, World, alive
 from torcd.errors import ExecutorError
 from torcd.executors.local import LocalExecutor, launching
 from torcd.executors.warden import ledger
@@ -39,14 +38,6 @@ class Log(SilentLog):
         with anyio.fail_after(PATIENCE_SECONDS):
             await self._said.wait()
         self._said = anyio.Event()
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.clean()
-    inherit_orphans(False)
 
 
 async def test_where_no_second_warden_can_be_had_the_first_one_does_it_all(

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests import standing_still
 from tests.executor_process import RemoteExecutor
-from tests.executor_world import PATIENCE_SECONDS, SilentLog, World, gone, inherit_orphans
+from tests.executor_world import PATIENCE_SECONDS, SilentLog, World, gone
 from tests.full_disk import private_mounts
 from torcd.errors import ExecutorError
 from torcd.executors.base import Exited, Lost, NotStarted
@@ -28,14 +28,6 @@ MANY = 9
 
 ENDING_WELL = (256 - 10, 512 - 10)
 """Keys of which the status is 0: see `command`."""
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.clean()
-    inherit_orphans(False)
 
 
 def attempts(world: World) -> Path:
@@ -141,6 +133,15 @@ async def kill_daemon(executor: RemoteExecutor, *others: int) -> None:
     kill(executor.pid)
     for pid in (executor.pid, *others):
         await gone(pid)
+
+
+async def left_behind(world: World) -> RemoteExecutor:
+    """A daemon that was killed while its two wardens shared a lane."""
+    executor = daemon(world)
+    async with world.running(executor):
+        await share(world, executor)
+        await kill_daemon(executor)
+    return executor
 
 
 # Sharing
@@ -327,10 +328,7 @@ def take_away_the_directory(world: World) -> None:
 
 
 async def test_without_the_count_both_are_found(world: World) -> None:
-    executor = daemon(world)
-    async with world.running(executor):
-        await share(world, executor)
-        await kill_daemon(executor)
+    executor = await left_behind(world)
     take_away_the_count(world)
     async with world.running(another := next_daemon(world)):
         assert another.wardens == executor.wardens
@@ -340,10 +338,7 @@ async def test_without_the_count_both_are_found(world: World) -> None:
 
 
 async def test_without_the_journal_of_one_that_lives_all_goes_on(world: World) -> None:
-    executor = daemon(world)
-    async with world.running(executor):
-        await share(world, executor)
-        await kill_daemon(executor)
+    executor = await left_behind(world)
     take_away_the_journal(world)
     async with world.running(another := next_daemon(world)):
         assert sorted(another.wardens) == sorted(executor.wardens)

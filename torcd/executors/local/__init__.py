@@ -1,4 +1,4 @@
-"""The local executor: runs attempts on this machine, through a warden."""
+"""The local executor: runs attempts on this machine, through wardens."""
 
 from torcd.executors.local.executor import MOST_WARDENS, LocalExecutor
 

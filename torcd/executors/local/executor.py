@@ -220,15 +220,10 @@ class LocalExecutor:
             if over:
                 self._sharing.over(number, over)
 
-    def _who_has(self, attempt_key: AttemptKey) -> int | None:
-        for number, one in enumerate(self._supervisors):
-            if attempt_key in one.orders:
-                return number
-        return None
-
     def _whom_to_tell(self, attempt_key: AttemptKey) -> list[Supervisor]:
-        number = self._who_has(attempt_key)
-        return self._supervisors if number is None else [self._supervisors[number]]
+        """Who has it; all, if nobody was given it by us."""
+        has_it = [one for one in self._supervisors if attempt_key in one.orders]
+        return has_it or self._supervisors
 
     # The wardens
 

@@ -216,9 +216,7 @@ class Sharing:
             share.release({attempt_key})
             if attempt_key in share.before:
                 share.before.remove(attempt_key)
-                if lane.is_settling:
-                    self._settle(key, lane)
-                    self._balance(key, lane)
+                self._go_on_settling(key, lane)
 
     def holds(self, number: int, key: int, token: int, running: list[int]) -> None:
         """This party keeps to the share that it was told with that token; these run."""
@@ -226,9 +224,7 @@ class Sharing:
         if lane is None or lane.shares[number].token != token:
             return
         lane.shares[number].before.intersection_update(running)
-        if lane.is_settling:
-            self._settle(key, lane)
-            self._balance(key, lane)
+        self._go_on_settling(key, lane)
 
     def answered(self, number: int, *, in_vain: bool) -> None:
         """It was asked to withdraw some; what it has forgotten was told to be `over`."""
@@ -292,6 +288,12 @@ class Sharing:
                 if more:
                     room -= more
                     self._tell(number, key, share, (share.told or 0) + more)
+
+    def _go_on_settling(self, key: int, lane: Lane) -> None:
+        """Fewer may be running than before."""
+        if lane.is_settling:
+            self._settle(key, lane)
+            self._balance(key, lane)
 
     def _may_run(self, number: int, key: int) -> set[AttemptKey]:
         """What of that lane may be running there; it will say what does."""

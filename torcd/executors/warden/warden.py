@@ -53,7 +53,11 @@ same time, and what becomes ready may need what each of them has to tell."""
 def telling_time(now: float) -> float:
     """When reports are told that begin to gather now; monotonic seconds, which all processes count
     from the same instant."""
-    return ((now + LEAST_GATHER_SECONDS) // GATHER_SECONDS + 1) * GATHER_SECONDS
+    return _next_multiple(GATHER_SECONDS, now + LEAST_GATHER_SECONDS)
+
+
+def _next_multiple(seconds: float, now: float) -> float:
+    return (now // seconds + 1) * seconds
 
 
 class Warden:
@@ -196,8 +200,7 @@ class Warden:
             self._is_pressing = False
         if not self._is_pressing and self._attempts.pressing:
             self._is_pressing = True
-            soon = (now // PRESSING_SECONDS + 1) * PRESSING_SECONDS
-            self._to_tell_at = min(self._to_tell_at, soon)
+            self._to_tell_at = min(self._to_tell_at, _next_multiple(PRESSING_SECONDS, now))
         return now >= self._to_tell_at
 
     def _listen(self) -> None:

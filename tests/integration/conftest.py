@@ -1,0 +1,24 @@
+"""What several modules start from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.executor_world import World, inherit_orphans
+from tests.integration.test_warden_channel import Home
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.clean()
+    inherit_orphans(False)  # an executor in this process has made it so
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.close()
