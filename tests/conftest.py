@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.daemon_process import Daemon, running_daemon
+from tests.inheriting import inherit_orphans
 
 # The same examples each time, so that a change is what makes a test fail. `make fuzz` tries others.
 settings.register_profile("steady", derandomize=True, database=None)
@@ -20,6 +21,13 @@ settings.load_profile("steady")
 # by the programs that tests press Ctrl-C in.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def orphans_are_not_ours() -> None:
+    """An executor in this process, of an earlier test, may have made it their parent: then a warden
+    waits for us to tell how they ended."""
+    inherit_orphans(False)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ Nothing here sleeps. Jobs and tests meet at FIFOs: a job that opens one waits un
 the other end. A pidfd tells when a process is gone.
 """
 
-import ctypes
 import os
 import select
 import signal
@@ -29,7 +28,6 @@ from torcd.executors.base import (
 from torcd.model import AttemptKey
 
 PATIENCE_SECONDS = 20
-PR_SET_CHILD_SUBREAPER = 36
 
 
 class SilentLog:
@@ -180,11 +178,6 @@ class Gate:
     async def say(self, text: str = "go\n") -> None:
         with anyio.fail_after(PATIENCE_SECONDS):
             await to_thread.run_sync(self.path.write_text, text, abandon_on_cancel=True)
-
-
-def inherit_orphans(yes: bool) -> None:
-    """Make the processes that tests leave our children, or those of who else is there."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
 async def gone(pid: int) -> None:

@@ -22,7 +22,6 @@ from tests.executor_world import (
     World,
     alive,
     gone,
-    inherit_orphans,
 )
 from tests.second_user import NOBODY
 from torcd.accounts import Account
@@ -98,7 +97,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.clean()
-    inherit_orphans(False)  # an executor in this process has made it so
 
 
 # 1. At most once

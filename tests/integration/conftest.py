@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.executor_world import World, inherit_orphans
+from tests.executor_world import World
 from tests.integration.test_warden_channel import Home
 
 
@@ -14,7 +14,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.clean()
-    inherit_orphans(False)  # an executor in this process has made it so
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from tests.executor_world import (
     World,
     alive,
     gone,
-    inherit_orphans,
 )
+from tests.inheriting import inherit_orphans
 from torcd.executors.base import AttemptOrder, Exited, Lost, NotStarted, Started
 from torcd.executors.local import LocalExecutor
 from torcd.executors.warden import processes
@@ -47,11 +47,9 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 @pytest.fixture
-def heir() -> Iterator[None]:
+def heir() -> None:
     """What the daemon and the warden leave is this process's to reap, and only when it wants."""
     inherit_orphans(True)
-    yield
-    inherit_orphans(False)
 
 
 def daemon(world: World, **options: bool) -> RemoteExecutor:

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from tests.executor_process import RemoteExecutor
-from tests.executor_world import PATIENCE_SECONDS, SilentLog, World, gone, inherit_orphans
+from tests.executor_world import PATIENCE_SECONDS, SilentLog, World, gone
 from tests.full_disk import SmallDisk, private_mounts
 from torcd.executors.base import Exited
 from torcd.executors.local import LocalExecutor
@@ -119,4 +119,3 @@ async def test_a_warden_that_finds_no_room_for_its_journal_is_tried_again_until_
         disk.make_room()
         assert await world.code_of(1) == 7
         assert executor.held_up is None
-    inherit_orphans(False)
