@@ -50,6 +50,12 @@ async def follow_workflow(
     context: Context, parameters: m.FollowWorkflow, call: Call
 ) -> m.WorkflowReply:
     key = await context.workflow_key(parameters.workflow_key, call.peer)
+    # Pinned: else a large one is let go the moment it is over, and read again to tell that it is.
+    async with context.controller.workflow(key):
+        return await _until_over(context, key, call)
+
+
+async def _until_over(context: Context, key: WorkflowKey, call: Call) -> m.WorkflowReply:
     feed = context.controller.feed
     with feed.changes(key) as changes:
         while True:
