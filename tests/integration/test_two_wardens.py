@@ -147,6 +147,17 @@ async def left_behind(world: World) -> RemoteExecutor:
 # Sharing
 
 
+async def test_who_is_called_in_gets_some_of_those_that_wait(world: World) -> None:
+    executor = daemon(world)
+    async with world.running(executor):
+        order(world, range(MANY))
+        second = await executor.warden(2)
+        while all(warden_of(world, key) != second for key in await all_places_taken(world)):
+            await let_end(world, min(running(world)))
+        await let_all_end(world)
+    check_that_each_ran_once(world)
+
+
 async def test_a_shared_lane_runs_as_many_as_it_may_and_all_of_them(world: World) -> None:
     executor = daemon(world)
     async with world.running(executor):

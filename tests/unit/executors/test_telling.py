@@ -258,6 +258,21 @@ def test_the_end_of_the_last_is_told_at_once_if_others_were_withdrawn(scene: Sce
     assert scene.attempts.urgent
 
 
+def test_that_a_place_is_free_for_another_warden_is_told_at_once(scene: Scene) -> None:
+    scene.attempts.share(3, 2)
+    for key in range(5, 10):
+        scene.order(key, 3)
+    scene.attempts.settle()
+    scene.end(5)
+    assert not scene.attempts.urgent
+    scene.attempts.share(3, 1)
+    scene.end(6)
+    assert scene.attempts.urgent
+    scene.attempts.take_reports()
+    scene.end(7)
+    assert not scene.attempts.urgent
+
+
 @given(st.floats(0.0, 1e7), st.floats(0.0, GATHER_SECONDS))
 def test_reports_wait_for_an_instant_that_all_wardens_share(now: float, later: float) -> None:
     at = telling_time(now)

@@ -33,7 +33,9 @@ async def test_one_that_memory_would_let_go_is_not_read_again_for_who_follows_it
 
         async def follow() -> None:
             call = msgspec.structs.replace(NO_CALL, send=send)
-            told.append(await follow_workflow(world.context, m.FollowWorkflow(workflow_key=key), call))
+            told.append(
+                await follow_workflow(world.context, m.FollowWorkflow(workflow_key=key), call)
+            )
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow)

@@ -50,13 +50,15 @@ class Share:
 
 
 class Lane:
-    __slots__ = ("is_settling", "limit", "shares")
+    __slots__ = ("is_settling", "limit", "shares", "wants_another")
 
     def __init__(self, parties: int) -> None:
         self.limit = 0
         self.shares = [Share() for _ in range(parties)]
         self.is_settling = False
         """Some share is to be raised as soon as another one has got lower."""
+        self.wants_another = False
+        """It was to be shared, and there was nobody to share it with."""
 
     @property
     def is_shared(self) -> bool:

@@ -88,12 +88,14 @@ class Sharing:
                 self._tell(number, key, share, share.told or 0)
 
     def add(self, party: Party) -> None:
-        """One more, who may get orders from now on."""
+        """One more, who may get orders from now on, and some of those that wait elsewhere."""
         self._parties.append(party)
         self._asked.append(deque())
         self._has_called = False
-        for lane in self._lanes.values():
+        for key, lane in self._lanes.items():
             lane.shares.append(Share())
+            if lane.wants_another and lane.shares[0].load > lane.limit:
+                self._aim(key, lane)
 
     def is_back(self, number: int) -> None:
         """It has been started again, and knows nothing of shares. What it has it is given next."""
@@ -165,6 +167,7 @@ class Sharing:
         if len(self._parties) > 1:
             self._aim(order.lane, lane)
             return True
+        lane.wants_another = True
         if not self._has_called:
             self._has_called = True
             self._call_in()

@@ -56,7 +56,8 @@ class Attempts:
         self.starter = Starter(state_id, journal, self._lanes, self._leaders, self.reports, cgroups)
         self.reaper = Reaper(journal, self.starter, cleaner, self._leaders)
         self.has_empty_place = False
-        """A place for which nobody waited has become free since then."""
+        """A place for which nobody waited has become free since then, or one that is another
+        warden's by now."""
         self._ends = 0
         """How many there are among the reports."""
 
@@ -323,7 +324,7 @@ class Attempts:
                 over += [each for each in one.followers if not self._follows(one, each)]
             if one.lane is not None:
                 one.lane.running -= 1
-                self.has_empty_place |= not one.lane.queue
+                self.has_empty_place |= not one.lane.queue or one.lane.running >= one.lane.places
                 self._lanes.look_at(one.lane)
                 one.lane = None
             self.reports.append(one.final)
