@@ -531,6 +531,28 @@ def test_nobody_is_asked_for_what_has_a_place_or_comes_after_that(
     assert asked == []
 
 
+def test_the_next_warden_is_told_the_newest_limit_though_who_was_ordered_with_it_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History(0, tmp_path, monkeypatch)
+    history.limits = {1: 3, 2: 3}
+    first, *_ = orders = [history.made(1, None) for _ in range(3)]
+    history.executor.start(orders)
+    history.all_is_heard()
+    assert history.wardens[0].begin()
+    history.limits[1] = 1
+    last = history.made(1, None)
+    history.executor.start([last])
+    history.executor.revoke(last.attempt_key)
+    history.all_is_heard()
+    history.executor.remove_environment("another workflow's")
+    history.lose_a_warden()
+    history.all_is_heard()
+    assert not history.wardens[0].begin()
+    history.wardens[0].finish(first.attempt_key)
+    assert history.wardens[0].begin()
+
+
 def test_an_environment_that_is_not_needed_any_more_is_no_reason_to_lift_shares_of_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@ again. A warden hears what is new; the next one hears everything."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 
+import msgspec
+
 from torcd.executors.base import AttemptOrder
 from torcd.executors.local import messages
 from torcd.executors.local.link import Link
@@ -19,6 +21,8 @@ class StandingOrders:
         self._environments: dict[str, dict[str, str]] = {}
         self._orders: dict[AttemptKey, AttemptOrder] = {}
         """Of attempts that are not over."""
+        self._limits: dict[int, int] = {}
+        """Of their lanes, as they were ordered last: maybe with an attempt that is over."""
         # What else is wanted of them, and of no others.
         self._stops: dict[AttemptKey, float | None] = {}
         self._revoked: set[AttemptKey] = set()
@@ -64,11 +68,16 @@ class StandingOrders:
     def remove_environment(self, name: str) -> None:
         if self._environments.pop(name, None) is not None:
             self.send(forget_environment=name)
+        # A workflow is over, which was a lane. At least every other one is not needed any more.
+        if len(self._limits) > 2 * len(self._orders):
+            lanes = {order.lane for order in self._orders.values()}
+            self._limits = {lane: self._limits[lane] for lane in lanes}
 
     def start(self, orders: Iterable[AttemptOrder]) -> None:
         fresh = list(orders)
         for order in fresh:
             self._orders[order.attempt_key] = order
+            self._limits[order.lane] = order.lane_limit
         self._send_orders(fresh)
 
     def stop(self, attempt_key: AttemptKey, grace_seconds: float | None) -> None:
@@ -113,7 +122,7 @@ class StandingOrders:
         """Say everything."""
         for name, variables in self._environments.items():
             self.send(environment=(name, variables))
-        self._send_orders(list(self._orders.values()))
+        self._send_orders([self._as_of_now(order) for order in self._orders.values()])
         if self._stops:
             self.send(stop=list(self._stops.items()))
         if self._revoked:
@@ -125,6 +134,13 @@ class StandingOrders:
         link = self._link()
         if link is not None:
             link.send(messages.line(**orders))
+
+    def _as_of_now(self, order: AttemptOrder) -> AttemptOrder:
+        """The limit of its lane may have been changed since it was given."""
+        limit = self._limits[order.lane]
+        if order.lane_limit == limit:
+            return order
+        return msgspec.structs.replace(order, lane_limit=limit)
 
     def _send_orders(self, orders: list[AttemptOrder]) -> None:
         for i in range(0, len(orders), ORDERS_IN_A_LINE):
