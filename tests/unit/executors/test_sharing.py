@@ -345,7 +345,11 @@ class History:
         number = self.random.randrange(len(self.wardens))
         warden = self.wardens[number]
         if warden.line.up:
-            self.supervisors[number]._receive(warden.line, warden.line.up.popleft())  # type: ignore[arg-type]
+            self.listen_to(number)
+
+    def listen_to(self, number: int) -> None:
+        warden = self.wardens[number]
+        self.supervisors[number]._receive(warden.line, warden.line.up.popleft())  # type: ignore[arg-type]
 
     def work(self) -> None:
         self.random.choice(self.wardens).begin()
@@ -425,7 +429,7 @@ class History:
                     warden.hear()
                     moved = True
                 while warden.line.up:
-                    self.supervisors[number]._receive(warden.line, warden.line.up.popleft())  # type: ignore[arg-type]
+                    self.listen_to(number)
                     moved = True
                 while warden.begin():
                     moved = True
@@ -495,16 +499,22 @@ def test_whatever_happens(block: int, tmp_path: Path, monkeypatch: pytest.Monkey
             history.end()
 
 
-def test_nobody_is_asked_for_what_has_a_place_or_comes_after_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    history = History(0, tmp_path, monkeypatch)
-    history.limits = {1: 2, 2: 2}
+def shared_by_two(limit: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+    """Two wardens share the first lane, and have nothing to do."""
+    history = History(0, directory, monkeypatch)
+    history.limits = {1: limit, 2: limit}
     for _ in range(2):  # with the first the second warden is called in
-        history.executor.start([history.made(1, None) for _ in range(3)])
+        history.executor.start([history.made(1, None) for _ in range(limit + 1)])
         history.settle()
         history.stuck.clear()
         history.settle()
+    return history
+
+
+def test_nobody_is_asked_for_what_has_a_place_or_comes_after_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = shared_by_two(2, tmp_path, monkeypatch)
     chain = [history.made(1, None)]
     for _ in range(20):
         chain.append(history.made(1, After(chain[-1].attempt_key, "")))
@@ -529,6 +539,37 @@ def test_nobody_is_asked_for_what_has_a_place_or_comes_after_that(
                 warden.finish(min(warden.running))
     assert all(warden.shares == {1: 1} for warden in history.wardens)
     assert asked == []
+
+
+def test_who_comes_to_wait_while_a_warden_is_asked_for_others_is_asked_for_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = shared_by_two(4, tmp_path, monkeypatch)
+    short, long, another_short, leader = [history.made(1, None) for _ in range(4)]
+    follower = history.made(1, After(leader.attempt_key, ""))
+    history.executor.start([short, long, another_short, leader, follower])
+    history.all_is_heard()
+    first, second = history.wardens
+    assert [warden.begin() for warden in (first, first, second, second)] == [True] * 4
+    history.limits[1] = 3
+    last = history.made(1, None)
+    history.executor.start([last])
+    first.finish(short.attempt_key)
+    first.finish(another_short.attempt_key)
+    history.all_is_heard()
+    assert first.begin()
+    first.finish(last.attempt_key)
+    assert (first.shares, second.shares) == ({1: 1}, {1: 0})
+    history.listen_to(0)
+    history.listen_to(0)
+    second.hear()  # of some, who run
+    history.listen_to(1)
+    assert second.line.down[-1]["withdraw"] == [long.attempt_key, leader.attempt_key]
+    second.finish(leader.attempt_key)
+    history.listen_to(1)
+    history.all_is_heard()
+    assert first.begin()
+    assert follower.attempt_key in first.running
 
 
 def test_the_next_warden_is_told_the_newest_limit_though_who_was_ordered_with_it_is_over(

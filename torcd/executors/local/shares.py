@@ -21,7 +21,7 @@ class Share:
         self.before: set[AttemptKey] = set()
         """Those of them that may have been running when its share was lowered."""
         self.asked = 0
-        """To withdraw some, and has not answered: how often in vain before, and once more."""
+        """To withdraw some: 1 for half of those that may wait, 2 for all of them; 0: for none."""
 
     def take(self, attempt_key: AttemptKey, leader: AttemptKey | None) -> None:
         """It is given this, to come after the leader, which it has as well."""

@@ -315,8 +315,11 @@ class Sharing:
         if all(share.load >= (share.told or 0) for share in lane.shares):
             return
         for number, share in enumerate(lane.shares):
-            if share.load > (share.told or 0) and key not in self._asked[number]:
-                self._ask(number, key, share)
+            if share.load > (share.told or 0):
+                if key in self._asked[number]:
+                    share.asked = 1  # more may wait there than it was asked for
+                else:
+                    self._ask(number, key, share)
 
     def _ask(self, number: int, key: int, share: Share) -> None:
         party = self._parties[number]
