@@ -124,6 +124,19 @@ def test_a_share_counts_whatever_orders_say(home: Home, daemon: Daemon) -> None:
     daemon.stop(1, 2, 3, 4)
 
 
+def test_a_limit_that_comes_with_what_is_known_counts(home: Home, daemon: Daemon) -> None:
+    daemon.say(start=[home.order(key, *SLEEP, lane_limit=1) for key in (1, 2, 3, 4)])
+    daemon.start_of(1)
+    second = Daemon(home.connect())
+    second.say(start=[home.order(1, *SLEEP, lane_limit=2)])
+    second.start_of(2)
+    second.say(start=[home.order(3, *SLEEP, lane_limit=1)])
+    second.stop(1)
+    run_another(home, second, 50)
+    assert second.started() == [1, 1, 2, 50]
+    second.stop(2, 3, 4)
+
+
 def test_a_share_is_answered_with_what_runs(home: Home, daemon: Daemon) -> None:
     daemon.say(start=[home.order(key, *SLEEP, lane_limit=2) for key in (1, 2, 3)])
     daemon.say(start=[home.order(4, *SLEEP, lane=2)])

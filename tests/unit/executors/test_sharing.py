@@ -122,12 +122,12 @@ class Warden:
 
     def take(self, order: AttemptOrder) -> None:
         key = order.attempt_key
+        self.limits[order.lane] = order.lane_limit
         if key in self.running:
             self.tell(FromWarden(reports=[Started(key, 1, NOW)]))
         elif key in self.over:
             self.tell(FromWarden(reports=[self.over[key]]))
         elif not any(o.attempt_key == key for o in (*self.queue, *self.followers)):
-            self.limits[order.lane] = order.lane_limit
             if key in self.history.revoked:
                 self.taken_back.add(key)
             leader = None if order.after is None else order.after.attempt_key
@@ -592,6 +592,32 @@ def test_the_next_warden_is_told_the_newest_limit_though_who_was_ordered_with_it
     assert not history.wardens[0].begin()
     history.wardens[0].finish(first.attempt_key)
     assert history.wardens[0].begin()
+
+
+@pytest.mark.parametrize(("before", "limit"), [(2, 4), (4, 2)])
+def test_a_new_daemon_has_the_first_warden_hear_a_limit_of_which_only_the_second_was_told(
+    before: int, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = shared_by_two(before, tmp_path, monkeypatch)
+    history.executor.start([history.made(1, None) for _ in range(9)])
+    history.all_is_heard()
+    first, second = history.wardens
+    history.limits[1] = limit
+    history.executor.start([history.made(1, After(second.queue[0].attempt_key, ""))])
+    history.all_is_heard()
+    assert [warden.limits[1] for warden in (first, second)] == [before, limit]
+    while second.begin():
+        second.finish(*second.running)
+    history.make_daemon()
+    assert sorted(history.wanted) == sorted(order.attempt_key for order in first.queue)
+    while first.line.down:
+        first.hear()
+    while first.begin():
+        pass
+    history.executor.start([history.repeated(first.queue[0])])
+    history.stuck.update(history.wanted)
+    history.settle()
+    assert first.count(1) == limit
 
 
 def test_an_environment_that_is_not_needed_any_more_is_no_reason_to_lift_shares_of_before(

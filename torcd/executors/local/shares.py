@@ -11,7 +11,7 @@ class Share:
 
     def __init__(self) -> None:
         self.told: int | None = None
-        """How many it may run; None: it was not told."""
+        """How many it may run, by this daemon or an earlier one; None: it was not told."""
         self.token = 0
         """Of what it was told last."""
         self.load = 0
@@ -50,19 +50,17 @@ class Share:
 
 
 class Lane:
-    __slots__ = ("is_settling", "limit", "shares", "wants_another")
+    __slots__ = ("is_settling", "is_shared", "limit", "shares", "wants_another")
 
     def __init__(self, parties: int) -> None:
         self.limit = 0
         self.shares = [Share() for _ in range(parties)]
+        self.is_shared = False
+        """Each warden keeps to its share; else the first has all that are not over."""
         self.is_settling = False
         """Some share is to be raised as soon as another one has got lower."""
         self.wants_another = False
         """It was to be shared, and there was nobody to share it with."""
-
-    @property
-    def is_shared(self) -> bool:
-        return self.shares[0].told is not None
 
     def bound(self, number: int) -> int:
         """How many of that warden may run now, at most."""

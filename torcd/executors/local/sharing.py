@@ -60,7 +60,8 @@ class Sharing:
         self._ended: dict[AttemptKey, int] = {}
         """Those that are over and not acknowledged, and who remembers them, if not the first."""
         self._aimed: set[int] = set()
-        """Lanes in which, once all orders are given, some may wait while another has room."""
+        """Lanes to look at once all orders are given: some may wait while another has room, or the
+        first may have it to itself again."""
         self._asked: list[deque[int]] = [deque()]
         """The lanes of which each party was asked to withdraw some, and has not answered."""
 
@@ -79,13 +80,13 @@ class Sharing:
             for key, most, _ in known:
                 self._lane(key).shares[number].told = most
         for key, lane in self._lanes.items():
-            if all(share.told is None for share in lane.shares[1:]):
-                self._tell(0, key, lane.shares[0], None)
-                continue
-            # One that was started again since then was told nothing.
-            for number, share in enumerate(lane.shares):
-                share.before = self._may_run(number, key)
-                self._tell(number, key, share, share.told or 0)
+            # Else the first one keeps to what it may run until it has heard of the limit (`given`).
+            lane.is_shared = any(share.told is not None for share in lane.shares[1:])
+            if lane.is_shared:
+                # One that was started again since then was told nothing.
+                for number, share in enumerate(lane.shares):
+                    share.before = self._may_run(number, key)
+                    self._tell(number, key, share, share.told or 0)
 
     def add(self, party: Party) -> None:
         """One more, who may get orders from now on, and some of those that wait elsewhere."""
@@ -153,6 +154,8 @@ class Sharing:
             lane.limit = order.lane_limit
             if lane.is_shared:
                 self._aim(order.lane, lane)
+        if not lane.is_shared and lane.shares[0].told is not None:
+            self._aimed.add(order.lane)  # what an earlier daemon told it is to be lifted
         return lane
 
     def limit(self, order: AttemptOrder) -> int:
@@ -185,8 +188,14 @@ class Sharing:
         """All orders that were to be given are with their parties."""
         while self._aimed:
             key = self._aimed.pop()
-            if (lane := self._lanes.get(key)) is not None:
+            lane = self._lanes.get(key)
+            if lane is None:
+                continue
+            first = lane.shares[0]
+            if lane.is_shared:
                 self._balance(key, lane)
+            elif first.told is not None and (first.load or first.followers):
+                self._tell(0, key, first, None)  # with these it was told the limit
 
     def ended(self, number: int, orders: Sequence[AttemptOrder]) -> None:
         """These are `over`, and until they are acknowledged their party remembers them: what comes
@@ -271,9 +280,10 @@ class Sharing:
             target = 0 if are_too_many else lane.target(number)
             if share.told is None and number:
                 share.told = 0  # it has none, and need not be told
-            elif share.told is None or share.told > target:
+            elif share.told is None or share.told > target or not lane.is_shared:
                 share.before = self._may_run(number, key)
                 self._tell(number, key, share, target)
+        lane.is_shared = True
         self._settle(key, lane)
 
     def _settle(self, key: int, lane: Lane) -> None:

@@ -64,13 +64,14 @@ class Attempts:
     # What is asked of us
 
     def order(self, key: int, lane_key: int, lane_limit: int, order: Order) -> None:
-        known = self._known.get(key)
-        if known is not None:
-            self.reports += _told(known)
-            return
         lane = self._lanes.lane(lane_key)
         if lane.limit != lane_limit:
             self._lanes.bound(lane, lane_limit)
+        known = self._known.get(key)
+        if known is not None:
+            self._lanes.look_at(lane)  # it may have more places than before, or be empty
+            self.reports += _told(known)
+            return
         attempt = self._known[key] = Attempt(key, lane, order)
         if order.after is None:
             self._lanes.put(attempt)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         key: int
         lane: int
         lane_limit: int
+        """It holds from now on, also if the attempt is known already."""
         argv: list[str]
         plain: list[str] | None
         base: str
