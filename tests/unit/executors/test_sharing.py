@@ -221,6 +221,8 @@ class History:
         """As far as the daemon knows."""
         self.revoked: set[AttemptKey] = set()
         """By this daemon."""
+        self.told: list[Report] = []
+        """And not yet decided: the controller is late, too."""
         self.late: list[AttemptKey] = []
         """Given to an earlier daemon, and yet to be repeated by this one."""
         self.after_nobody: set[AttemptKey] = set()
@@ -235,6 +237,7 @@ class History:
         self.make_daemon()
 
     def make_daemon(self) -> None:
+        self.told.clear()
         self.executor = LocalExecutor(self.directory, log=SilentLog(), boot_id="", wardens=2)
         self.executor._report = self.take
         self.executor._settings = Settings(self.directory, "", 1, False, "", 0o700)
@@ -265,6 +268,11 @@ class History:
         supervisor._say_everything(warden.line)  # type: ignore[arg-type]
 
     def take(self, reports: list[Report]) -> None:
+        self.told += reports
+
+    def decide(self) -> None:
+        """What the controller does with what it was told: it commits and acknowledges."""
+        reports, self.told = self.told, []
         over = []
         for report in reports:
             if not isinstance(report, Started):
@@ -410,9 +418,10 @@ class History:
         self.limits[lane] = limit
 
     def all_is_heard(self) -> None:
-        while any(warden.line.down or warden.line.up for warden in self.wardens):
+        while self.told or any(w.line.down or w.line.up for w in self.wardens):
             self.hear()
             self.listen()
+            self.decide()
 
     def lose_patience(self) -> None:
         self.random.choice(self.wardens).loses_patience()
@@ -421,7 +430,8 @@ class History:
         """Until nothing is on its way and nothing can start. Jobs that take long go on."""
         moved = True
         while moved:
-            moved = bool(self.late)
+            moved = bool(self.late or self.told)
+            self.decide()
             self.order_again()
             self.call_in()
             for number, warden in enumerate(self.wardens):
@@ -439,10 +449,13 @@ class History:
                 # Of these a daemon does not know whether they have a place.
                 moved = moved or warden.loses_patience(self.after_nobody)
 
-    def shares_heard(self) -> list[dict[int, int]]:
+    def orders_are_heard(self) -> None:
         for warden in self.wardens:
             while warden.line.down:
                 warden.hear()
+
+    def shares_heard(self) -> list[dict[int, int]]:
+        self.orders_are_heard()
         return [dict(warden.shares) for warden in self.wardens]
 
     def check_that_no_place_is_empty(self) -> None:
@@ -467,6 +480,7 @@ STEPS: list[tuple[int, Callable[[History], None]]] = [
     (3, History.revoke),
     (40, History.hear),
     (40, History.listen),
+    (20, History.decide),
     (40, History.work),
     (30, History.finish),
     (5, History.call_in),
@@ -609,15 +623,34 @@ def test_a_new_daemon_has_the_first_warden_hear_a_limit_of_which_only_the_second
     while second.begin():
         second.finish(*second.running)
     history.make_daemon()
+    history.decide()
     assert sorted(history.wanted) == sorted(order.attempt_key for order in first.queue)
-    while first.line.down:
-        first.hear()
+    history.orders_are_heard()
     while first.begin():
         pass
     history.executor.start([history.repeated(first.queue[0])])
     history.stuck.update(history.wanted)
     history.settle()
     assert first.count(1) == limit
+
+
+def test_what_comes_after_one_of_the_second_warden_goes_there_only_if_the_lane_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = shared_by_two(2, tmp_path, monkeypatch)
+    history.executor.start([history.made(1, None) for _ in range(4)])
+    history.all_is_heard()
+    first, second = history.wardens
+    while second.begin():
+        leader, *_ = second.running
+        second.finish(leader)
+    history.make_daemon()
+    history.executor.start([history.repeated(order) for order in first.queue])
+    history.executor.start([history.made(1, After(leader, ""))])
+    history.all_is_heard()
+    assert [warden.begin() for warden in (first, first, second)] == [True, True, False]
+    history.settle()
+    history.check_that_no_place_is_empty()
 
 
 def test_an_environment_that_is_not_needed_any_more_is_no_reason_to_lift_shares_of_before(

@@ -128,7 +128,7 @@ class Sharing:
                 if leader in numbers:
                     number = numbers[leader]
                 else:
-                    number = self._who_has(leader)
+                    number = self._who_has(leader) if lane.is_shared else 0
                     if leader not in self._parties[number] and leader not in self._known:
                         leader = None  # it is over, or will be known to be
             elif lane.is_shared or self._is_to_be_shared(order, lane):
