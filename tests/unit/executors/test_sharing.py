@@ -653,6 +653,33 @@ def test_what_comes_after_one_of_the_second_warden_goes_there_only_if_the_lane_i
     history.check_that_no_place_is_empty()
 
 
+def test_who_comes_after_one_that_is_over_is_asked_for_if_there_is_no_room_where_that_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = shared_by_two(4, tmp_path, monkeypatch)
+    first, second = history.wardens
+    history.executor.start([history.made(1, None) for _ in range(4)])
+    history.orders_are_heard()
+    second.begin()
+    leader, *_ = second.running
+    second.finish(leader)
+    while second.line.up:
+        history.listen_to(1)
+    history.executor.start([history.made(1, None)])
+    history.orders_are_heard()
+    while first.begin():
+        first.finish(*first.running)
+    while first.line.up:
+        history.listen_to(0)
+    while second.begin():
+        pass
+    assert (second.count(1), second.queue) == (2, [])
+    history.stuck.update(second.running)
+    history.executor.start([history.made(1, After(leader, ""))])
+    history.settle()
+    history.check_that_no_place_is_empty()
+
+
 def test_an_environment_that_is_not_needed_any_more_is_no_reason_to_lift_shares_of_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,6 +131,7 @@ class Sharing:
                     number = self._who_has(leader) if lane.is_shared else 0
                     if leader not in self._parties[number] and leader not in self._known:
                         leader = None  # it is over, or will be known to be
+                        self._aimed.add(key)  # there may be no room where it was
             elif lane.is_shared or self._is_to_be_shared(order, lane):
                 number = lane.next_party()
             else:
