@@ -680,6 +680,29 @@ def test_who_comes_after_one_that_is_over_is_asked_for_if_there_is_no_room_where
     history.check_that_no_place_is_empty()
 
 
+def test_who_comes_after_one_of_before_is_asked_for_when_that_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = shared_by_two(4, tmp_path, monkeypatch)
+    first, second = history.wardens
+    history.executor.start([history.made(1, None) for _ in range(6)])
+    history.all_is_heard()
+    second.begin()
+    second.begin()
+    while first.begin():
+        first.finish(*first.running)
+    leader, long = second.running
+    next_one = second.queue[0]
+    history.make_daemon()
+    history.decide()
+    history.executor.start([history.repeated(order) for order in (second.running[long], next_one)])
+    history.executor.start([history.made(1, After(leader, ""))])
+    history.all_is_heard()
+    history.stuck.update((long, next_one.attempt_key))
+    history.settle()
+    history.check_that_no_place_is_empty()
+
+
 def test_an_environment_that_is_not_needed_any_more_is_no_reason_to_lift_shares_of_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -217,19 +217,16 @@ class Sharing:
             lane = self._lanes[key]
             keys = [order.attempt_key for order in orders if order.lane == key]
             lane.shares[number].lose(keys)
-            if lane.is_settling:
-                self._settle(key, lane)
-            if lane.is_shared:
-                self._balance(key, lane)
+            self._go_on(key, lane)
 
     def forgotten(self, number: int, attempt_key: AttemptKey) -> None:
         """That party had it from an earlier daemon; it is over, and was not ordered since."""
         for key, lane in self._lanes.items():
             share = lane.shares[number]
-            share.release({attempt_key})
-            if attempt_key in share.before:
-                share.before.remove(attempt_key)
-                self._go_on_settling(key, lane)
+            if attempt_key in share.before or share.followers:
+                share.before.discard(attempt_key)
+                share.release({attempt_key})
+                self._go_on(key, lane)
 
     def holds(self, number: int, key: int, token: int, running: list[int]) -> None:
         """This party keeps to the share that it was told with that token; these run."""
@@ -237,7 +234,7 @@ class Sharing:
         if lane is None or lane.shares[number].token != token:
             return
         lane.shares[number].before.intersection_update(running)
-        self._go_on_settling(key, lane)
+        self._go_on(key, lane)
 
     def answered(self, number: int, *, in_vain: bool) -> None:
         """It was asked to withdraw some; what it has forgotten was told to be `over`."""
@@ -303,10 +300,11 @@ class Sharing:
                     room -= more
                     self._tell(number, key, share, (share.told or 0) + more)
 
-    def _go_on_settling(self, key: int, lane: Lane) -> None:
-        """Fewer may be running than before."""
+    def _go_on(self, key: int, lane: Lane) -> None:
+        """Fewer may be running than before, or others may wait."""
         if lane.is_settling:
             self._settle(key, lane)
+        if lane.is_shared:
             self._balance(key, lane)
 
     def _may_run(self, number: int, key: int) -> set[AttemptKey]:
