@@ -210,6 +210,9 @@ class History:
     def __init__(self, seed: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.random = random.Random(seed)
         self.limits = {lane: self.random.choice((1, 2, 3, 4, 7)) for lane in (1, 2)}
+        self.sizes = self.random.choice(((1, 1, 3, 20), (1, 2, 3)))
+        """Of what is ordered at a time: lanes are full, or have room now and then."""
+        self.part_stuck = self.random.choice((0.1, 0.4, 0.7))
         self.wanted: dict[AttemptKey, AttemptOrder] = {}
         """Ordered, and not known to be over."""
         self.next_key = 1
@@ -293,7 +296,7 @@ class History:
         assert leader is None or leader in self.starts, "before its leader"
         together = sum(warden.count(order.lane) for warden in self.wardens)
         assert together <= self.limits[order.lane], "too many at once"
-        if self.random.random() < 0.1:
+        if self.random.random() < self.part_stuck:
             self.stuck.add(order.attempt_key)
 
     # What may happen
@@ -301,11 +304,13 @@ class History:
     def order(self) -> None:
         lane = self.random.choice((1, 2))
         orders = []
-        for _ in range(self.random.choice((1, 1, 3, 20))):
+        ended = [report.attempt_key for report in self.told if isinstance(report, Exited)]
+        for _ in range(self.random.choice(self.sizes)):
             after = None
             if self.wanted and self.random.random() < 0.2:
-                leader = self.random.choice(list(self.wanted.values()))
-                after = After(leader.attempt_key, "") if leader.lane == lane else None
+                leader = self.wanted.get(self.random.choice(ended or list(self.wanted)))
+                if leader is not None and leader.lane == lane:
+                    after = After(leader.attempt_key, "")
             orders.append(self.made(lane, after))
         self.executor.start(orders)
 
@@ -480,7 +485,7 @@ STEPS: list[tuple[int, Callable[[History], None]]] = [
     (3, History.revoke),
     (40, History.hear),
     (40, History.listen),
-    (20, History.decide),
+    (8, History.decide),
     (40, History.work),
     (30, History.finish),
     (5, History.call_in),
@@ -516,7 +521,7 @@ def test_whatever_happens(block: int, tmp_path: Path, monkeypatch: pytest.Monkey
 def shared_by_two(limit: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> History:
     """Two wardens share the first lane, and have nothing to do."""
     history = History(0, directory, monkeypatch)
-    history.limits = {1: limit, 2: limit}
+    history.limits, history.part_stuck = {1: limit, 2: limit}, 0.0
     for _ in range(2):  # with the first the second warden is called in
         history.executor.start([history.made(1, None) for _ in range(limit + 1)])
         history.settle()
@@ -649,6 +654,30 @@ def test_what_comes_after_one_of_the_second_warden_goes_there_only_if_the_lane_i
     history.executor.start([history.made(1, After(leader, ""))])
     history.all_is_heard()
     assert [warden.begin() for warden in (first, first, second)] == [True, True, False]
+    history.settle()
+    history.check_that_no_place_is_empty()
+
+
+def test_what_comes_after_one_of_the_second_warden_waits_there_for_a_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = shared_by_two(2, tmp_path, monkeypatch)
+    history.executor.start([history.made(1, None) for _ in range(4)])
+    history.all_is_heard()
+    first, second = history.wardens
+    while second.begin():
+        leader, *_ = second.running
+        second.finish(leader)
+    assert [first.begin(), first.begin()] == [True, False]
+    history.make_daemon()
+    theirs = (*first.running.values(), *first.queue)
+    history.executor.start([history.repeated(order) for order in theirs])
+    history.executor.start([history.made(1, None)])
+    history.executor.start([history.made(1, After(leader, ""))])
+    history.orders_are_heard()
+    while first.begin():
+        pass
+    assert (second.shares, second.begin()) == ({1: 0}, False)
     history.settle()
     history.check_that_no_place_is_empty()
 

@@ -277,7 +277,7 @@ class Sharing:
         for number, share in enumerate(lane.shares):
             target = 0 if are_too_many else lane.target(number)
             if share.told is None and number:
-                share.told = 0  # it has none, and need not be told
+                self._tell(number, key, share, 0)  # it has none yet, but may be given followers
             elif share.told is None or share.told > target or not lane.is_shared:
                 share.before = self._may_run(number, key)
                 self._tell(number, key, share, target)
