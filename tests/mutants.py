@@ -598,7 +598,8 @@ EXECUTOR_BUGS = [
     Mutant(
         name="the next warden is not told again what was ordered",
         file="torcd/executors/local/standing.py",
-        old="        self._send_orders([self._as_of_now(order) for order in self._orders.values()])\n",
+        old="        self._send_orders("
+        "[self._as_of_now(order) for order in self._orders.values()])\n",
         new="",
         suites=(*CRASH, *FAULTS),
         only="the_warden_dies",

@@ -127,6 +127,19 @@ def test_what_a_newer_daemon_adds_is_ignored(home: Home, wire: Wire) -> None:
     assert wire.ends(1)[1][2] == 0
 
 
+def test_who_is_asked_tells_at_once_what_there_is_be_it_nothing(home: Home, wire: Wire) -> None:
+    sleeps = [home.order(key, "sleep", "1000", lane_limit=1) for key in (1, 2, 3)]
+    wire.say(start=sleeps, tell=True)
+    told = wire.hear()
+    assert told is not None
+    [report] = told["reports"]  # type: ignore[misc]
+    assert report[:2] == ["started", 1]
+    assert told["waiting"] == 2
+    for _ in range(2):
+        wire.say(tell=True)
+        assert wire.hear() == {"reports": [], "waiting": 2}
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [b"nonsense\n", b"[1]\n", b'{"start":[{"key":1}]}\n', b'{"stop":7}\n', b"\xff\xfe\n", b"\0\n"],

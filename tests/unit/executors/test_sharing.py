@@ -31,6 +31,7 @@ from torcd.executors.local.heritage import Strays
 from torcd.executors.local.listening import Settings
 from torcd.executors.local.messages import PROTOCOL, FromWarden, Hello, Synced
 from torcd.executors.local.supervisor import Supervisor
+from torcd.executors.local.together import Together
 from torcd.executors.local.witness import Witness
 from torcd.model import NO_ATTEMPT, AttemptKey, Timestamp
 
@@ -242,7 +243,7 @@ class History:
     def make_daemon(self) -> None:
         self.told.clear()
         self.executor = LocalExecutor(self.directory, log=SilentLog(), boot_id="", wardens=2)
-        self.executor._report = self.take
+        self.executor._together = Together(self.take)
         self.executor._settings = Settings(self.directory, "", 1, False, "", 0o700)
         self.executor._witness = Witness(1)
         self.executor._children = Children(self.executor._supervisors, 1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torcd.executors.warden import processes, spawning
-from torcd.executors.warden.attempts import ENOUGH, Attempts
+from torcd.executors.warden.attempts import Attempts
 from torcd.executors.warden.following import PATIENCE_SECONDS
 from torcd.executors.warden.journal import Journal
 from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Order, exited
@@ -82,20 +82,6 @@ def test_it_is_told_at_once_that_more_have_ended_than_wait(scene: Scene) -> None
         scene.end(key)
         assert not scene.attempts.urgent
     scene.end(3)
-    assert scene.attempts.urgent
-
-
-def test_it_is_told_soon_where_many_wait_all_the_same(scene: Scene) -> None:
-    keys = [1, 2, 3, *range(5, 5 + 2 * ENOUGH)]
-    for key in keys[3:]:
-        scene.order(key, 1)
-    for key in keys[: ENOUGH + 1]:
-        scene.end(key)
-        assert not scene.attempts.pressing
-    scene.end(keys[ENOUGH + 1])
-    assert scene.attempts.pressing
-    assert not scene.attempts.urgent
-    scene.end(keys[ENOUGH + 2])
     assert scene.attempts.urgent
 
 

@@ -27,6 +27,7 @@ from torcd.executors.local.listening import Log, Settings
 from torcd.executors.local.messages import Synced
 from torcd.executors.local.sharing import Sharing
 from torcd.executors.local.supervisor import Supervisor
+from torcd.executors.local.together import Together
 from torcd.executors.local.witness import Witness
 from torcd.executors.warden.libc import become_subreaper
 from torcd.model import NO_ATTEMPT, AttemptKey, Timestamp
@@ -67,7 +68,7 @@ class LocalExecutor:
         self._mode = mode
         self._most_wardens = 1 if cgroups else wardens
         self._boot_id = boot_id if boot_id is not None else launching.read_boot_id()
-        self._report: Callable[[list[Report]], None] = lambda reports: None
+        self._together = Together(lambda reports: None)
         first = self._supervisor(0)
         self._supervisors = [first]
         self._known: dict[AttemptKey, int] = {}
@@ -106,7 +107,7 @@ class LocalExecutor:
         *,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        self._report = report
+        self._together = Together(report)
         become_subreaper()
         try:
             state_id = launching.prepare(self._directory, mode=self._mode)
@@ -144,6 +145,7 @@ class LocalExecutor:
             raise _first(group) from None
         finally:
             loop.remove_signal_handler(signal.SIGCHLD)
+            self._together.close()
             self._witness.close()
 
     def _begin(self) -> None:
@@ -276,16 +278,29 @@ class LocalExecutor:
 
     # What they tell: the `Listener` of their supervisors
 
-    def told(self, supervisor: Supervisor, reports: list[Report], over: list[AttemptOrder]) -> None:
+    def told(
+        self,
+        supervisor: Supervisor,
+        reports: list[Report],
+        over: list[AttemptOrder],
+        waiting: int | None,
+    ) -> None:
         if not self._is_ready:
             number = self._supervisors.index(supervisor)
             self._known.update((report.attempt_key, number) for report in reports)
         if over and not self._is_alone:
             self._sharing.ended(self._supervisors.index(supervisor), over)
-        self._report(reports)
+        self._together.told(
+            supervisor.orders,
+            reports,
+            ends=len(over),
+            waiting=waiting,
+            tellers=[one.orders for one in self._supervisors],
+        )
 
     def reached(self, supervisor: Supervisor, synced: Synced) -> None:
         number = self._supervisors.index(supervisor)
+        self._together.forget(supervisor.orders)
         if not self._is_ready:
             self._found[number] = synced
             self._known.update((AttemptKey(key), number) for key in synced.queued)
@@ -310,10 +325,10 @@ class LocalExecutor:
         self._sharing.answered(number, in_vain=not orders)
         if unwanted:
             now = Timestamp(time.time_ns() // 1000)
-            self._report([NotStarted(key, at=now, problem=None) for key in unwanted])
+            self._together.pass_on([NotStarted(key, at=now, problem=None) for key in unwanted])
 
     def held_up_changed(self) -> None:
-        self._report([])
+        self._together.pass_on([])
 
     def informed(self) -> None:
         self._sharing.given()

@@ -38,10 +38,15 @@ class Listener(Protocol):
     """Who hears what wardens tell."""
 
     def told(
-        self, supervisor: "Supervisor", reports: list[Report], over: list[AttemptOrder]
+        self,
+        supervisor: "Supervisor",
+        reports: list[Report],
+        over: list[AttemptOrder],
+        waiting: int | None,
     ) -> None:
         """In the order in which the warden tells; before it is `reached`, all that it knows.
-        `over`: the orders, given by us, of which this is the end."""
+        `over`: the orders, given by us, of which this is the end. `waiting`: how many wait for a
+        place there; None: that was not told."""
         ...
 
     def reached(self, supervisor: "Supervisor", synced: Synced) -> None:

@@ -44,6 +44,9 @@ class Synced(msgspec.Struct, frozen=True):
 class FromWarden(msgspec.Struct, frozen=True):
     hello: Hello | None = None
     reports: list[Report] = []
+    waiting: int | None = None
+    """With reports that are news, or with none as the answer to a `tell`: how many attempts wait
+    for a place there."""
     synced: Synced | None = None
     held_up: str | None = None
     """It cannot start anything for want of room on a disk; empty: it can again."""

@@ -36,6 +36,11 @@ class StandingOrders:
         """Of what it contains."""
         return self._orders.keys()
 
+    @property
+    def is_busy(self) -> bool:
+        """It contains something."""
+        return bool(self._orders)
+
     def is_to_end(self, attempt_key: AttemptKey) -> bool:
         """Somebody wants it stopped, or not started."""
         return attempt_key in self._stops or attempt_key in self._revoked
@@ -59,6 +64,10 @@ class StandingOrders:
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
         return self._environments
+
+    def ask(self) -> None:
+        """What there is to tell is wanted now. Not repeated: the next warden tells everything."""
+        self.send(tell=True)
 
     def add_environment(self, name: str, variables: Mapping[str, str]) -> None:
         if name not in self._environments:

@@ -241,11 +241,11 @@ class Supervisor:
                 return
         if message.held_up is not None:
             self._be_held_up(message.held_up or None)
-        if message.reports:
-            self._worked = self._worked or link is self._link
+        if message.reports or message.waiting is not None:
+            self._worked |= bool(message.reports) and link is self._link
             # What our own warden starts becomes our child, should it die.
             strange = not link.synced.is_set() or _warden_of(link) != self.child
-            self._deliver(message.reports, strange)
+            self._deliver(message.reports, strange, message.waiting)
         for lane, token, running in message.shared:
             self._listener.shared(self, lane, token, running)
         if message.withdrawn is not None:
@@ -264,7 +264,7 @@ class Supervisor:
             self.held_up = problem
             self._listener.held_up_changed()
 
-    def _deliver(self, reports: list[Report], strange: bool) -> None:
+    def _deliver(self, reports: list[Report], strange: bool, waiting: int | None) -> None:
         over = []
         orders: list[AttemptOrder] = []
         for report in reports:
@@ -276,7 +276,7 @@ class Supervisor:
             reports = self.heritage.settle(self._witness.testify(reports))
             self._witness.forget(over)
             orders = self.orders.forget(over)
-        self._listener.told(self, reports, orders)
+        self._listener.told(self, reports, orders, waiting)
 
 
 def _warden_of(link: Link) -> int:

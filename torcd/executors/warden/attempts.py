@@ -27,9 +27,6 @@ from torcd.executors.warden.orphans import Orphans
 from torcd.executors.warden.reaping import Reaper
 from torcd.executors.warden.starting import Starter
 
-ENOUGH = 16
-"""While so many wait a few milliseconds may pass until there are more: a job takes half of one."""
-
 _NEVER = (None,) * 5
 
 
@@ -235,13 +232,13 @@ class Attempts:
         if self.has_empty_place:
             return True
         if waiting := self._lanes.waiting:
-            return self._ends > waiting and waiting < ENOUGH
+            return self._ends > waiting
         return not any(a.followers for a in self._leaders.values())
 
     @property
-    def pressing(self) -> bool:
-        """The daemon is to know soon: more have ended than wait, but enough wait for a while."""
-        return self._ends > self._lanes.waiting >= ENOUGH
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return self._lanes.waiting
 
     def take_reports(self) -> list[str]:
         """What the daemon is told now."""

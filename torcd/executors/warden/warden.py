@@ -45,19 +45,11 @@ over ahead for (240 ms); should a place become empty all the same, it is told at
 LEAST_GATHER_SECONDS = 0.005
 """How long reports wait for others at least: an instant that is nearer passes without them."""
 
-PRESSING_SECONDS = 0.010
-"""How far apart they are for what is pressing. Wardens that share a lane come to that at about the
-same time, and what becomes ready may need what each of them has to tell."""
-
 
 def telling_time(now: float) -> float:
     """When reports are told that begin to gather now; monotonic seconds, which all processes count
     from the same instant."""
-    return _next_multiple(GATHER_SECONDS, now + LEAST_GATHER_SECONDS)
-
-
-def _next_multiple(seconds: float, now: float) -> float:
-    return (now // seconds + 1) * seconds
+    return ((now + LEAST_GATHER_SECONDS) // GATHER_SECONDS + 1) * GATHER_SECONDS
 
 
 class Warden:
@@ -93,8 +85,8 @@ class Warden:
         journal.rewrite(self._attempts.facts())
         self._environments: dict[str, Environment] = {}
         self._retiring = False
-        self._is_pressing = False
-        """Since the reports there are began to gather."""
+        self._is_asked = False
+        """The daemon wants to know now what there is, be it nothing."""
         self._to_tell_at: float | None = None
         """When the reports there are have waited for long enough; monotonic seconds."""
         self._channel = Channel(self._poller, directory)
@@ -154,6 +146,7 @@ class Warden:
         self._attempts.write_down()
         self._attempts.take_reports()
         self._to_tell_at = None
+        self._is_asked = False
         self._told_held_up = ""
         hello = {
             "protocol": PROTOCOL,
@@ -178,13 +171,14 @@ class Warden:
     def _tell(self) -> None:
         """What is new, once it is urgent or has waited for long enough: the daemon needs the
         processor too."""
-        if not self._attempts.reports:
+        if not (self._attempts.reports or self._is_asked):
             self._attempts.write_down()
-        elif self._attempts.urgent or self._has_waited():
+        elif self._is_asked or self._attempts.urgent or self._has_waited():
             self._attempts.write_down()
-            reports = self._attempts.take_reports()
-            self._channel.send('{"reports":[' + ",".join(reports) + "]}")
+            reports = ",".join(self._attempts.take_reports())
+            self._channel.send('{"reports":[%s],"waiting":%d}' % (reports, self._attempts.waiting))
             self._to_tell_at = None
+            self._is_asked = False
         if self._attempts.starter.held_up != self._told_held_up:
             self._told_held_up = self._attempts.starter.held_up
             self._channel.send(json.dumps({"held_up": self._told_held_up}))
@@ -197,10 +191,6 @@ class Warden:
         now = time.monotonic()
         if self._to_tell_at is None:
             self._to_tell_at = telling_time(now)
-            self._is_pressing = False
-        if not self._is_pressing and self._attempts.pressing:
-            self._is_pressing = True
-            self._to_tell_at = min(self._to_tell_at, _next_multiple(PRESSING_SECONDS, now))
         return now >= self._to_tell_at
 
     def _listen(self) -> None:
@@ -248,6 +238,8 @@ class Warden:
             self._attempts.orphan_ended(key, code)
         if "acknowledge" in message:
             self._attempts.acknowledge(message["acknowledge"])
+        if "tell" in message:
+            self._is_asked = True
         if "retire" in message:
             self._retiring = True
 
