@@ -104,13 +104,13 @@ def _orders() -> None:
             if f'"{word}"'.encode() in words:
                 here(f"after_sending_{word}")
 
-    def delivering(supervisor: Supervisor, reports: list[Report], strange: bool) -> None:
+    def delivering(supervisor: Supervisor, reports: list[Report], *rest: Any) -> None:
         for report in reports:
             if isinstance(report, Started):
                 here("before_hearing_of_a_start")
             if isinstance(report, Exited):
                 here("before_hearing_of_an_end")
-        deliver(supervisor, reports, strange)
+        deliver(supervisor, reports, *rest)
 
     Link._flush = flushing  # type: ignore[method-assign]
     Supervisor._deliver = delivering  # type: ignore[method-assign]
