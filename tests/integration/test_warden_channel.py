@@ -140,6 +140,20 @@ def test_who_is_asked_tells_at_once_what_there_is_be_it_nothing(home: Home, wire
         assert wire.hear() == {"reports": [], "waiting": 2}
 
 
+def test_while_a_place_is_empty_nothing_is_told_to_wait(home: Home, wire: Wire) -> None:
+    """However many wait in other lanes."""
+    sleeps = [home.order(key, "sleep", "1000", lane_limit=1) for key in (1, 2, 3)]
+    wire.say(start=[*sleeps, home.order(4, "sleep", "1000", lane=2)], tell=True)
+    told = wire.hear()
+    assert told is not None
+    assert told["waiting"] == 2
+    wire.say(stop=[[4, None]])
+    told = wire.hear()
+    assert told is not None
+    assert told["reports"][0][:2] == ["exited", 4]  # type: ignore[index]
+    assert told["waiting"] == 0
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [b"nonsense\n", b"[1]\n", b'{"start":[{"key":1}]}\n', b'{"stop":7}\n', b"\xff\xfe\n", b"\0\n"],

@@ -749,3 +749,19 @@ def test_an_environment_that_is_not_needed_any_more_is_no_reason_to_lift_shares_
     assert any(before)
     history.executor.remove_environment("another workflow's")
     assert history.shares_heard() == before
+
+
+def test_where_there_is_one_warden_what_an_earlier_daemon_had_it_run_at_most_is_lifted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History(0, tmp_path, monkeypatch)
+    history.limits = {1: 4, 2: 4}
+    executor = LocalExecutor(tmp_path, log=SilentLog(), boot_id="", wardens=1)
+    executor._is_alone = True
+    executor._found[0] = Synced([], lanes=[(1, 2, 1)])
+    line = Line(takes_shares=True)
+    executor._supervisors[0]._link = line  # type: ignore[assignment]
+    executor._begin()
+    executor.start([history.made(1, None)])
+    shares = [said["shares"] for said in line.down if "shares" in said]
+    assert [[share[:2] for share in some] for some in shares] == [[[1, None]]]

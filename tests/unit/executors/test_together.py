@@ -90,9 +90,14 @@ async def test_an_answer_without_anything_is_one(scene: Scene) -> None:
 
 
 async def test_an_answer_that_comes_late_without_anything_is_nothing(scene: Scene) -> None:
-    scene.tells(0, 1, waiting=0)
-    scene.tells(1, waiting=0)
-    assert scene.keys == [[1]]
+    scene.tells(0, *MANY, waiting=ENOUGH)
+    scene.tells(1, 1, waiting=ENOUGH)  # told before it was asked
+    assert scene.keys == [[*MANY, 1]]
+    scene.tells(1, waiting=ENOUGH)
+    scene.tells(0, 2, waiting=ENOUGH)
+    assert len(scene.keys) == 1
+    scene.tells(1, 3, waiting=ENOUGH)
+    assert scene.keys[1:] == [[2, 3]]
     assert scene.asked == [0, 1]
 
 

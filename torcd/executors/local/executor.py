@@ -152,6 +152,8 @@ class LocalExecutor:
         others = [one.orders for one in self._supervisors[1:]]
         lanes = [self._found[number].lanes for number in range(len(self._supervisors))]
         self._sharing.begin(lanes, *others)
+        # What an earlier daemon had the only one run at most is to be lifted.
+        self._is_alone = self._is_alone and not lanes[0]
         self._found.clear()
         self._is_ready = True
 

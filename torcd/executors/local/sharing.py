@@ -95,7 +95,7 @@ class Sharing:
         self._has_called = False
         for key, lane in self._lanes.items():
             lane.shares.append(Share())
-            if lane.wants_another and lane.shares[0].load > lane.limit:
+            if lane.wants_another and lane.shares[0].load > lane.limit > 1:
                 self._aim(key, lane)
 
     def is_back(self, number: int) -> None:

@@ -64,7 +64,7 @@ class Together:
                         self._asked.add(one)
                         one.ask()
             may_wait = bool(others) and waiting >= ENOUGH
-        if may_wait and self._timer is None:
+        if may_wait and reports and self._timer is None:
             self._first = reports
             self._timer = asyncio.get_running_loop().call_later(WAIT_SECONDS, self.pass_on, [])
         elif reports or self._timer is not None:

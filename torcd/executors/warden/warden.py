@@ -175,8 +175,10 @@ class Warden:
             self._attempts.write_down()
         elif self._is_asked or self._attempts.urgent or self._has_waited():
             self._attempts.write_down()
+            # What waits in other lanes is no reason for letting an empty place wait.
+            waiting = 0 if self._attempts.has_empty_place else self._attempts.waiting
             reports = ",".join(self._attempts.take_reports())
-            self._channel.send('{"reports":[%s],"waiting":%d}' % (reports, self._attempts.waiting))
+            self._channel.send('{"reports":[%s],"waiting":%d}' % (reports, waiting))
             self._to_tell_at = None
             self._is_asked = False
         if self._attempts.starter.held_up != self._told_held_up:
