@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -16,13 +15,6 @@ from torcd.executors.base import Exited
 from torcd.executors.local import LocalExecutor
 from torcd.executors.local import supervisor as supervisor_module
 from torcd.executors.warden import processes
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.clean()
 
 
 @pytest.fixture

@@ -531,6 +531,18 @@ def shared_by_two(limit: int, directory: Path, monkeypatch: pytest.MonkeyPatch) 
     return history
 
 
+def ended_at_the_second(history: History) -> AttemptKey:
+    """Of four that are ordered the second warden runs its part, and its daemon has yet to hear; the
+    last of these."""
+    history.executor.start([history.made(1, None) for _ in range(4)])
+    history.all_is_heard()
+    second = history.wardens[1]
+    while second.begin():
+        leader, *_ = second.running
+        second.finish(leader)
+    return leader
+
+
 def test_nobody_is_asked_for_what_has_a_place_or_comes_after_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -644,12 +656,8 @@ def test_what_comes_after_one_of_the_second_warden_goes_there_only_if_the_lane_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = shared_by_two(2, tmp_path, monkeypatch)
-    history.executor.start([history.made(1, None) for _ in range(4)])
-    history.all_is_heard()
     first, second = history.wardens
-    while second.begin():
-        leader, *_ = second.running
-        second.finish(leader)
+    leader = ended_at_the_second(history)
     history.make_daemon()
     history.executor.start([history.repeated(order) for order in first.queue])
     history.executor.start([history.made(1, After(leader, ""))])
@@ -663,12 +671,8 @@ def test_what_comes_after_one_of_the_second_warden_waits_there_for_a_share(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = shared_by_two(2, tmp_path, monkeypatch)
-    history.executor.start([history.made(1, None) for _ in range(4)])
-    history.all_is_heard()
     first, second = history.wardens
-    while second.begin():
-        leader, *_ = second.running
-        second.finish(leader)
+    leader = ended_at_the_second(history)
     assert [first.begin(), first.begin()] == [True, False]
     history.make_daemon()
     theirs = (*first.running.values(), *first.queue)
