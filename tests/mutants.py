@@ -724,7 +724,70 @@ USER_BUGS = [
 ]
 """They take root and other users to be seen."""
 
-MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS, *EXECUTOR_BUGS, *USER_BUGS]
+POWER = ("tests/crash/test_power_cut.py",)
+
+FILES = ("tests/unit/store/test_value_files.py", "tests/integration/test_large_values.py")
+
+STORE_BUGS = [
+    Mutant(
+        name="a large value is not synced",
+        file="torcd/store/value_files.py",
+        old="                os.fsync(descriptor)\n",
+        new="",
+        suites=POWER,
+    ),
+    Mutant(
+        name="the name of a large value is not synced",
+        file="torcd/store/value_files.py",
+        old="            sync(self._directory)\n",
+        new="",
+        suites=POWER,
+    ),
+    Mutant(
+        name="files of large values go after a commit of which nobody knows",
+        file="torcd/store/value_files.py",
+        old="        except NoSpace:  #",
+        new="        except Exception:  #",
+        suites=FILES,
+    ),
+    Mutant(
+        name="files that an older copy does not know go",
+        file="torcd/store/store.py",
+        old="                    if was_marked:",
+        new="                    if True:",
+        suites=FILES,
+    ),
+    Mutant(
+        name="files of another database go",
+        file="torcd/store/value_files.py",
+        old=" if name.startswith(self._prefix)}",
+        new="}",
+        suites=FILES,
+    ),
+    Mutant(
+        name="a file goes that another revision has too",
+        file="torcd/store/sweeping.py",
+        old="                if connection.execute(_NAMED, (name,)).fetchone() is None:\n",
+        new="                if True:\n",
+        suites=FILES,
+    ),
+    Mutant(
+        name="a large value that is refused leaves its file",
+        file="torcd/server/handlers/data.py",
+        old="                controller.store.files.remove([parsed.file])\n",
+        new="                pass\n",
+        suites=FILES,
+    ),
+    Mutant(
+        name="a restore takes the large values of what it replaces",
+        file="torcd/store/restoring.py",
+        old="    _link_all(directory_of(path), directory_of(aside))\n",
+        new="",
+        suites=FILES,
+    ),
+]
+
+MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS, *EXECUTOR_BUGS, *USER_BUGS, *STORE_BUGS]
 
 COPIED = ("torcd", "torcctl", "tests", "pyproject.toml", "configs", "docs")
 

@@ -9,6 +9,7 @@ notes `Disk` can say what could be left if the power had gone at any point:
   each sector of each write is there or not, whatever its neighbours and whatever came later
   (torn and reordered), and each truncation has been done or not;
 * of a directory: the names as of its last sync, and of the changes since any part;
+* of the directory with the files of large values the same, and nothing if its own name is gone;
 * the mark beside the database, which is not synced: any of the last ones, or none.
 
 What runs is the store's own code: `Store.open`, `Store.commit`, its SQL, its pragmas, its threads.
@@ -18,7 +19,8 @@ Python's own SQLite.
 
 SQLite's own VFS syncs the directory on its own account, out of our sight, with the first sync of a
 journal or log that it made (UNIXFILE_DIRSYNC in its os_unix.c); this is noted as it would do it.
-Directories that torcd itself syncs are seen in `os.fsync`.
+What torcd itself syncs is seen in `os.fsync`: directories, and files of large values. What one of
+those has before it is synced for the first time is as good as nothing: so it is noted only then.
 """
 
 import contextlib
@@ -39,6 +41,9 @@ from torcd.store import schema
 SECTOR_BYTES = 512
 
 VFS = "torcd-power-cut"
+
+VALUES = "torcd.db-values"
+"""The directory with the files of large values."""
 
 
 # What is noted
@@ -71,7 +76,8 @@ class Synced(msgspec.Struct, frozen=True):
 
 
 class DirectorySynced(msgspec.Struct, frozen=True):
-    pass
+    values: bool = False
+    """It is that of large values."""
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
@@ -100,10 +106,13 @@ class Recorder:
         self._count = 0
         for file in sorted(self.directory.iterdir()):
             # What is there at the start is on disk.
-            if file.suffix == ".db" or ".db-" in file.name:
-                number = self.created(file.name)
-                self.notes += [Written(number, 0, file.read_bytes()), Synced(number)]
-        self.notes.append(DirectorySynced())
+            if file.is_dir():
+                self.created(file.name)
+                for value in sorted(file.iterdir()):
+                    self._synced_value(value)
+            elif file.suffix == ".db" or ".db-" in file.name:
+                self._synced_value(file)
+        self.notes += [DirectorySynced(), DirectorySynced(values=True)]
         self.begin = len(self.notes)
         """How many notes tell only what was there."""
 
@@ -112,6 +121,10 @@ class Recorder:
         self._files[name] = self._count
         self.notes.append(Created(self._count, name))
         return self._count
+
+    def _synced_value(self, file: Path) -> None:
+        number = self.created(str(file.relative_to(self.directory)))
+        self.notes += [Written(number, 0, file.read_bytes()), Synced(number)]
 
     def number(self, name: str) -> int:
         return self._files[name] if name in self._files else self.created(name)
@@ -131,12 +144,17 @@ class Recorder:
         vfs = _Vfs(self)
 
         def fsync(descriptor: int) -> None:
-            if Path(os.readlink(f"/proc/self/fd/{descriptor}")) == self.directory:
+            path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+            if path == self.directory:
                 # What torcd made itself has a name by now, and SQLite has not opened it yet.
-                database = self.directory / "torcd.db"
-                if database.exists():
-                    self.number(database.name)
+                for name in ("torcd.db", VALUES):
+                    if (self.directory / name).exists():
+                        self.number(name)
                 self.notes.append(DirectorySynced())
+            elif path == self.directory / VALUES:
+                self.notes.append(DirectorySynced(values=True))
+            elif path.parent == self.directory / VALUES:
+                self._synced_value(path)
 
         def connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> _Connection:
             assert not immutable
@@ -308,6 +326,10 @@ def _apply(content: bytearray, change: Written | Truncated) -> None:
     content[change.offset : change.offset + len(change.data)] = change.data
 
 
+def _is_of_a_value(name: str) -> bool:
+    return name.startswith(f"{VALUES}/")
+
+
 MARKS = 30
 """How many marks back one may be left."""
 
@@ -337,8 +359,9 @@ class Disk:
             case Synced():
                 self._contents[note.file].sync()
             case DirectorySynced():
-                self._safe_names = self._names(self._pending_names)
-                self._pending_names.clear()
+                theirs = [c for c in self._pending_names if _is_of_a_value(c.name) is note.values]
+                self._safe_names = self._names(theirs)
+                self._pending_names = [c for c in self._pending_names if c not in theirs]
             case Marked():
                 self._marks.append(note.line)
             case Acknowledged():
@@ -348,7 +371,12 @@ class Disk:
         """Put into an empty directory what is left."""
         share = dice.choice(SHARES)
         kept = [change for change in self._pending_names if dice.random() < dice.choice(SHARES)]
-        for name, number in self._names(kept).items():
+        names = self._names(kept)
+        if names.pop(VALUES, None) is not None:
+            (directory / VALUES).mkdir(mode=0o700)
+        for name, number in names.items():
+            if _is_of_a_value(name) and not (directory / VALUES).is_dir():
+                continue
             left = self._contents[number].left_over(dice, share)
             (directory / name).write_bytes(left)
         if self._marks and dice.random() < 0.9:

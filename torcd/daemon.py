@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,7 @@ from torcd.server.listener import Door, bind, unlink
 from torcd.server.quick import Quick
 from torcd.store import Migrated, Store
 from torcd.store.durable import BESIDE
+from torcd.store.value_files import directory_of
 from torcd.supervision import feed_watchdog, tell_status
 
 
@@ -58,6 +59,7 @@ async def serve(
     _check_state(Path(config.state_dir), mode)
     async with Store.open(Path(config.state_dir) / "torcd.db") as store:
         _tell_migration(store.migrated, log)
+        _tell_losses(store.lost_files, config, log)
         listener = passed or bind(config.socket, group)
         inode = os.stat(config.socket).st_ino
         try:
@@ -106,6 +108,7 @@ def _check_state(directory: Path, mode: int) -> None:
         check_directory(str(own), mode)
     database = [f"torcd.db{suffix}" for suffix in ("", *BESIDE)]
     check_files(str(directory / name) for name in database)
+    check_directory(str(directory_of(directory / "torcd.db")))
     check_files(str(attempts / name) for name in ("state_id", "wardens"))
     for number in range(wardens(attempts)):
         own = warden_directory(attempts, number)
@@ -121,6 +124,16 @@ def _tell_migration(migrated: Migrated, log: Any) -> None:
             from_version=migrated.from_version,
             to_version=migrated.to_version,
             former=str(migrated.former),
+        )
+
+
+def _tell_losses(files: Collection[str], config: Config, log: Any) -> None:
+    if files:
+        directory = directory_of(Path(config.state_dir) / "torcd.db")
+        log.error(
+            "large values are lost",
+            problem=f"{len(files)} files are not in {directory}, such as {min(files)}; put them "
+            "back, or see whose they are with torcd check-db",
         )
 
 

@@ -47,6 +47,13 @@ class StoreError(TorcError):
 # io.torcd.UserData
 
 
+class LostValue(StoreError):
+    """The file that a large value is kept in is gone, or is not as it was written; the value may be
+    stored again. Facts: path, problem."""
+
+    code = "io.torcd.UserData.LostValue"
+
+
 class NotDeclared(UserError):
     """A job named a value that it did not declare. Facts: name."""
 

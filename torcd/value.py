@@ -44,6 +44,9 @@ class Value(msgspec.Struct, frozen=True):
     """As sent, without the white space at its ends."""
     sha256: str
     """Equal for values that are equal, whatever their texts; in hexadecimal."""
+    file: str | None = None
+    """In which the store has it already (`torcd.store.value_files`). None: it is not large, or
+    nowhere yet."""
 
 
 def parse(text: bytes, *, name: str, max_bytes: int = MAX_VALUE_BYTES) -> Value:
@@ -78,11 +81,13 @@ def parse_in_place(text: memoryview, *, max_bytes: int = MAX_VALUE_BYTES) -> Val
     escape is in it."""
     if text.nbytes > max_bytes or bytes(text[:1]) != b'"':
         return None
+    # First of all what gives up the interpreter's lock: it may be written at the same time.
+    sha256 = hashlib.sha256(text).hexdigest()
     for start in range(0, text.nbytes, _PIECE_BYTES):
         piece = bytes(text[start : start + _PIECE_BYTES])
         if b"\\" in piece or not piece.isascii():
             return None
-    return Value(text, hashlib.sha256(text).hexdigest())
+    return Value(text, sha256)
 
 
 class _Refused(Exception):

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 
@@ -28,13 +29,16 @@ from torcd.model import (
 from torcd.scheduler import Scheduler
 from torcd.scheduler import commands as c
 from torcd.scheduler import events as e
-from torcd.store import Store
+from torcd.store import Store, value_files
 
 MAX_WORKFLOWS_AT_ONCE = 5
 """With more, what is left over at the end takes longer to look at than to write."""
 
-VALUE_BYTES = (1, 100, 1_000, 9_000)
-"""The last takes several pages."""
+VALUE_BYTES = (1, 100, 1_000, 9_000, 20_000)
+"""The last but one takes several pages."""
+
+LARGE_BYTES = 15_000
+"""Values from here on get a file of their own here."""
 
 
 class Life:
@@ -162,6 +166,13 @@ async def live(
     path: Path, commits: int, seed: int, acknowledge: Callable[[list[Any]], None]
 ) -> None:
     """Open the store, go on with what is there, and close it."""
+    with mock.patch.object(value_files, "LARGE_BYTES", LARGE_BYTES):
+        await _live(path, commits, seed, acknowledge)
+
+
+async def _live(
+    path: Path, commits: int, seed: int, acknowledge: Callable[[list[Any]], None]
+) -> None:
     async with Store.open(path) as store:
         life = Life(store, random.Random(seed))
         await life.take_up()
@@ -171,15 +182,20 @@ async def live(
 def missing(path: Path, acknowledged: list[Any]) -> list[Any]:
     """Of what was acknowledged."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        there = set(_there(connection))
+        there = set(_there(connection, value_files.directory_of(path)))
     return [what for what in acknowledged if what not in there]
 
 
-def _there(connection: sqlite3.Connection) -> Iterator[Any]:
+def _there(connection: sqlite3.Connection, values: Path) -> Iterator[Any]:
     for (key,) in connection.execute("SELECT key FROM workflow"):
         yield "workflow", key
-    for row in connection.execute("SELECT data_key, revision, value FROM revision"):
-        yield "value", *row
+    for key, revision, text, file in connection.execute(
+        "SELECT data_key, revision, value, name FROM revision r"
+        " LEFT JOIN value_file f ON f.revision_key = r.key"
+    ):
+        if file is not None and not (values / file).is_file():
+            continue
+        yield "value", key, revision, text if file is None else (values / file).read_bytes()
     for row in connection.execute("SELECT key, status FROM attempt"):
         yield "attempt", *row
     for (text,) in connection.execute("SELECT happenings FROM event"):

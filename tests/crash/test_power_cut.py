@@ -18,7 +18,7 @@ from tests.crash.life_of_a_store import live, missing
 from tests.power_cut import Acknowledged, Disk, Recorder, Written
 from torcd.errors import StoreError
 from torcd.scheduler.sharing import BOUNDLESS
-from torcd.store import check, migrate, schema
+from torcd.store import check, migrate, schema, value_files
 
 COMMITS = 400
 """In one life: enough for several checkpoints (SQLite makes one each 1 000 pages)."""
@@ -186,6 +186,17 @@ def test_a_store_that_does_not_sync_its_commits_is_found_out(tmp_path: Path) -> 
     campaign.cut(recorder, campaign.points(recorder, 16))
     assert campaign.found["lost"] > 0
     assert campaign.found["broken"] == 0  # what SQLite promises of NORMAL
+    print(dict(campaign.found))
+
+
+def test_a_store_that_does_not_sync_the_names_of_files_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(value_files, "sync", lambda directory: None)
+    campaign = Campaign(tmp_path, seed=1)
+    recorder = recorded(tmp_path / "state")
+    campaign.cut(recorder, campaign.points(recorder, 16))
+    assert campaign.found["lost"] > 0
     print(dict(campaign.found))
 
 

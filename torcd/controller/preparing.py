@@ -108,7 +108,10 @@ class Preparer:
         values = {}
         for key in node.workflow.input_user_data(start.job):
             data = node.data[key]
-            row = await self._store.value(key) if data.sha256 is not None else None
+            try:
+                row = await self._store.value(key) if data.sha256 is not None else None
+            except errors.LostValue as error:
+                return f'the value of user_data "{data.data.name}" cannot be read: {error}'
             if row is not None:
                 values[data.data.name] = row.value
         path = self._layout.inputs(start.attempt_key, user)

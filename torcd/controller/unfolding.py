@@ -93,11 +93,16 @@ class Unfolder:
             # From here on the node may become another one; the answer is about this workflow.
             base, sha256 = node.workflow, node.data[data_key].sha256
             name = node.data[data_key].data.name
-            values = await unfolded_values(self._store, node)
-            row = await self._store.value(data_key)
+            # It may be stored again, or cleared, meanwhile.
+            message = f'user_data "{name}" has no value'
+            values: dict[str, Value] = {}
+            row = None
+            try:
+                values = await unfolded_values(self._store, node)
+                row = await self._store.value(data_key)
+            except errors.LostValue as error:
+                message = str(error)
             if sha256 is None or row is None or row.sha256 != sha256:
-                # It was stored again, or cleared, meanwhile.
-                message = f'user_data "{name}" has no value'
                 await self._request(
                     e.ElementsRefused(
                         workflow_key=key,

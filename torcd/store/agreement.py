@@ -114,7 +114,7 @@ def _values(connection: sqlite3.Connection) -> Found:
         yield Problem("revisions", f"user_data {key}", message)
 
 
-def _identity(text: bytes) -> bytes | None:
+def identity_of(text: bytes) -> bytes | None:
     """None: it is no value at all."""
     try:
         return bytes.fromhex(value.parse(text, name="", max_bytes=len(text)).sha256)
@@ -125,8 +125,9 @@ def _identity(text: bytes) -> bytes | None:
 def _hashes(connection: sqlite3.Connection) -> Found:
     for key, number, sha256, text in connection.execute(
         "SELECT data_key, revision, sha256, value FROM revision"
+        " WHERE key NOT IN (SELECT revision_key FROM value_file)"
     ):
-        if _identity(text) != sha256:
+        if identity_of(text) != sha256:
             message = f"the SHA-256 of revision {number} is not that of its value"
             yield Problem("hashes", f"user_data {key}", message)
 

@@ -9,6 +9,7 @@ from torcd.errors import StoreError
 from torcd.store.copying import copied
 from torcd.store.durable import BESIDE, beside, size_of, sync
 from torcd.store.schema import look_into
+from torcd.store.value_files import directory_of
 
 
 def back_up(path: Path, target: Path, *, overwrite: bool = False) -> int:
@@ -46,6 +47,8 @@ def _check_place(path: Path, target: Path) -> None:
         problem, remedy = "the database itself", "name another file"
     elif any(_is_same(target, beside(path, suffix)) for suffix in BESIDE):
         problem, remedy = "a part of the database", "name another file"
+    elif target.parent.resolve() == directory_of(path).resolve():
+        problem, remedy = "among the values of the database", "name a file elsewhere"
     elif target.is_dir():
         problem, remedy = "a directory", "name a file in it"
     elif target.exists() and not target.is_file():

@@ -18,7 +18,7 @@ from torcd.errors import StoreError
 from torcd.model import Capacity, Timestamp, Workflow, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.invariants import violations
-from torcd.store import agreement, loading, reading, schema
+from torcd.store import agreement, loading, reading, schema, value_files
 from torcd.store.agreement import Found, Problem
 from torcd.store.failure import store_error
 from torcd.store.mark import Mark, identity, read_mark
@@ -62,7 +62,7 @@ def check(path: Path, capacity: Capacity) -> Checked:
         with contextlib.closing(schema.look_into(path)) as connection:
             connection.execute("BEGIN")
             version = schema_version(connection, path)
-            problems, counts = _checked(connection, mark, capacity, version)
+            problems, counts = _checked(connection, path, mark, capacity, version)
     except (StoreError, sqlite3.Error) as error:
         cause = error.__cause__ if isinstance(error, StoreError) else error
         if getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
@@ -76,14 +76,18 @@ def check(path: Path, capacity: Capacity) -> Checked:
 
 
 def _checked(
-    connection: sqlite3.Connection, mark: Mark | None, capacity: Capacity, version: int
+    connection: sqlite3.Connection,
+    path: Path,
+    mark: Mark | None,
+    capacity: Capacity,
+    version: int,
 ) -> tuple[list[Problem], dict[str, int]]:
     levels: list[list[Callable[[sqlite3.Connection], Found]]] = [
         [_integrity],
         [lambda c: _schema(c, version)],
         [_foreign_keys, lambda c: _age(c, mark)],
         list(agreement.CHECKS),
-        [lambda c: _loading(c, capacity)],
+        [lambda c: _value_files(c, path), lambda c: _loading(c, capacity)],
     ]
     problems: list[Problem] = []
     for level in levels:
@@ -160,6 +164,32 @@ def _age(connection: sqlite3.Connection, mark: Mark | None) -> Found:
             f"it is an older copy: it was written to {counters.commits} times, and torcd has "
             f"written to it {mark.counters.commits} times",
         )
+
+
+def _value_files(connection: sqlite3.Connection, path: Path) -> Found:
+    """Large values are in their files, and are what they were."""
+    found: list[tuple[int, Problem]] = []
+    for workflow, data, number, sha256, name, size_bytes in connection.execute(
+        "SELECT d.workflow_key, d.key, r.revision, r.sha256, f.name, f.size_bytes"
+        " FROM value_file f JOIN revision r ON r.key = f.revision_key"
+        " JOIN user_data d ON d.key = r.data_key JOIN workflow w ON w.key = d.workflow_key"
+        " WHERE w.deleted_at IS NULL"
+    ):
+        subject = f"user_data {data}"
+        try:
+            text = value_files.read(value_files.directory_of(path), name, size_bytes)
+        except StoreError as error:
+            found.append((workflow, Problem("values", subject, str(error))))
+            continue
+        if agreement.identity_of(bytes(text)) != sha256:
+            message = f"the SHA-256 of revision {number} is not that of its value, the file {name}"
+            found.append((workflow, Problem("hashes", subject, message)))
+    if not found:
+        return
+    # Files of a workflow go when it is deleted, which may have been since we began to look.
+    with contextlib.closing(schema.look_into(path)) as now:
+        kept = {key for (key,) in now.execute("SELECT key FROM workflow WHERE deleted_at IS NULL")}
+    yield from (problem for workflow, problem in found if workflow in kept)
 
 
 # Each workflow

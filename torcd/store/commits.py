@@ -7,7 +7,7 @@ caller's thread, which is that of the loop (`torcd.store.pace`).
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,7 @@ from typing import TypeVar
 import anyio
 import msgspec
 
-from torcd.errors import NoSpace, StoreError
+from torcd.errors import NoSpace, StoreError, TorcError
 from torcd.model import Happening, Job
 from torcd.scheduler.commands import (
     AddAttempt,
@@ -35,6 +35,7 @@ from torcd.store.mark import MarkWriter, Place
 from torcd.store.pace import Pace
 from torcd.store.reserve import Reserve
 from torcd.store.rows import Counters
+from torcd.store.value_files import ValueFiles, former_file, is_large
 from torcd.store.writing_values import write_lone
 
 T = TypeVar("T")
@@ -92,6 +93,7 @@ class Commits:
         counters: Counters,
         mark: MarkWriter,
         reserve: Reserve,
+        files: ValueFiles,
     ) -> None:
         self._path = path
         self._writer = writer
@@ -99,6 +101,7 @@ class Commits:
         """By what was committed last; of whoever writes."""
         self._mark = mark
         self._reserve = reserve
+        self._files = files
         self._pace = Pace()
         self._name = str(path)  # looked at with each commit, and a Path takes longer than the look
         self._file = mark.file
@@ -108,29 +111,42 @@ class Commits:
         """See `torcd.store.Store`."""
         kinds = set(map(type, what.records))
         size_bytes = _size_of(what, kinds)
-        if not is_urgent and _is_small(kinds, size_bytes) and self._here(what.write, size_bytes):
-            return
+        if is_urgent or not (_is_small(kinds, size_bytes) and self._here(what.write, size_bytes)):
+            await self._on_the_thread(what, kinds, is_urgent=is_urgent)
+        self._let_go(what, kinds)
 
-        def write(connection: sqlite3.Connection) -> None:
-            with large_commits.for_commit_of(connection, size_bytes):
-                self._write(what.write, connection, size_bytes, is_urgent=is_urgent)
+    async def _on_the_thread(self, what: What, kinds: _Kinds, *, is_urgent: bool) -> None:
+        def write(connection: sqlite3.Connection) -> int:
+            with self._files.with_files(what.records) as records:
+                filed = msgspec.structs.replace(what, records=records)
+                log_bytes = _size_of(filed, kinds)
+                with self._named_errors(), large_commits.for_commit_of(connection, log_bytes):
+                    self._write(filed.write, connection, log_bytes, is_urgent=is_urgent)
             self._mark_now()  # the log may have been moved
+            return log_bytes
 
-        with anyio.CancelScope(shield=True):
-            try:
-                await self._writer.call(write)
-            except StoreError:
-                raise
-            except Exception as error:
-                raise store_error(self._path, "write to", error) from error
-        if large_commits.is_large(size_bytes):
+        with anyio.CancelScope(shield=True), self._named_errors():
+            log_bytes = await self._writer.call(write)
+        if large_commits.is_large(log_bytes):
             self._writer.afterwards(self._move_log)
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except TorcError:
+            raise
+        except Exception as error:
+            raise store_error(self._path, "write to", error) from error
 
     def at_once(self, what: What) -> bool:
         """See `torcd.store.Store`."""
         kinds = set(map(type, what.records))
         size_bytes = _size_of(what, kinds)
-        return _is_small(kinds, size_bytes) and self._here(what.write, size_bytes)
+        done = _is_small(kinds, size_bytes) and self._here(what.write, size_bytes)
+        if done:
+            self._let_go(what, kinds)
+        return done
 
     def value_at_once(self, saved: SaveValue, told: Happening) -> bool:
         """See `Store.commit_value_at_once`."""
@@ -213,6 +229,23 @@ class Commits:
         large_commits.move_log(connection)
         self._mark_now()  # the file has changed
 
+    def _let_go(self, what: What, kinds: _Kinds) -> None:
+        """Of the memory for large values that now have a newer revision."""
+        if SaveValue not in kinds:
+            return
+        large = [r.data_key for r in what.records if type(r) is SaveValue and is_large(r.value)]
+        if not large:
+            return
+
+        def let_go(connection: sqlite3.Connection) -> None:
+            with contextlib.suppress(sqlite3.Error):
+                for key in large:
+                    former = former_file(connection, key)
+                    if former is not None:
+                        self._files.let_go(former)
+
+        self._writer.afterwards(let_go)
+
     async def remove(self, step: Callable[[sqlite3.Connection], T]) -> T:
         """One step of a removal, on the thread. Raises StoreError, and NoSpace."""
 
@@ -235,13 +268,14 @@ def _is_small(kinds: _Kinds, size_bytes: int) -> bool:
 
 
 def _size_of(what: What, kinds: _Kinds) -> int:
-    """About how much the log grows by it, whose records are of these kinds."""
+    """About how much the log grows by it, whose records are of these kinds, if no large value gets
+    a file yet."""
     size = (len(what.records) + len(what.happenings)) * RECORD_BYTES
     if not kinds & _WITH_TEXTS:
         return size
     for record in what.records:
         if type(record) is SaveValue:  # most of them
-            size += len(record.value.text)
+            size += 0 if record.value.file else len(record.value.text)
         elif isinstance(record, CreateWorkflow):
             workflow = record.workflow
             size += workflow.size * RECORD_BYTES + sum(map(_text_size, workflow.jobs))

@@ -1,9 +1,10 @@
-"""Commits with more in them than SQLite holds in memory: a large value, as a rule.
+"""Commits with more in them than SQLite holds in memory: a workflow of thousands of jobs, or values
+that many store at a time.
 
-Left to itself SQLite writes such a value three times before the commit is done. Pages for which
-its cache has no room go into the log at once, and those of a value that is written in place are
-written there as zeros first. And as soon as the log has a thousand pages, the commit that made it
-so moves all of them into the database.
+Left to itself SQLite writes some of it three times before the commit is done. Pages for which its
+cache has no room go into the log at once, and those of a value that is written in place are written
+there as zeros first. And as soon as the log has a thousand pages, the commit that made it so moves
+all of them into the database.
 
 So the cache is larger for as long as such a commit lasts, and what is in the log is moved when
 whoever waits for the commit has been told. What is in the log is on disk for good.
@@ -17,7 +18,7 @@ USUAL_CACHE_BYTES = 2_000 << 10
 """SQLite's own, beyond which it writes before the commit."""
 
 MAX_CACHE_BYTES = 20 << 20
-"""The largest value, and what is written with it. More of them at a time are written twice."""
+"""A workflow of some ten thousand jobs. Of what is larger, a part is written twice."""
 
 _USUAL_LOG_PAGES = 1_000
 """SQLite's own: with so many the log is moved into the database within a commit."""

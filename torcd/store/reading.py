@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from torcd.block import block
+from torcd.errors import LostValue
 from torcd.model import (
     AttemptKey,
     DataKey,
@@ -21,6 +22,7 @@ from torcd.model import (
 )
 from torcd.store.pruning import REFERRED_TO
 from torcd.store.rows import AttemptRow, CommandRow, Counters, RevisionRow, WorkflowRow
+from torcd.store.value_files import ValueFiles
 
 _decode_counts = msgspec.json.Decoder(dict[JobStatus, int]).decode
 _decode_happenings = msgspec.json.Decoder(list[Happening]).decode
@@ -210,9 +212,12 @@ _PIECE_BYTES = 128 << 10
 
 _REVISION = (
     " SELECT r.data_key, r.revision,"
-    " CASE WHEN length(r.value) <= :most THEN r.value ELSE x'' END, length(r.value),"
+    " CASE WHEN length(r.value) <= :most THEN r.value ELSE x'' END,"
+    " coalesce(f.size_bytes, length(r.value)),"
     " lower(hex(r.sha256)), r.stored_at, r.run_id,"
-    " r.attempt_key, coalesce(a.attempt_id, s.attempt_id), j.key, j.name, r.key FROM {source}"
+    " r.attempt_key, coalesce(a.attempt_id, s.attempt_id), j.key, j.name, f.name, r.key"
+    " FROM {source}"
+    " LEFT JOIN value_file f ON f.revision_key = r.key"
     " LEFT JOIN attempt a ON a.key = r.attempt_key"
     " LEFT JOIN storer s ON s.attempt_key = r.attempt_key"
     " LEFT JOIN job j ON j.key = coalesce(a.job_key, s.job_key)"
@@ -241,11 +246,30 @@ _ONE_REVISION = _CHAIN + _REVISION.format(
 
 
 def value(
-    connection: sqlite3.Connection, key: DataKey, revision: int | None, max_bytes: int | None
+    connection: sqlite3.Connection,
+    files: ValueFiles,
+    key: DataKey,
+    revision: int | None,
+    max_bytes: int | None,
 ) -> RevisionRow | None:
-    """Without the value itself if that has more than `max_bytes`."""
+    """Without the value itself if that has more than `max_bytes`. Raises LostValue."""
     if revision is not None and not _can_be_there(revision):
         return None
+    try:
+        return _value(connection, files, key, revision, max_bytes)
+    except LostValue:
+        if _is_of_a_deleted_workflow(connection, key):  # since the row was read
+            return None
+        raise
+
+
+def _value(
+    connection: sqlite3.Connection,
+    files: ValueFiles,
+    key: DataKey,
+    revision: int | None,
+    max_bytes: int | None,
+) -> RevisionRow | None:
     most = _ANY_SIZE if max_bytes is None else max_bytes
     given = {"key": key, "revision": revision, "most": min(most, IN_PLACE_BYTES)}
     connection.execute("BEGIN")
@@ -255,12 +279,27 @@ def value(
             return None
         *told, revision_key = row
         found = msgspec.convert(told, RevisionRow)
-        if not IN_PLACE_BYTES < found.size_bytes <= most:
+        if found.size_bytes > most:
             return found
-        with connection.blobopen("revision", "value", revision_key, readonly=True) as blob:
-            return msgspec.structs.replace(found, value=_in_a_block(blob))
+        if found.file is not None:
+            text = files.read(found.file, found.size_bytes)
+        elif found.size_bytes > IN_PLACE_BYTES:
+            with connection.blobopen("revision", "value", revision_key, readonly=True) as blob:
+                text = _in_a_block(blob)
+        else:
+            return found
+        return msgspec.structs.replace(found, value=text)
     finally:
         connection.execute("COMMIT")
+
+
+def _is_of_a_deleted_workflow(connection: sqlite3.Connection, key: DataKey) -> bool:
+    row = connection.execute(
+        "SELECT w.deleted_at FROM user_data d JOIN workflow w ON w.key = d.workflow_key"
+        " WHERE d.key = ?",
+        (key,),
+    ).fetchone()
+    return row is None or row[0] is not None
 
 
 def _in_a_block(blob: sqlite3.Blob) -> memoryview:
@@ -270,12 +309,9 @@ def _in_a_block(blob: sqlite3.Blob) -> memoryview:
     return memoryview(whole)
 
 
-def revisions(
-    connection: sqlite3.Connection, key: DataKey, max_bytes: int | None
-) -> list[RevisionRow]:
-    """All, oldest first, each without a value that has more than `max_bytes`."""
-    most = _ANY_SIZE if max_bytes is None else max_bytes
-    rows = connection.execute(_HISTORY, {"key": key, "most": most}).fetchall()
+def revisions(connection: sqlite3.Connection, key: DataKey, max_bytes: int) -> list[RevisionRow]:
+    """All, oldest first, each without a value that has more than `max_bytes`, or is in a file."""
+    rows = connection.execute(_HISTORY, {"key": key, "most": max_bytes}).fetchall()
     # Not ORDER BY: SQLite would copy all the values into its sorter.
     return sorted(
         (msgspec.convert(told, RevisionRow) for *told, _ in rows), key=lambda row: row.revision

@@ -8,9 +8,10 @@ having asked for it, and no key is used twice:
   takes them for lost, and does not start them again;
 * workflows that were not over are paused, until somebody looks at them and says `resume`.
 
-What stood in the place stays, as `torcd.db-replaced-1`, with its log. Whatever is cut short: either
-the old one is still in its place, or the new one is, or the daemon refuses what it finds and this
-can be done again.
+What stood in the place stays, as `torcd.db-replaced-1`, with its log and its large values: those of
+the backup are in it, so the files of the others would go. Whatever is cut short: either the old one
+is still in its place, or the new one is, or the daemon refuses what it finds and this can be done
+again.
 """
 
 import contextlib
@@ -25,13 +26,14 @@ import msgspec
 from torcd.errors import StoreError
 from torcd.model import WorkflowKey
 from torcd.store.backup import copy_of
-from torcd.store.durable import beside, size_of, sync
+from torcd.store.durable import beside, make_directories, size_of, sync
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
 from torcd.store.mark import Mark, read_mark
 from torcd.store.recognition import log_of
 from torcd.store.schema import open_database
 from torcd.store.store import mark_as_newest
+from torcd.store.value_files import directory_of
 
 NO_BOOT = "restored"
 """Stands for the boot of the machine in which attempts of a backup were made."""
@@ -121,13 +123,26 @@ def _put_aside(path: Path) -> Path | None:
     aside = next(
         name
         for n in itertools.count(1)
-        if not (name := beside(path, f"-replaced-{n}")).exists() and not log_of(name).exists()
+        if not (name := beside(path, f"-replaced-{n}")).exists()
+        and not log_of(name).exists()
+        and not directory_of(name).exists()
     )
     if path.exists():
         os.link(path, aside)
+    _link_all(directory_of(path), directory_of(aside))
     if has_log:
         os.rename(log_of(path), log_of(aside))
     for suffix in ("-wal", "-shm"):
         beside(path, suffix).unlink(missing_ok=True)
     sync(path.parent)
     return aside
+
+
+def _link_all(directory: Path, target: Path) -> None:
+    """Give the files there another name, in a directory of their own; if there are any."""
+    if not directory.is_dir() or not any(directory.iterdir()):
+        return
+    make_directories(target)
+    for file in directory.iterdir():
+        os.link(file, target / file.name)
+    sync(target)

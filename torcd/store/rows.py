@@ -143,7 +143,7 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     data_key: DataKey
     revision: int
     value: memoryview
-    """Empty, if it is larger than what was asked for."""
+    """Empty, if there is more of it than what was asked for."""
     size_bytes: int
     sha256: str
     stored_at: Timestamp
@@ -153,3 +153,5 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     attempt_id: int | None
     job_key: JobKey | None
     job_name: str | None
+    file: str | None = None
+    """In which it is, if it is large."""

@@ -29,7 +29,7 @@ from torcd.store.commits import Commits, What
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
-from torcd.store.mark import MarkWriter
+from torcd.store.mark import MarkWriter, identity, read_mark
 from torcd.store.reserve import Reserve
 from torcd.store.rows import (
     AttemptRow,
@@ -43,6 +43,7 @@ from torcd.store.rows import (
     WorkflowRow,
 )
 from torcd.store.schema import Migrated, open_database, open_reader
+from torcd.store.value_files import LARGE_BYTES, ValueFiles, known_files
 
 T = TypeVar("T")
 
@@ -55,19 +56,22 @@ class Store:
         path: Path,
         writer: ThreadedConnection,
         reader: ThreadedConnection,
-        secret: bytes,
-        counters: Counters,
-        mark: MarkWriter,
-        reserve: Reserve,
+        meta: tuple[bytes, Counters],
+        commits: Commits,
+        files: ValueFiles,
+        lost_files: Collection[str],
         migrated: Migrated,
     ) -> None:
         self._path = path
         self._writer = writer
-        self._commits = Commits(path, writer, counters, mark, reserve)
         self._reader = reader
-        self._counters = counters
-        self.secret = secret
+        self._commits = commits
+        self.secret, self._counters = meta
         """32 random bytes, made with the database: what tokens are made from."""
+        self.files = files
+        """What large values are written to ahead, so that nobody waits for it who commits."""
+        self.lost_files = lost_files
+        """Of large values, which were not there when it was opened."""
         self.migrated = migrated
         """What was done to it when it was opened."""
 
@@ -83,23 +87,32 @@ class Store:
             return connection
 
         with sole_writer(path), contextlib.ExitStack() as closed_last:
+            was_marked = read_mark(path) is not None
             async with (
                 on_its_thread(connect) as writer,
                 on_its_thread(lambda: open_reader(path)) as reader,
             ):
                 try:
                     secret, counters = await reader.call(reading.meta)
+                    known = await reader.call(known_files)
                 except (sqlite3.Error, TypeError) as error:
                     raise store_error(path, "read", error) from error
                 try:
                     reserve = closed_last.enter_context(contextlib.closing(Reserve(path)))
                     with contextlib.suppress(OSError):  # full: the first write says so
                         await to_thread.run_sync(reserve.keep, 0)
+                    files = ValueFiles(path, identity(secret))
+                    found = await to_thread.run_sync(files.found)
+                    if was_marked:  # so this is the newest there was, and knows them all
+                        await to_thread.run_sync(files.remove, found - known)
                     mark = await to_thread.run_sync(MarkWriter, path, secret, counters)
                 except OSError as error:
                     raise store_error(path, "open", error) from error
                 with contextlib.closing(mark):
-                    yield cls(path, writer, reader, secret, counters, mark, reserve, migrated[0])
+                    commits = Commits(path, writer, counters, mark, reserve, files)
+                    lost = known - found
+                    meta = secret, counters
+                    yield cls(path, writer, reader, meta, commits, files, lost, migrated[0])
 
     def counters(self) -> Counters:
         """Where counting went on when it was opened."""
@@ -182,7 +195,10 @@ class Store:
 
     async def sweep(self, key: WorkflowKey) -> bool:
         """Remove some rows of a deleted workflow; True: nothing is left of it."""
-        return await self._remove(lambda connection: sweeping.sweep(connection, key))
+        is_over, files = await self._remove(lambda connection: sweeping.sweep(connection, key))
+        if files:
+            await to_thread.run_sync(self.files.remove, files)
+        return is_over
 
     async def removable(self, keep: int, key: WorkflowKey | None = None) -> list[Removable]:
         """What workflows, or that one, have beyond the newest `keep` runs, and what was found to be
@@ -266,13 +282,15 @@ class Store:
         self, key: DataKey, revision: int | None = None, *, max_bytes: int | None = None
     ) -> RevisionRow | None:
         """The newest, or that of a number; None when there is none. One that has more than
-        `max_bytes` is left where it is, and only told about."""
+        `max_bytes` is left where it is, and only told about. Raises LostValue, if its file is
+        gone."""
         return await self._read(
-            lambda connection: reading.value(connection, key, revision, max_bytes)
+            lambda connection: reading.value(connection, self.files, key, revision, max_bytes)
         )
 
-    async def revisions(self, key: DataKey, *, max_bytes: int | None = None) -> list[RevisionRow]:
-        """All, oldest first. Values of more than `max_bytes` are only told about."""
+    async def revisions(self, key: DataKey, *, max_bytes: int = LARGE_BYTES) -> list[RevisionRow]:
+        """All, oldest first. Of values of more than `max_bytes`, and of large ones, it is only told
+        that they are there."""
         return await self._read(lambda connection: reading.revisions(connection, key, max_bytes))
 
     async def happenings(

@@ -30,20 +30,26 @@ _PLAIN = (
 """Tables, in the order in which they are emptied, and which rows of each are the workflow's."""
 
 
+_FORGET_FILE = "DELETE FROM value_file WHERE revision_key = ? RETURNING name"
+_NAMED = "SELECT 1 FROM value_file WHERE name = ?"
+
+
 def marked(connection: sqlite3.Connection) -> list[WorkflowKey]:
     """Deleted workflows of which something is left."""
     rows = connection.execute("SELECT key FROM workflow WHERE deleted_at IS NOT NULL ORDER BY key")
     return [WorkflowKey(key) for (key,) in rows]
 
 
-def sweep(connection: sqlite3.Connection, key: WorkflowKey) -> bool:
-    """One step. True: nothing of the workflow is left."""
+def sweep(connection: sqlite3.Connection, key: WorkflowKey) -> tuple[bool, list[str]]:
+    """One step. Returns whether nothing of the workflow is left, and the files of large values
+    that no row names any more."""
+    files: list[str] = []
     # SQLite would look through all of `attempt` for each job that is removed. What refers to a
     # row is removed before it, so there is nothing to find.
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        left = _sweep_revisions(connection, key, ROWS_IN_A_STEP)
+        left = _sweep_revisions(connection, key, ROWS_IN_A_STEP, files)
         for table, condition in _PLAIN:
             if not left:
                 break
@@ -59,10 +65,12 @@ def sweep(connection: sqlite3.Connection, key: WorkflowKey) -> bool:
         raise
     finally:
         connection.execute("PRAGMA foreign_keys = ON")
-    return left > 0
+    return left > 0, files
 
 
-def _sweep_revisions(connection: sqlite3.Connection, key: WorkflowKey, most: int) -> int:
+def _sweep_revisions(
+    connection: sqlite3.Connection, key: WorkflowKey, most: int, files: list[str]
+) -> int:
     """From the newest of each user_data back, since each row knows only the one before it. Returns
     how many more rows the step may remove."""
     rows = connection.execute(
@@ -74,6 +82,9 @@ def _sweep_revisions(connection: sqlite3.Connection, key: WorkflowKey, most: int
             (previous,) = connection.execute(
                 "DELETE FROM revision WHERE key = ? RETURNING previous", (newest,)
             ).fetchone()
+            for (name,) in connection.execute(_FORGET_FILE, (newest,)).fetchall():
+                if connection.execute(_NAMED, (name,)).fetchone() is None:
+                    files.append(name)
             newest = previous
             most -= 1
         connection.execute("UPDATE user_data SET newest = ? WHERE key = ?", (newest, data_key))

@@ -17,7 +17,8 @@ from torcd.scheduler.commands import ClearValue, SaveInitialAgain, SaveValue
 from torcd.store.rows import Counters
 
 LARGE_BYTES = 256 << 10
-"""Values from here on are written in place: SQLite makes no copy of them, and keeps none."""
+"""Values from here on that have no file are written in place: SQLite makes no copy of them, and
+keeps none."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -91,17 +92,25 @@ def write_values(
 
 def _write_initial_again(connection: sqlite3.Connection, saved: SaveInitialAgain) -> None:
     # There is no index over revisions; each knows the one before it.
-    cursor = connection.execute(
+    (initial,) = connection.execute(
         "WITH RECURSIVE chain (key, previous, run_id) AS ("
         " SELECT r.key, r.previous, r.run_id FROM user_data d JOIN revision r ON r.key = d.newest"
-        " WHERE d.key = :data_key"
+        " WHERE d.key = ?"
         " UNION ALL SELECT r.key, r.previous, r.run_id"
         " FROM chain c JOIN revision r ON r.key = c.previous)"
-        " INSERT INTO revision (data_key, revision, previous, run_id, stored_at, sha256, value)"
-        " SELECT :data_key, :revision, (SELECT newest FROM user_data WHERE key = :data_key), 0,"
-        " :at, r.sha256, r.value"
-        " FROM revision r WHERE r.key = (SELECT max(key) FROM chain WHERE run_id = 0)",
-        {"data_key": saved.data_key, "revision": saved.revision, "at": saved.at},
+        " SELECT max(key) FROM chain WHERE run_id = 0",
+        (saved.data_key,),
+    ).fetchone()
+    cursor = connection.execute(
+        "INSERT INTO revision (data_key, revision, previous, run_id, stored_at, sha256, value)"
+        " SELECT r.data_key, ?, d.newest, 0, ?, r.sha256, r.value"
+        " FROM revision r JOIN user_data d ON d.key = r.data_key WHERE r.key = ?",
+        (saved.revision, saved.at, initial),
+    )
+    connection.execute(
+        "INSERT INTO value_file (revision_key, name, size_bytes)"
+        " SELECT ?, name, size_bytes FROM value_file WHERE revision_key = ?",
+        (cursor.lastrowid, initial),
     )
     connection.execute(
         "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
@@ -115,12 +124,16 @@ def _write_stored(connection: sqlite3.Connection, values: Iterable[SaveValue]) -
     changed_at: dict[DataKey, int] = {}
     rows = []
     large: list[tuple[int, bytes | memoryview]] = []
+    files: list[tuple[int, str, int]] = []
     for key, saved in enumerate(values, first):
         data_key, value = saved.data_key, saved.value
         text: bytes | memoryview | None = value.text
         size = len(value.text)
+        if value.file is not None:
+            files.append((key, value.file, size))
+            text, size = None, 0
         # A statement keeps what was bound to it last, so a large value goes another way.
-        if size > LARGE_BYTES:
+        elif size > LARGE_BYTES:
             large.append((key, value.text))
             text = None
         rows.append(
@@ -150,6 +163,10 @@ def _write_stored(connection: sqlite3.Connection, values: Iterable[SaveValue]) -
     for key, text in large:
         with connection.blobopen("revision", "value", key) as blob:
             blob.write(text)
+    if files:
+        connection.executemany(
+            "INSERT INTO value_file (revision_key, name, size_bytes) VALUES (?, ?, ?)", files
+        )
     connection.executemany(
         "UPDATE user_data SET newest = ?, changed_at = ?, cleared = 0 WHERE key = ?",
         [(key, changed_at[data_key], data_key) for data_key, key in newest.items()],

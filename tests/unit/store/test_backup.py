@@ -138,7 +138,7 @@ async def test_a_backup_that_fails_leaves_what_was_there(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(copying, "_copy", fail)
+    monkeypatch.setattr(copying, "_copy_all", fail)
     with pytest.raises(StoreError, match=f"{target}: No space left on device"):
         back_up(path, target, overwrite=True)
     assert target.read_text() == "precious"

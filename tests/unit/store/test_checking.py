@@ -1,6 +1,8 @@
 """check-db sees every invariant that is broken, and nothing where none is."""
 
+import os
 import random
+import shutil
 from pathlib import Path
 
 import anyio
@@ -12,20 +14,22 @@ from torcd.errors import StoreError
 from torcd.model import Capacity
 from torcd.scheduler.sharing import BOUNDLESS
 from torcd.store import Store, check, schema, sweeping
+from torcd.store.value_files import directory_of
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database in the middle of its life: workflows at work and over, attempts, values."""
     path = tmp_path_factory.mktemp("lived") / "torcd.db"
     anyio.run(live, path, 150, 4, lambda _: None)
-    return path.read_bytes()
+    return path
 
 
 @pytest.fixture
-def path(tmp_path: Path, lived: bytes) -> Path:
+def path(tmp_path: Path, lived: Path) -> Path:
     path = tmp_path / "torcd.db"
-    path.write_bytes(lived)
+    shutil.copy(lived, path)
+    shutil.copytree(directory_of(lived), directory_of(path))
     return path
 
 
@@ -42,7 +46,7 @@ def test_a_sound_database_is_counted(path: Path) -> None:
     assert checked.version == schema.newest_version()
     assert all(checked.counts.values())
     assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == ["torcd.db"]
+    assert sorted(os.listdir(path.parent)) == ["torcd.db", "torcd.db-values"]
 
 
 async def test_values_are_known_by_what_they_mean_and_not_by_their_text(tmp_path: Path) -> None:
@@ -99,7 +103,11 @@ BROKEN = {
     "UPDATE revision SET sha256 = zeroblob(32) WHERE key = 3": "hashes",
     "UPDATE revision SET revision = revision + 1 WHERE key = 3": "revisions",
     "UPDATE revision SET previous = NULL WHERE revision = 2": "revisions",
-    "DELETE FROM revision WHERE revision = 1": "revisions",
+    "DELETE FROM revision WHERE revision = 1 AND length(value) > 0": "revisions",
+    "DELETE FROM revision WHERE length(value) = 0": "references",
+    "UPDATE value_file SET name = 'gone'": "values",
+    "UPDATE value_file SET size_bytes = 1": "values",
+    "UPDATE revision SET sha256 = zeroblob(32) WHERE length(value) = 0": "hashes",
     "UPDATE user_data SET newest = NULL": "revisions",
     "UPDATE revision SET attempt_key = 777777 WHERE key = 3": "revisions",
     "UPDATE attempt SET workflow_key = 777777 WHERE key = 1": "attempts",
@@ -143,8 +151,8 @@ def test_what_is_broken_is_told(path: Path, change: str) -> None:
     assert BROKEN[change] in found(path)
 
 
-def test_damaged_pages_are_told(path: Path, lived: bytes) -> None:
-    damaged = bytearray(lived)
+def test_damaged_pages_are_told(path: Path) -> None:
+    damaged = bytearray(path.read_bytes())
     dice = random.Random(3)
     for page in range(4, len(damaged) // 4096):
         at = page * 4096
@@ -153,14 +161,14 @@ def test_damaged_pages_are_told(path: Path, lived: bytes) -> None:
     assert found(path) == {"integrity"}
 
 
-def test_a_truncated_database_is_told(path: Path, lived: bytes) -> None:
-    path.write_bytes(lived[: len(lived) // 2])
+def test_a_truncated_database_is_told(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert found(path) == {"integrity"}
 
 
-def test_an_older_copy_is_told(path: Path, lived: bytes) -> None:
+def test_an_older_copy_is_told(path: Path, lived: Path) -> None:
     anyio.run(live, path, 3, 1, lambda _: None)
-    path.write_bytes(lived)
+    path.write_bytes(lived.read_bytes())
     assert found(path) == {"age"}
 
 

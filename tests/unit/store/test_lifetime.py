@@ -217,10 +217,15 @@ async def test_a_store_that_cannot_be_opened_leaves_neither_thread_nor_lock(path
         assert await store.workflows() == []
 
 
-async def test_a_closed_store_leaves_the_file_its_lock_and_its_mark(path: Path) -> None:
+async def test_a_closed_store_leaves_no_log(path: Path) -> None:
     async with Store.open(path) as store:
         await commit(store, create())
-    assert names_in(path.parent) == ["torcd.db", "torcd.db-lock", "torcd.db-mark"]
+    assert names_in(path.parent) == [
+        "torcd.db",
+        "torcd.db-lock",
+        "torcd.db-mark",
+        "torcd.db-values",
+    ]
 
 
 def names_in(directory: Path) -> list[str]:

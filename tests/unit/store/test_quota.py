@@ -65,13 +65,13 @@ async def test_a_full_quota_is_a_full_disk(
         with monkeypatch.context() as patch, no_file_larger_than(log_bytes + 4096):
             QuotaExceeded(patch)
             with pytest.raises(NoSpace):
-                await write(store, 8_000_000, is_urgent=is_urgent)
+                await write(store, 1_000_000, is_urgent=is_urgent)
         # It may be written to again.
-        await write(store, 8_000_000, is_urgent=is_urgent)
+        await write(store, 1_000_000, is_urgent=is_urgent)
 
 
 async def test_a_write_that_fails_where_there_is_room_is_no_want_of_it(tmp_path: Path) -> None:
     async with Store.open(tmp_path / "torcd.db") as store:
         await store.commit([create()], [], environments={}, boot_id=BOOT)
-        with no_file_larger_than(1 << 20), pytest.raises(StoreError, match="the disk failed"):
-            await write(store, 2_000_000, is_urgent=True)
+        with no_file_larger_than(1 << 19), pytest.raises(StoreError, match="the disk failed"):
+            await write(store, 1_000_000, is_urgent=True)

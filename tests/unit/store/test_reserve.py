@@ -86,10 +86,10 @@ async def test_it_is_kept_again_after_the_log_was_cut_back(
         await store.commit([create()], [], environments={}, boot_id=BOOT)
         log = disk.path / "torcd.db-wal"
         sizes = []
-        for revision in range(1, 5):
-            await store_value(store, revision, 5_000_000 if revision == 1 else 10)
+        for revision in range(1, 9):
+            await store_value(store, revision, 1_000_000 if revision < 5 else 10)
             sizes.append(log.stat().st_size)
-        assert sizes[-1] < sizes[0]
+        assert sizes[-1] < max(sizes)
         assert log.stat().st_blocks * 512 >= sizes[-1] + reserve.RESERVE_BYTES
 
 
@@ -135,4 +135,5 @@ async def test_a_database_that_is_closed_leaves_nothing_of_it_behind(tmp_path: P
         "torcd.db",
         "torcd.db-lock",
         "torcd.db-mark",
+        "torcd.db-values",
     ]

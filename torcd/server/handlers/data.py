@@ -1,6 +1,7 @@
 """user_data: store, fetch, list, history, watch."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import anyio
@@ -20,6 +21,7 @@ from torcd.server.calls import Call
 from torcd.server.context import Context, find_data, is_key
 from torcd.server.handlers import records
 from torcd.server.memory import LITTLE_BYTES
+from torcd.store import value_files
 from torcd.store.rows import RevisionRow
 
 LARGE_BYTES = 256 * 1024
@@ -33,30 +35,54 @@ async def store(context: Context, parameters: u.Store, call: Call) -> u.RecordRe
         data_key = asker.find(node, parameters, role="output")
         data = node.data[data_key]
         parsed = await _parse(context, parameters.data, data.data.name)
-        await controller.require_fit(data.data, parsed)
         by = None if asker.job is None else records.stored_by(node, asker.job)
-        commands = await controller.request(
-            StoreRequested(
+        is_asked = False
+        try:
+            await controller.require_fit(data.data, parsed)
+            event = StoreRequested(
                 workflow_key=node.key,
                 data_key=data_key,
                 value=parsed,
                 attempt_key=asker.attempt_key,
                 at=controller.now(),
             )
-        )
+            is_asked = True
+            commands = await controller.request(event)
+        except BaseException as error:
+            # Who is cancelled does not know what becomes of what was asked.
+            is_undone = not is_asked or isinstance(error, errors.UserError)
+            if is_undone and parsed.file is not None:
+                controller.store.files.remove([parsed.file])
+            raise
         return records.stored(node, data.data, parameters.data, commands, by)
 
 
 async def _parse(context: Context, data: msgspec.Raw, name: str) -> value.Value:
     limit = context.controller.settings.max_value_bytes
-    if memoryview(data).nbytes <= LARGE_BYTES:
+    text = memoryview(data)
+    if text.nbytes <= LARGE_BYTES:
         return value.parse(bytes(data), name=name, max_bytes=limit)
 
     def parse_large() -> value.Value:
-        in_place = value.parse_in_place(memoryview(data), max_bytes=limit)
+        in_place = value.parse_in_place(text, max_bytes=limit)
         return in_place or parse(bytes(data), name=name, max_bytes=limit)
 
-    return await to_thread.run_sync(parse_large, limiter=context.controller.parsing)
+    def parse_and_write() -> value.Value:
+        """Both at a time: neither holds the interpreter for long."""
+        files = context.controller.store.files
+        with ThreadPoolExecutor(1) as beside:
+            parsing = beside.submit(parse_large)
+            file = files.write(text)
+        try:
+            return msgspec.structs.replace(parsing.result(), file=file)
+        except BaseException:
+            files.remove([file])
+            raise
+
+    is_written = value_files.LARGE_BYTES <= text.nbytes <= limit
+    return await to_thread.run_sync(
+        parse_and_write if is_written else parse_large, limiter=context.controller.parsing
+    )
 
 
 async def fetch(context: Context, parameters: u.Fetch, call: Call) -> u.RecordReply:
@@ -172,7 +198,7 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
             seen: dict[DataKey, int] = {}
             for key in [k for k in node.data if k in wanted]:
                 has_value = node.data[key].sha256 is not None
-                row = await _row_with_room(context, call, key) if has_value else None
+                row = await _row_or_loss(context, call, key) if has_value else None
                 seen[key] = node.data[key].revision if row is None else row.revision
                 await call.send(u.RecordReply(records.record(node, node.data[key], row)))
                 del row
@@ -189,7 +215,7 @@ async def watch(context: Context, parameters: u.Watch, call: Call) -> u.RecordRe
                         continue
                     if (happening.revision or 0) <= seen[data_key]:
                         continue
-                    row = await _row_with_room(context, call, data_key, happening.revision)
+                    row = await _row_or_loss(context, call, data_key, happening.revision)
                     if row is not None:
                         stored = records.record(node, node.data[data_key], row)
                         await call.send(u.RecordReply(stored))
@@ -206,6 +232,16 @@ async def _row_with_room(
         return row
     await call.take_room(row.size_bytes)
     return await store.value(key, row.revision)
+
+
+async def _row_or_loss(
+    context: Context, call: Call, key: DataKey, revision: int | None = None
+) -> RevisionRow | None:
+    """The same; one that is lost is told about without its value."""
+    try:
+        return await _row_with_room(context, call, key, revision)
+    except errors.LostValue:
+        return await context.controller.store.value(key, revision, max_bytes=records.FREE_BYTES)
 
 
 class _Asker(msgspec.Struct, frozen=True):

@@ -56,6 +56,7 @@ def _records(
     rows: list[tuple[DataNode, RevisionRow | None]],
     at_once_bytes: int,
 ) -> Listing:
+    files = context.controller.store.files
     items: list[u.Record] = []
     later: dict[int, Later] = {}
     size = 0
@@ -65,7 +66,9 @@ def _records(
             size += row.size_bytes
             if size > MAX_VALUES_BYTES:
                 raise too_large(data.data.name)
-            if len(row.value) == row.size_bytes <= at_once_bytes:
+            if row.file is not None and not files.has(row.file, row.size_bytes):
+                pass  # lost: what is known of it is told, without the value
+            elif len(row.value) == row.size_bytes <= at_once_bytes:
                 at_once_bytes -= row.size_bytes
             else:
                 read = partial(_read, context, data, row.revision)
@@ -135,7 +138,8 @@ def stored(
 
 
 def record(node: WorkflowNode, data: DataNode, row: RevisionRow | None) -> u.Record:
-    """One revision of a user_data; None: it has no value yet."""
+    """One revision of a user_data; None: it has no value yet. Without the value if that was only
+    told about."""
     if row is None:
         return u.Record(
             key=str(data.data.key),
@@ -156,7 +160,7 @@ def record(node: WorkflowNode, data: DataNode, row: RevisionRow | None) -> u.Rec
         name=data.data.name,
         workflow_key=str(node.key),
         is_ephemeral=data.data.is_ephemeral,
-        data=msgspec.Raw(row.value),
+        data=msgspec.Raw(row.value) if row.value else msgspec.UNSET,
         revision=row.revision,
         sha256=row.sha256,
         stored_at=maybe_rfc3339(row.stored_at),

@@ -1,0 +1,321 @@
+"""Large values have files of their own: there before their rows are, and gone after them."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.store_world import (
+    commit,
+    create,
+    data_key,
+    save_value,
+    save_workflow,
+)
+from torcd.errors import LostValue, NoSpace, StoreError
+from torcd.model import Capacity, DataKey, Timestamp, WorkflowKey, WorkflowStatus
+from torcd.scheduler.commands import RemoveWorkflow, SaveInitialAgain
+from torcd.store import Store, back_up, check, restore
+from torcd.store.value_files import LARGE_BYTES, directory_of
+
+W = WorkflowKey(1)
+CAPACITY = Capacity(cpus=4, memory_bytes=1 << 30, gpus=0)
+
+
+def large(character: bytes) -> bytes:
+    return b'"%s"' % (character * (LARGE_BYTES - 2))
+
+
+def files_of(path: Path) -> list[str]:
+    directory = directory_of(path)
+    return sorted(os.listdir(directory)) if directory.exists() else []
+
+
+async def with_data(store: Store, n_data: int = 1) -> DataKey:
+    creation = create(n_data=n_data)
+    await commit(store, creation)
+    return data_key(creation)
+
+
+async def value_of(store: Store, key: DataKey, revision: int | None = None) -> bytes:
+    row = await store.value(key, revision)
+    assert row is not None
+    assert row.size_bytes == len(row.value)
+    return bytes(row.value)
+
+
+async def test_only_what_is_large_has_a_file(store: Store, path: Path) -> None:
+    key = await with_data(store)
+    await commit(store, save_value(key, 1, b"1" * (LARGE_BYTES - 1)))
+    assert files_of(path) == []
+    await commit(store, save_value(key, 2, large(b"x")), save_value(key, 3, large(b"y")))
+    assert len(files_of(path)) == 2
+    assert await value_of(store, key, 2) == large(b"x")
+    assert await value_of(store, key) == large(b"y")
+    assert [row.size_bytes for row in await store.revisions(key)][1:] == [LARGE_BYTES] * 2
+    assert check(path, CAPACITY).items == ()
+
+
+async def test_one_that_was_written_ahead_is_not_written_again(store: Store, path: Path) -> None:
+    key = await with_data(store)
+    saved = save_value(key, 1, large(b"x"))
+    ahead = store.files.write(saved.value.text)
+    await commit(
+        store,
+        msgspec.structs.replace(saved, value=msgspec.structs.replace(saved.value, file=ahead)),
+    )
+    assert files_of(path) == [ahead]
+    assert await value_of(store, key) == large(b"x")
+
+
+async def test_it_is_there_after_the_next_start_and_what_has_no_row_is_not(path: Path) -> None:
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")))
+        kept = files_of(path)
+        store.files.write(large(b"y"))
+    (directory_of(path) / "of-another-database").touch()
+    async with Store.open(path) as store:
+        assert files_of(path) == sorted([*kept, "of-another-database"])
+        assert await value_of(store, key) == large(b"x")
+        assert store.lost_files == set()
+
+
+async def test_another_database_in_its_place_leaves_its_files_alone(path: Path) -> None:
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")))
+    elsewhere = path.with_name("elsewhere")
+    path.rename(elsewhere)
+    async with Store.open(path) as store:
+        await commit(store, save_value(await with_data_of(store, 100), 1, large(b"y")))
+    path.unlink()
+    path.with_name("torcd.db-mark").unlink()
+    elsewhere.rename(path)
+    async with Store.open(path) as store:
+        assert await value_of(store, key) == large(b"x")
+
+
+async def with_data_of(store: Store, workflow: int) -> DataKey:
+    creation = create(workflow)
+    await commit(store, creation)
+    return data_key(creation)
+
+
+async def test_without_its_mark_nothing_is_removed(path: Path) -> None:
+    """Nobody knows then whether this is the newest database."""
+    async with Store.open(path) as store:
+        store.files.write(large(b"y"))
+    path.with_name("torcd.db-mark").unlink()
+    async with Store.open(path):
+        assert len(files_of(path)) == 1
+
+
+async def test_the_files_of_a_deleted_workflow_go(store: Store, path: Path) -> None:
+    key = await with_data(store)
+    other = await with_data_of(store, 100)
+    await commit(store, save_value(key, 1, large(b"x")), save_value(key, 2, large(b"y")))
+    await commit(store, save_value(other, 1, large(b"z"), workflow_key=WorkflowKey(100)))
+    await commit(store, save_workflow(1, WorkflowStatus.COMPLETED))
+    await commit(store, RemoveWorkflow(workflow_key=W, at=Timestamp(9500)))
+    while not await store.sweep(W):
+        pass
+    assert len(files_of(path)) == 1
+    assert await value_of(store, other) == large(b"z")
+
+
+async def initial_again(store: Store) -> DataKey:
+    """A value of the spec, another one, and the first one again."""
+    key = await with_data(store)
+    initial = msgspec.structs.replace(save_value(key, 1, large(b"x")), run_id=0)
+    await commit(store, initial, save_value(key, 2, large(b"y")))
+    await commit(
+        store,
+        SaveInitialAgain(
+            workflow_key=W, data_key=key, revision=3, changed_at=1, at=Timestamp(9000)
+        ),
+    )
+    return key
+
+
+async def test_an_initial_value_that_is_there_again_is_the_same_file(
+    store: Store, path: Path
+) -> None:
+    key = await initial_again(store)
+    assert len(files_of(path)) == 2
+    assert await value_of(store, key) == large(b"x")
+    assert check(path, CAPACITY).items == ()
+
+
+async def test_a_file_of_two_revisions_goes_with_the_last(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await initial_again(store)
+    await commit(store, save_workflow(1, WorkflowStatus.COMPLETED))
+    await commit(store, RemoveWorkflow(workflow_key=W, at=Timestamp(9500)))
+    monkeypatch.setattr("torcd.store.sweeping.ROWS_IN_A_STEP", 1)
+    await store.sweep(W)
+    assert len(files_of(path)) == 2
+    while not await store.sweep(W):
+        pass
+    assert files_of(path) == []
+    assert await store.value(key) is None
+
+
+# What goes wrong
+
+
+async def test_without_room_there_is_no_file_and_no_row(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await with_data(store)
+    real = os.write
+
+    def full_after_half(descriptor: int, text: memoryview) -> int:
+        if len(text) <= LARGE_BYTES // 2:
+            raise OSError(28, "No space left on device")
+        return real(descriptor, text[: LARGE_BYTES // 2])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full_after_half)
+        with pytest.raises(NoSpace, match="a large value"):
+            await commit(store, save_value(key, 1, large(b"x")))
+    assert files_of(path) == []
+    assert await store.value(key) is None
+    await commit(store, save_value(key, 1, large(b"x")))
+    assert await value_of(store, key) == large(b"x")
+
+
+async def test_without_room_for_the_rows_the_files_go_again(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await with_data(store)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._commits._reserve, "keep", full)
+        with pytest.raises(NoSpace):
+            await commit(store, save_value(key, 1, large(b"x")), save_value(key, 2, large(b"y")))
+    assert files_of(path) == []
+
+
+async def test_after_any_other_failure_they_stay_until_the_next_start(path: Path) -> None:
+    """Only then it is known whether the rows are there."""
+    no = "CREATE TEMP TRIGGER no BEFORE INSERT ON revision BEGIN SELECT raise(FAIL, 'no'); END"
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await store._writer.call(lambda connection: connection.execute(no))
+        with pytest.raises(StoreError):
+            await commit(store, save_value(key, 1, large(b"x")))
+    assert len(files_of(path)) == 1
+    async with Store.open(path):
+        assert files_of(path) == []
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, 1000)
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, cut])
+async def test_a_file_that_was_lost_is_told_of(path: Path, lose: Callable[[Path], None]) -> None:
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")), save_value(key, 2, b"2"))
+        (name,) = files_of(path)
+        lose(directory_of(path) / name)
+        with pytest.raises(LostValue, match=f"{name}.*store the value again"):
+            await store.value(key, 1)
+        assert await value_of(store, key) == b"2"
+        assert [row.revision for row in await store.revisions(key)] == [1, 2]
+        told = await store.value(key, 1, max_bytes=100)
+        assert told is not None
+        assert told.size_bytes == LARGE_BYTES
+    (problem,) = check(path, CAPACITY).items
+    assert problem.check == "values"
+    assert name in problem.message
+    with pytest.raises(StoreError, match=name):
+        back_up(path, path.with_name("backup"))
+    assert not path.with_name("backup").exists()
+    async with Store.open(path) as store:
+        assert store.lost_files == ({name} if lose is Path.unlink else set())
+
+
+async def test_a_file_that_was_changed_is_found_out(store: Store, path: Path) -> None:
+    key = await with_data(store)
+    await commit(store, save_value(key, 1, large(b"x")))
+    (name,) = files_of(path)
+    (directory_of(path) / name).write_bytes(large(b"y"))
+    (problem,) = check(path, CAPACITY).items
+    assert (problem.check, problem.subject) == ("hashes", f"user_data {key}")
+
+
+async def test_what_was_deleted_meanwhile_is_not_lost(store: Store, path: Path) -> None:
+    key = await with_data(store)
+    await commit(store, save_value(key, 1, large(b"x")))
+    await commit(store, save_workflow(1, WorkflowStatus.COMPLETED))
+    await commit(store, RemoveWorkflow(workflow_key=W, at=Timestamp(9500)))
+    (name,) = files_of(path)
+    store.files.remove([name])
+    assert await store.value(key) is None
+    assert check(path, CAPACITY).items == ()
+    back_up(path, path.with_name("backup"))
+
+
+# Copies
+
+
+async def test_a_backup_is_one_file_with_all_values(store: Store, path: Path) -> None:
+    key = await with_data(store)
+    await commit(store, save_value(key, 1, large(b"x")), save_value(key, 2, b"2"))
+    backup = path.parent / "else" / "backup"
+    backup.parent.mkdir()
+    back_up(path, backup)
+    assert os.listdir(backup.parent) == ["backup"]
+    with contextlib.closing(sqlite3.connect(backup)) as connection:
+        texts = [text for (text,) in connection.execute("SELECT value FROM revision ORDER BY key")]
+    assert texts == [large(b"x"), b"2"]
+    assert check(backup, CAPACITY).items == ()
+
+
+async def test_what_a_restore_replaces_keeps_its_values(path: Path) -> None:
+    backup = path.with_name("backup")
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")))
+        back_up(path, backup)
+        await commit(store, save_value(key, 2, large(b"y")))
+    replaced = restore(backup, path).replaced
+    assert replaced is not None
+    async with Store.open(path) as store:
+        assert await value_of(store, key) == large(b"x")
+        assert files_of(path) == []
+        await commit(store, save_value(key, 2, large(b"z")))
+    assert len(files_of(replaced)) == 2
+    assert check(replaced, CAPACITY).items == ()
+    # And back again.
+    restore(replaced, path)
+    async with Store.open(path) as store:
+        assert await value_of(store, key) == large(b"y")
+    assert check(path, CAPACITY).items == ()
+
+
+async def test_a_database_can_be_restored_from_itself(path: Path) -> None:
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")))
+    restore(path, path)
+    async with Store.open(path) as store:
+        assert await value_of(store, key) == large(b"x")
+
+
+async def test_the_values_are_no_place_for_a_backup(path: Path) -> None:
+    async with Store.open(path):
+        pass
+    with pytest.raises(StoreError, match="among the values of the database"):
+        back_up(path, directory_of(path) / "backup")
