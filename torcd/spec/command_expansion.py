@@ -30,14 +30,26 @@ class Commands:
         self._replacements = replacements
         self._findings = findings
         self._known: dict[Command, Command] = {}
+        self._complete: dict[Command, Command] = {}
+        """Those of them that were so from the beginning."""
 
     def of(self, job: JobSpec, at: Path, inputs: Inputs) -> Command:
         """What its placeholders declare is added to `inputs`."""
-        command = job.command
-        if not (_is_complete(command) and job.invocation_script is None) or _has_entries(job):
+        command = None
+        if job.invocation_script is None and not names_data(job):
+            command = self.complete(job.command)
+        if command is None:
             command = self._command(job, at, inputs)
+            command = self._known.setdefault(command, command)
+        return command
+
+    def complete(self, command: Command) -> Command | None:
+        """The command of a job that says nothing else about it. None: it is for `of`."""
         # Jobs that run the same share its text.
-        return self._known.setdefault(command, command)
+        known = self._complete.get(command)
+        if known is None and _is_complete(command):
+            known = self._complete[command] = self._known.setdefault(command, command)
+        return known
 
     def _command(self, job: JobSpec, at: Path, inputs: Inputs) -> Command:
         path, script_path = (*at, "command"), (*at, "invocation_script")
@@ -108,6 +120,6 @@ def _is_complete(command: Command) -> bool:
     )
 
 
-def _has_entries(job: JobSpec) -> bool:
-    """It names files or user_data, in its lists."""
+def names_data(job: JobSpec) -> bool:
+    """It has files or user_data in its lists."""
     return bool(job.input_files or job.output_files or job.input_user_data or job.output_user_data)

@@ -8,19 +8,21 @@ user_data are three namespaces.
 
 from collections.abc import Callable, Mapping
 from itertools import chain
+from operator import itemgetter
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from torcd import model, value
 from torcd.spec import cycles, folding
-from torcd.spec.command_expansion import Commands
+from torcd.spec.command_expansion import Commands, names_data
 from torcd.spec.data_expansion import UserData
 from torcd.spec.names import check_name
 from torcd.spec.policy_expansion import Policies
 from torcd.spec.problems import Finding, Path
-from torcd.spec.references import References
+from torcd.spec.references import Inputs, References
 from torcd.spec.regexes import Match, Regexes
 from torcd.spec.rekeying import Known, keys_of, names_of, rekeyed
 from torcd.spec.schema import FileSpec, JobSpec, UserDataSpec, WorkflowSpec
@@ -109,6 +111,15 @@ def _expansion(
         if known is not None:
             workflow = rekeyed(workflow, known, expander.keys)
     return Expansion(workflow, said, expander.matches)
+
+
+_FEW = frozenset({"command", "name", *Inputs.__struct_fields__})
+"""All that most jobs say: for them the other fields are not looked at one by one."""
+
+_OTHERS = [n for n, field in enumerate(JobSpec.__struct_fields__) if field not in _FEW]
+_others_of = itemgetter(*_OTHERS)
+_NO_OTHERS = (None,) * len(_OTHERS)
+_NO_MORE = {"env": model.NO_VARIABLES}
 
 
 class _Expander:
@@ -200,6 +211,8 @@ class _Expander:
     ) -> tuple[Made, ...]:
         """Everything of a section. What is said of copies of one item is said once."""
         made: list[Made] = []
+        if section.as_written is not None:
+            return tuple([make(n, n, item) for n, item in enumerate(section.as_written)])
         for origin, copies in enumerate(section):
             told, count = len(self.findings), len(made)
             made += [make(n, origin, item) for n, item in enumerate(copies, count)]
@@ -249,43 +262,56 @@ class _Expander:
         )
 
     def _plain_job(self, n: int, origin: int, job: JobSpec) -> model.Job:
+        has_more = _others_of(astuple(job)) != _NO_OTHERS or self._unrolled.elements or self._adders
+        name = self._jobs.names[n]
+        # Not another int than that by which others name it: there may be 100 000.
+        key = model.JobKey(self._jobs.keys[name])
+        if not (has_more or job.depends_on or names_data(job)):
+            command = self._commands.complete(job.command)
+            if command is not None:
+                return model.Job(key=key, name=name, command=command, env=model.NO_VARIABLES)
         at: Path = ("jobs", origin)
         inputs = self._references.of(n, origin, job)
+        more = self._more(n, origin, job, inputs) if has_more else _NO_MORE
+        return model.Job(
+            key=key,
+            name=name,
+            command=self._commands.of(job, at, inputs),
+            # Most jobs name a few kinds of things.
+            depends_on=tuple(inputs.depends_on) if inputs.depends_on else (),
+            input_files=tuple(inputs.input_files) if inputs.input_files else (),
+            output_files=tuple(inputs.output_files) if inputs.output_files else (),
+            input_user_data=tuple(inputs.input_user_data) if inputs.input_user_data else (),
+            output_user_data=tuple(inputs.output_user_data) if inputs.output_user_data else (),
+            **more,
+        )
+
+    def _more(self, n: int, origin: int, job: JobSpec, inputs: Inputs) -> dict[str, Any]:
+        """What it says besides its command and what it names."""
+        at: Path = ("jobs", origin)
         if job.env:
             self.findings += check_env(job.env, (*at, "env"))
         if job.cwd is not None:
             if not job.cwd:
                 self._add((*at, "cwd"), "the directory is empty")
             self.findings += check_text(job.cwd, (*at, "cwd"))
-        command = self._commands.of(job, at, inputs)
-        name = self._jobs.names[n]
-        element = self._element(n) if self._unrolled.elements else None
+        element = self._element(n)
         if element is not None:
             inputs.depends_on[element.of] = None
-        return model.Job(
-            # Not another int than that by which others name it: there may be 100 000.
-            key=model.JobKey(self._jobs.keys[name]),
-            name=name,
-            command=command,
-            # Most jobs name a few kinds of things, and there may be 100 000 of them.
-            depends_on=tuple(inputs.depends_on) if inputs.depends_on else (),
-            input_files=tuple(inputs.input_files) if inputs.input_files else (),
-            output_files=tuple(inputs.output_files) if inputs.output_files else (),
-            input_user_data=tuple(inputs.input_user_data) if inputs.input_user_data else (),
-            output_user_data=tuple(inputs.output_user_data) if inputs.output_user_data else (),
-            cancel_on_blocking_job_failure=job.cancel_on_blocking_job_failure is not False,
-            supports_termination=job.supports_termination or False,
-            priority=job.priority or 0,
-            env=job.env or model.NO_VARIABLES,
-            cwd=None if job.cwd is None else str(self._directory / job.cwd),
-            stdio=job.stdio or "separate",
-            resources=self._policies.resources(job, at),
-            failure_handler=self._policies.failure_handler(job, at),
-            scheduler=self._policies.scheduler(job, at),
-            has_regexes=self._regexes.add(n, origin, job),
-            added=self._added(name) if self._adders else None,
-            element=element,
-        )
+        return {
+            "cancel_on_blocking_job_failure": job.cancel_on_blocking_job_failure is not False,
+            "supports_termination": job.supports_termination or False,
+            "priority": job.priority or 0,
+            "env": job.env or model.NO_VARIABLES,
+            "cwd": None if job.cwd is None else str(self._directory / job.cwd),
+            "stdio": job.stdio or "separate",
+            "resources": self._policies.resources(job, at),
+            "failure_handler": self._policies.failure_handler(job, at),
+            "scheduler": self._policies.scheduler(job, at),
+            "has_regexes": self._regexes.add(n, origin, job),
+            "added": self._added(self._jobs.names[n]),
+            "element": element,
+        }
 
     def _added(self, name: str) -> model.Added | None:
         """Who added it, by the keys that are counted here."""

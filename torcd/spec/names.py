@@ -116,11 +116,12 @@ class Namespace:
     def findings(self) -> list[Finding]:
         """Names that cannot be one, and names that are there twice."""
         bad: dict[Path, Finding] = {}
-        for origin, name in zip(self._origins, self.names, strict=True):
-            path = self.section, origin, "name"
-            finding = check_name(name, path)
-            if finding:
-                bad.setdefault(path, finding)
+        if not all(self.names) or _BAD_IN_NAME.search("".join(self.names)):
+            for origin, name in zip(self._origins, self.names, strict=True):
+                path = self.section, origin, "name"
+                finding = check_name(name, path)
+                if finding:
+                    bad.setdefault(path, finding)
         if len(self.keys) < len(self.names):
             first: dict[str, int] = {}
             for origin, name in zip(self._origins, self.names, strict=True):

@@ -41,6 +41,11 @@ class Copied(Protocol[_Copy]):
         """For each copy: the place of what it was made from."""
         ...
 
+    @property
+    def as_written(self) -> Sequence[_Copy] | None:
+        """The items, if there is one copy of each, which is as it was written."""
+        ...
+
     def names(self, kind: str) -> list[str]: ...
 
     def __iter__(self) -> Iterator[Iterable[_Copy]]: ...
@@ -53,6 +58,7 @@ class Listed(Generic[Item]):
         """Of each item: names and copies."""
         self._copies: list[list[tuple[str, Item]]] = copies
         self.origins: Sequence[int] = [n for n, some in enumerate(copies) for _ in some]
+        self.as_written = None
 
     @property
     def count(self) -> int:

@@ -93,6 +93,9 @@ class Unrolled(Generic[Item]):
             self._source(item, (section, n), reader, budget) for n, item in enumerate(items)
         ]
         self.count: int = sum(source.count for source in self._sources)
+        has_copies = any(source.combinations is not None for source in self._sources)
+        self.as_written: Sequence[Item] | None = None if has_copies else items
+        """The items, if there is one copy of each, which is as it was written."""
 
     def names(self, kind: str) -> list[str]:
         """What has none is called by its kind and its place."""
