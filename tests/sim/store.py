@@ -4,10 +4,13 @@ Only what was committed is in it. A row that cannot be (an attempt added twice, 
 out, an ended job that lives on) is an AssertionError here, as it would be a failed commit there.
 """
 
+from collections import Counter
+
 import msgspec
 
 from torcd.model import (
     ENDED,
+    ENDED_BADLY,
     WORKFLOW_OVER,
     AttemptKey,
     DataKey,
@@ -92,6 +95,15 @@ class Store:
         if happening.job_key is not None and happening.status is not None:
             self.told[happening.job_key] = happening.status
 
+    def _counts(self, key: WorkflowKey) -> dict[JobStatus, int]:
+        """How many jobs are in which state, without those that nobody sees."""
+        counts: Counter[JobStatus] = Counter()
+        for job in self.workflows[key].workflow.jobs:
+            row = self.job_rows[job.key]
+            status = JobStatus.BLOCKED if row is None else row.status
+            counts[status] += not job.is_unfolded or status in ENDED_BADLY
+        return {status: count for status, count in counts.items() if count}
+
     def _apply(self, record: Record) -> None:
         assert getattr(record, "workflow_key", None) not in self.deleted, "it was deleted"
         match record:
@@ -121,14 +133,18 @@ class Store:
                 elif row.status in WORKFLOW_OVER and record.status is WorkflowStatus.RUNNING:
                     assert not row.archived, "it runs, and is out of sight"
                     assert record.run_id == row.run_id
-                elif row.status in WORKFLOW_OVER and record.at == self.edited_at:
-                    judged_again = msgspec.structs.replace(row, status=record.status, at=record.at)
-                    assert record == judged_again
                 elif row.status in WORKFLOW_OVER:
-                    archived = msgspec.structs.replace(row, archived=not row.archived, at=record.at)
-                    assert record == archived, "it lives on"
+                    same = msgspec.structs.replace(row, at=record.at, job_counts=record.job_counts)
+                    if record.at == self.edited_at:
+                        assert record == msgspec.structs.replace(same, status=record.status)
+                    else:
+                        archived = msgspec.structs.replace(same, archived=not row.archived)
+                        assert record == archived, "it lives on"
                 else:
                     assert not record.archived, "it is put out of sight before it is over"
+                if record.job_counts is not None:
+                    assert record.status in WORKFLOW_OVER
+                    assert record.job_counts == self._counts(record.workflow_key)
                 self.workflow_rows[record.workflow_key] = record
             case RemoveWorkflow(workflow_key=key):
                 assert self.workflow_rows[key].status in WORKFLOW_OVER

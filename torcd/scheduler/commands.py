@@ -74,6 +74,8 @@ class SaveWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Since when what runs of it stands still; None: it does not."""
     at: Timestamp
     archived: bool = False
+    job_counts: dict[JobStatus, int] | None = None
+    """If it is over: how many jobs that are seen are in which state, without the zeros."""
 
 
 class RemoveWorkflow(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -267,6 +267,7 @@ class Outbox:
                 archived=node.archived,
                 frozen_since=node.frozen_since,
                 at=self.at,
+                job_counts=node.counts_that_there_are if node.is_over else None,
             )
         )
         self._tell("workflow_changed", status=node.status.value, stopping=node.stopping)

@@ -177,6 +177,11 @@ class WorkflowNode:
         return counts
 
     @property
+    def counts_that_there_are(self) -> dict[JobStatus, int]:
+        """The same without the zeros."""
+        return {status: count for status, count in self.shown_counts.items() if count}
+
+    @property
     def is_over(self) -> bool:
         return self.status in WORKFLOW_OVER
 

@@ -49,6 +49,8 @@ class Batch:
         self.files: dict[FileKey, SaveFile] = {}
         self.jobs: dict[JobKey, SaveJob] = {}
         self.workflows: dict[WorkflowKey, SaveWorkflow] = {}
+        self.counted: set[WorkflowKey] = set()
+        """Those whose jobs are as they were counted in `workflows`."""
         self.deleted: list[RemoveWorkflow] = []
         self.next_key = 0
         self.next_attempt_key = 0
@@ -63,6 +65,8 @@ class Batch:
                 self.values.append(record)
             elif type(record) is SaveJob:
                 self.jobs[record.job_key] = record
+                if self.counted:
+                    self.counted.discard(record.workflow_key)
             elif type(record) is SaveAttempt:
                 self._save(record)
             elif type(record) is AddAttempt:
@@ -86,6 +90,7 @@ class Batch:
         match record:
             case SaveJob():
                 self.jobs[record.job_key] = record
+                self.counted.discard(record.workflow_key)
             case AddAttempt() | AddCommand():
                 self._add(record)
             case SaveAttempt():
@@ -98,6 +103,8 @@ class Batch:
                 self.files[record.file_key] = record
             case SaveWorkflow():
                 self.workflows[record.workflow_key] = record
+                if record.job_counts is not None:
+                    self.counted.add(record.workflow_key)
             case RemoveWorkflow():
                 self.deleted.append(record)
             case RemoveAttempt():
@@ -109,4 +116,5 @@ class Batch:
                 self.next_key = max(self.next_key, record.next_key)
             case EditWorkflow():
                 self.edited.append(record)
+                self.counted.discard(record.workflow.key)
                 self.next_key = max(self.next_key, record.next_key)

@@ -264,7 +264,7 @@ def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWor
     _write_rows(
         connection,
         "UPDATE workflow SET status = ?, stopping = ?, run_id = ?, started_at = ?, ended_at = ?,"
-        " archived_at = ?, frozen_since = ?, job_counts = NULL WHERE key = ?",
+        " archived_at = ?, frozen_since = ?, job_counts = ? WHERE key = ?",
         [
             (
                 w.status.value,
@@ -274,6 +274,7 @@ def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWor
                 w.ended_at,
                 w.at if w.archived else None,
                 w.frozen_since,
+                None if w.job_counts is None else _encode(w.job_counts).decode(),
                 w.workflow_key,
             )
             for w in workflows
@@ -286,7 +287,7 @@ def _count_jobs_of_those_over(connection: sqlite3.Connection, batch: Batch) -> N
     look at their jobs."""
     touched = {job.workflow_key for job in batch.jobs.values()}.union(batch.workflows)
     touched.update(edited.workflow.key for edited in batch.edited)
-    for key in touched:
+    for key in touched - batch.counted:
         row = connection.execute("SELECT status FROM workflow WHERE key = ?", (key,)).fetchone()
         if row is None or WorkflowStatus(row[0]) not in WORKFLOW_OVER:
             continue
