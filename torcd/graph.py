@@ -130,6 +130,24 @@ def find_cycles(workflow: Workflow, gates: Sequence[Gate]) -> list[Cycle]:
     return [graph.shortest_cycle(first, set(knot)) for first, knot in firsts]
 
 
+def goes_forward(workflow: Workflow) -> bool:
+    """Whether it is plain, without gates, that nothing waits for what comes after it, as in nearly
+    every workflow. False: look closer."""
+    last: dict[int, int] = {}
+    """The last producer of each file and user_data. Keys rise in spec order."""
+    for job in workflow.jobs:
+        if (job.depends_on and max(job.depends_on) >= job.key) or job.awaits or job.added:
+            return False
+        if job.output_files or job.output_user_data:
+            last.update(dict.fromkeys((*job.output_files, *job.output_user_data), job.key))
+    return not last or not any(
+        last.get(subject, -1) >= job.key
+        for job in workflow.jobs
+        if job.input_files or job.input_user_data
+        for subject in (*job.input_files, *job.input_user_data)
+    )
+
+
 def _goes_forward(gates: Sequence[Gate]) -> bool:
     """Whether nothing waits for what comes after it: then there are no cycles."""
     last: dict[int, int] = {}

@@ -115,6 +115,11 @@ def test_cycles_are_found_exactly_where_there_are_some(w: Workflow) -> None:
 
 
 @given(WORKFLOWS)
+def test_it_is_plain_exactly_where_nothing_waits_for_what_comes_after_it(w: Workflow) -> None:
+    assert graph.goes_forward(w) == all(a < b for a, b in naive_edges(w))
+
+
+@given(WORKFLOWS)
 def test_every_knot_of_jobs_is_reported(w: Workflow) -> None:
     reach = naive_edges(w)
     while more := {(a, d) for a, b in reach for c, d in reach if b == c} - reach:

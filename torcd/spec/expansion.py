@@ -266,10 +266,17 @@ class _Expander:
         name = self._jobs.names[n]
         # Not another int than that by which others name it: there may be 100 000.
         key = model.JobKey(self._jobs.keys[name])
-        if not (has_more or job.depends_on or names_data(job)):
+        if not (has_more or names_data(job)):
             command = self._commands.complete(job.command)
-            if command is not None:
-                return model.Job(key=key, name=name, command=command, env=model.NO_VARIABLES)
+            awaited = self._references.plain(job.depends_on) if job.depends_on else {}
+            if command is not None and awaited is not None:
+                return model.Job(
+                    key=key,
+                    name=name,
+                    command=command,
+                    depends_on=tuple(awaited),
+                    env=model.NO_VARIABLES,
+                )
         at: Path = ("jobs", origin)
         inputs = self._references.of(n, origin, job)
         more = self._more(n, origin, job, inputs) if has_more else _NO_MORE

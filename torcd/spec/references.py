@@ -72,6 +72,11 @@ class References:
                 self._look_up(n, self._user_data, references or (), (*at, field), values)
         return inputs
 
+    def plain(self, names: Sequence[str]) -> dict[model.JobKey, None] | None:
+        """The jobs of these names, if there is nothing to be said about them; None: it is for
+        `of`."""
+        return cast("dict[model.JobKey, None] | None", self._jobs.find_plain(names))
+
     def for_each(self, fold: Fold, origin: int) -> model.ForEach:
         path = ("jobs", origin, "for_each")
         key = self._user_data.keys.get(fold.data, 0)
