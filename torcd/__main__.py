@@ -130,8 +130,11 @@ def _cells(problem: "Problem") -> tuple[str, str, str]:
 def _back_up(config: Config, options: argparse.Namespace) -> int:
     from torcd.store import back_up
 
-    size = back_up(_database(config), options.file, overwrite=options.force)
-    print(f"{options.file}: {size} bytes, whole and on disk")
+    made = back_up(_database(config), options.file, overwrite=options.force)
+    print(f"{options.file}: {made.size_bytes} bytes, whole and on disk")
+    if made.lost_values:
+        lost = f"{made.lost_values} large values are not in it, for their files are gone"
+        print(f"torcd: {lost}; torcd check-db tells whose they are", file=sys.stderr)
     return 0
 
 

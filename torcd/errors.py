@@ -48,8 +48,8 @@ class StoreError(TorcError):
 
 
 class LostValue(StoreError):
-    """The file that a large value is kept in is gone, or is not as it was written; the value may be
-    stored again. Facts: path, problem."""
+    """The file that a large value is kept in is gone, or cannot be read; the value may be stored
+    again. Facts: path, problem."""
 
     code = "io.torcd.UserData.LostValue"
 

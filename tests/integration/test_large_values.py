@@ -1,6 +1,7 @@
 """Large values through a real daemon: each in a file of its own, beside the database."""
 
 import os
+import sys
 from pathlib import Path
 
 import msgspec
@@ -115,9 +116,83 @@ def test_one_whose_file_is_gone_is_told_of_and_can_be_stored_again(
         assert over(daemon, key).status is WorkflowStatus.FAILED
         reads = daemon.jobs(key)["reads"]
         assert (reads.status, reads.reason) == (JobStatus.FAILED, Reason.START_FAILED)
-        assert f"it is not there, the file {file}" in (reads.message or "")
+        assert f"the file {file} of a large value is not there" in (reads.message or "")
         client.store("passed", LARGE + "y", workflow_key=key)
         assert client.fetch("passed", workflow_key=key) == LARGE + "y"
         assert len(client.history("passed", workflow_key=key)) == 2
     done = daemon.torcctl("-k", key, "data", "get", "passed")
     assert os.fsencode(done.stdout[-10:]) == b'xxxxxxxy"\n'
+
+
+ADDER = """
+import os, pathlib
+from torcd.client import current_job
+n = pathlib.Path("count").read_text()
+current_job().add_jobs([{"name": f"part_{n}", "command": "true"}])
+if n == "2":
+    open("ready", "w").close()
+    open("go").read()
+"""
+
+
+def test_jobs_for_the_elements_of_a_value_that_is_lost_keep_nobody_from_going_on(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    """Neither who is to make them nor who is to take other jobs back."""
+    (tmp_path / "adder.py").write_text(ADDER)
+    (tmp_path / "count").write_text("1")
+    ready, go = tmp_path / "ready", tmp_path / "go"
+    os.mkfifo(ready)
+    os.mkfifo(go)
+    spec = {
+        "user_data": [{"name": "v", "data": [LARGE]}],
+        "files": [{"name": "count", "path": "count"}],
+        "jobs": [
+            {
+                "name": "adder",
+                "command": f"{sys.executable} adder.py",
+                "input_files": ["count"],
+            },
+            {"name": "fit", "for_each": "v", "command": "true"},
+        ],
+    }
+    key = daemon.submit(spec)
+    assert over(daemon, key).status is WorkflowStatus.COMPLETED
+    (file,) = files_of(daemon)
+    (tmp_path / "count").write_text("2")
+    with daemon.client() as client:
+        assert client.restart(workflow_key=key).restarted
+        ready.read_text()  # it runs, and its jobs are added
+        text = file.read_bytes()
+        file.unlink()
+        go.write_text("")
+        assert over(daemon, key).status is WorkflowStatus.COMPLETED
+        # What would be left of the jobs is not known without the value.
+        assert {"part_1", "part_2"} <= daemon.jobs(key).keys()
+        with pytest.raises(errors.LostValue):
+            client.apply(spec, workflow_key=key)
+        file.write_bytes(text)
+        client.store("v", ["y" * (2 << 20)], workflow_key=key)
+
+
+def test_one_that_is_lost_before_its_jobs_are_made_is_told_of(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path, "gate")
+    spec = {
+        "user_data": [{"name": "v"}],
+        "jobs": [
+            {"name": "lists", "command": gate.command, "output_user_data": ["v"]},
+            {"name": "each", "for_each": "v", "command": "true"},
+        ],
+    }
+    key = daemon.submit(spec)
+    with daemon.client() as client:
+        client.store("v", [LARGE], workflow_key=key)
+        (file,) = files_of(daemon)
+        file.unlink()
+        gate.open()
+        assert over(daemon, key).status is WorkflowStatus.FAILED
+    assert f"the file {file} of a large value is not there" in (
+        daemon.jobs(key)["each"].message or ""
+    )

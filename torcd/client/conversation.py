@@ -133,6 +133,8 @@ def with_time_left(parameters: SomeRequest, passed_seconds: float) -> SomeReques
 def value_of(record: u.Record) -> Any:
     """Its value as Python data."""
     if isinstance(record.data, msgspec.UnsetType):
+        if record.revision:
+            raise errors.LostValue(f"the value of {record.name!r} is lost; store it again")
         raise errors.NoValue(f"{record.name!r} has no value yet", name=record.name)
     return from_json(record.data, name=record.name)
 

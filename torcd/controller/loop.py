@@ -14,7 +14,7 @@ nobody is told what a power cut could take back.
 """
 
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import anyio
@@ -150,19 +150,30 @@ class Loop(StandingStill):
 
     # In
 
-    async def request(self, event: e.Event) -> list[c.Command]:
+    async def request(
+        self, event: e.Event, *, refused: Callable[[], None] = lambda: None
+    ) -> list[c.Command]:
         """Have an event decided; returns what was decided when it is on disk.
 
-        Raises the UserError with which the scheduler refused it, and NoSpace.
+        Raises the UserError with which the scheduler refused it, and NoSpace. `refused` is called
+        then, also when the caller is not there any more.
         """
-        request = await self._asked(event)
+        request = await self._asked(event, refused)
         if request.error is not None:
             raise request.error
         return request.commands
 
-    async def _asked(self, event: e.Event | None) -> Request:
+    async def _asked(
+        self, event: e.Event | None, refused: Callable[[], None] = lambda: None
+    ) -> Request:
         done = anyio.Event()
-        request = Request(event, lambda _: done.set())
+
+        def tell(request: Request) -> None:
+            if request.error is not None:
+                refused()
+            done.set()
+
+        request = Request(event, tell)
         self.put(request)
         await done.wait()
         return request

@@ -111,7 +111,7 @@ class Preparer:
             try:
                 row = await self._store.value(key) if data.sha256 is not None else None
             except errors.LostValue as error:
-                return f'the value of user_data "{data.data.name}" cannot be read: {error}'
+                return f'user_data "{data.data.name}": {error}'
             if row is not None:
                 values[data.data.name] = row.value
         path = self._layout.inputs(start.attempt_key, user)

@@ -93,26 +93,26 @@ class Unfolder:
             # From here on the node may become another one; the answer is about this workflow.
             base, sha256 = node.workflow, node.data[data_key].sha256
             name = node.data[data_key].data.name
-            # It may be stored again, or cleared, meanwhile.
-            message = f'user_data "{name}" has no value'
-            values: dict[str, Value] = {}
-            row = None
+
+            def refusal(message: str, sha256: str | None) -> e.ElementsRefused:
+                return e.ElementsRefused(
+                    workflow_key=key,
+                    data_key=data_key,
+                    sha256=sha256,
+                    base=base,
+                    message=message,
+                    at=self._now(),
+                )
+
             try:
                 values = await unfolded_values(self._store, node)
                 row = await self._store.value(data_key)
             except errors.LostValue as error:
-                message = str(error)
+                await self._request(refusal(str(error), sha256))
+                return
             if sha256 is None or row is None or row.sha256 != sha256:
-                await self._request(
-                    e.ElementsRefused(
-                        workflow_key=key,
-                        data_key=data_key,
-                        sha256=None,
-                        base=base,
-                        message=message,
-                        at=self._now(),
-                    )
-                )
+                # It was stored again, or cleared, meanwhile.
+                await self._request(refusal(f'user_data "{name}" has no value', None))
                 return
             values[name] = Value(row.value, row.sha256)
             kept = await self._store.spec(key)
@@ -125,14 +125,7 @@ class Unfolder:
                     partial(_expanded, known, kept, values, user, self._max_value_bytes)
                 )
             except errors.UserError as error:
-                event = e.ElementsRefused(
-                    workflow_key=key,
-                    data_key=data_key,
-                    sha256=sha256,
-                    base=base,
-                    message=_in_short(error, name),
-                    at=self._now(),
-                )
+                event = refusal(_in_short(error, name), sha256)
             else:
                 edit = e.EditRequested(
                     workflow_key=key,

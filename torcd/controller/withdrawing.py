@@ -13,7 +13,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from torcd import spec
+from torcd import errors, spec
 from torcd.accounts import Account, Accounts
 from torcd.controller.loop import Loop
 from torcd.controller.parsing import given_values
@@ -88,6 +88,10 @@ class Withdrawer:
         kept = await self._loop.store.spec(node.key)
         if kept is None:
             return None
+        try:
+            unfolded = await unfolded_values(self._loop.store, node)
+        except errors.LostValue:
+            return None  # what would be left cannot be worked out: so all of it is
         user = self._accounts.acts_as(node.workflow.owner)
         running = frozenset(one.job.name for one in job.added if isinstance(one.state, Active))
         left = await to_thread.run_sync(
@@ -99,7 +103,7 @@ class Withdrawer:
                 running,
                 self._loop.settings.max_value_bytes,
                 user,
-                await unfolded_values(self._loop.store, node),
+                unfolded,
             )
         )
         if left is None:

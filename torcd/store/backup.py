@@ -5,15 +5,26 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from torcd.errors import StoreError
 from torcd.store.copying import copied
 from torcd.store.durable import BESIDE, beside, size_of, sync
+from torcd.store.recognition import schema_version
 from torcd.store.schema import look_into
-from torcd.store.value_files import directory_of
+from torcd.store.value_files import FIRST_WITH_VALUE_FILES, directory_of, known_files
 
 
-def back_up(path: Path, target: Path, *, overwrite: bool = False) -> int:
-    """Copy the database to `target`, for its owner alone; returns its size in bytes.
+class Backup(msgspec.Struct, frozen=True):
+    """A copy that was made."""
+
+    size_bytes: int
+    lost_values: int
+    """Large ones whose files were gone: they are not in it."""
+
+
+def back_up(path: Path, target: Path, *, overwrite: bool = False) -> Backup:
+    """Copy the database to `target`, for its owner alone.
 
     Raises StoreError; a file that is there already stays, unless it is to be overwritten, and then
     it stays until the copy is whole.
@@ -23,7 +34,7 @@ def back_up(path: Path, target: Path, *, overwrite: bool = False) -> int:
         raise _is_there(target)
     try:
         with copy_of(path, target.parent, target.name) as copy:
-            size = size_of(copy)
+            made = Backup(size_of(copy), _lost_values(copy))
             if overwrite:
                 os.replace(copy, target)
             else:
@@ -38,14 +49,22 @@ def back_up(path: Path, target: Path, *, overwrite: bool = False) -> int:
             path=str(target),
             problem=str(error),
         ) from error
-    return size
+    return made
+
+
+def _lost_values(copy: Path) -> int:
+    with contextlib.closing(look_into(copy)) as connection:
+        if schema_version(connection, copy) < FIRST_WITH_VALUE_FILES:
+            return 0
+        return sum(known_files(connection).values())
 
 
 def _check_place(path: Path, target: Path) -> None:
     """Raises StoreError for what must not be replaced, asked for or not: a rename would."""
+    parts = [beside(path, suffix) for suffix in BESIDE]
     if _is_same(target, path):
         problem, remedy = "the database itself", "name another file"
-    elif any(_is_same(target, beside(path, suffix)) for suffix in BESIDE):
+    elif any(_is_same(target, part) for part in (directory_of(path), *parts)):
         problem, remedy = "a part of the database", "name another file"
     elif target.parent.resolve() == directory_of(path).resolve():
         problem, remedy = "among the values of the database", "name a file elsewhere"

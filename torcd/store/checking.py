@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from torcd.errors import StoreError
+from torcd.errors import LostValue, StoreError
 from torcd.model import Capacity, Timestamp, Workflow, WorkflowKey
 from torcd.scheduler import Scheduler
 from torcd.scheduler.invariants import violations
@@ -178,7 +178,7 @@ def _value_files(connection: sqlite3.Connection, path: Path) -> Found:
         subject = f"user_data {data}"
         try:
             text = value_files.read(value_files.directory_of(path), name, size_bytes)
-        except StoreError as error:
+        except LostValue as error:
             found.append((workflow, Problem("values", subject, str(error))))
             continue
         if agreement.identity_of(bytes(text)) != sha256:

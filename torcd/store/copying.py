@@ -2,7 +2,8 @@
 
 SQLite copies the pages in one read transaction, so nobody who writes is kept waiting, and whatever
 is cut short, there is never half a copy under a name that somebody trusts. Large values, which have
-files of their own (`torcd.store.value_files`), are in the copy: it is one file.
+files of their own (`torcd.store.value_files`), are in the copy: it is one file. One whose file is
+lost is so in the copy, too.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ def copied(source: sqlite3.Connection, path: Path, directory: Path, name: str) -
     copy = Path(temporary)
     try:
         try:
-            _copy_all(source, path, copy)
+            _copy(source, path, copy)
         except sqlite3.Error as error:
             code = _FAULTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
             if code is None:
@@ -52,46 +53,32 @@ def copied(source: sqlite3.Connection, path: Path, directory: Path, name: str) -
         copy.unlink(missing_ok=True)
 
 
-def _copy_all(source: sqlite3.Connection, path: Path, target: Path) -> None:
-    """Raises LostValue, besides."""
-    lost: object = None
-    while True:
-        with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as connection:
-            # Nobody reads it before it is whole, and it is synced then.
-            connection.execute("PRAGMA synchronous = OFF")
-            connection.execute("PRAGMA journal_mode = OFF")
-            source.backup(connection)
-            try:
-                _take_in_values(connection, directory_of(path))
-            except LostValue as error:
-                if lost == error.facts["path"]:
-                    raise
-                # Its workflow may have been deleted since the pages were copied. Then it is not in
-                # the next copy.
-                lost = error.facts["path"]
-            else:
-                return
+def _copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
+    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as connection:
+        # Nobody reads it before it is whole, and it is synced then.
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = OFF")
+        source.backup(connection)
+        _take_in_values(connection, directory_of(path))
 
 
 def _take_in_values(connection: sqlite3.Connection, directory: Path) -> None:
-    """Those that have files, into the database. Raises LostValue, but for deleted workflows."""
+    """Those that have files, into the database, as far as the files are there."""
     (has_files,) = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'value_file'"
     ).fetchone()
     if not has_files:  # of an older torcd
         return
-    rows = connection.execute(
-        "SELECT f.revision_key, f.name, f.size_bytes FROM value_file f"
-        " JOIN revision r ON r.key = f.revision_key JOIN user_data d ON d.key = r.data_key"
-        " JOIN workflow w ON w.key = d.workflow_key WHERE w.deleted_at IS NULL"
-    ).fetchall()
+    rows = connection.execute("SELECT revision_key, name, size_bytes FROM value_file").fetchall()
     if rows:
         # As the pages have it, they would be written to a log first.
         connection.execute("PRAGMA journal_mode = OFF").fetchall()
     for key, name, size_bytes in rows:
-        text = read(directory, name, size_bytes)
-        connection.execute("UPDATE revision SET value = ? WHERE key = ?", (text, key))
-        connection.execute("DELETE FROM value_file WHERE revision_key = ?", (key,))
+        # One may be lost, or its workflow deleted since the pages were copied.
+        with contextlib.suppress(LostValue):
+            text = read(directory, name, size_bytes)
+            connection.execute("UPDATE revision SET value = ? WHERE key = ?", (text, key))
+            connection.execute("DELETE FROM value_file WHERE revision_key = ?", (key,))
 
 
 def _damage(copy: Path) -> str | None:

@@ -17,6 +17,7 @@ again.
 import contextlib
 import itertools
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ import msgspec
 from torcd.errors import StoreError
 from torcd.model import WorkflowKey
 from torcd.store.backup import copy_of
-from torcd.store.durable import beside, make_directories, size_of, sync
+from torcd.store.durable import beside, size_of, sync
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
 from torcd.store.mark import Mark, read_mark
@@ -60,9 +61,11 @@ def restore(source: Path, path: Path, *, newest_attempt: Callable[[], int] = lam
             mark = _readable_mark(path)
             with copy_of(source, path.parent, path.name) as copy:
                 paused, lost = _prepare(copy, mark, newest)
-                replaced = _put_aside(path)
+                replaced, values = _put_aside(path)
                 os.replace(copy, path)
                 sync(path.parent)
+            for file in values:  # they have another name by now
+                file.unlink(missing_ok=True)
         except OSError as error:
             raise store_error(path, "replace", error) from error
         connection, _ = open_database(path)
@@ -115,11 +118,13 @@ def _prepare(
     return tuple(sorted(WorkflowKey(key) for (key,) in paused)), lost
 
 
-def _put_aside(path: Path) -> Path | None:
-    """Give what stands in the place another name; the old name stays too until it is replaced."""
+def _put_aside(path: Path) -> tuple[Path | None, list[Path]]:
+    """Give what stands in the place another name; the old name stays too until it is replaced.
+    Returns the new name, and the files of large values that are there as well."""
     has_log = size_of(log_of(path)) > 0
-    if not path.exists() and not has_log:
-        return None
+    values = _files_in(directory_of(path))
+    if not path.exists() and not has_log and not values:
+        return None, []
     aside = next(
         name
         for n in itertools.count(1)
@@ -127,22 +132,36 @@ def _put_aside(path: Path) -> Path | None:
         and not log_of(name).exists()
         and not directory_of(name).exists()
     )
+    if values:
+        _put_values_aside(values, directory_of(aside))
     if path.exists():
         os.link(path, aside)
-    _link_all(directory_of(path), directory_of(aside))
     if has_log:
         os.rename(log_of(path), log_of(aside))
     for suffix in ("-wal", "-shm"):
         beside(path, suffix).unlink(missing_ok=True)
     sync(path.parent)
-    return aside
+    return aside if path.exists() or has_log else directory_of(aside), values
 
 
-def _link_all(directory: Path, target: Path) -> None:
-    """Give the files there another name, in a directory of their own; if there are any."""
-    if not directory.is_dir() or not any(directory.iterdir()):
-        return
-    make_directories(target)
-    for file in directory.iterdir():
-        os.link(file, target / file.name)
-    sync(target)
+def _files_in(directory: Path) -> list[Path]:
+    return [file for file in directory.iterdir() if file.is_file()] if directory.is_dir() else []
+
+
+def _put_values_aside(files: list[Path], target: Path) -> None:
+    """All of them are there when the directory has its name."""
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(mode=0o700)
+    try:
+        for file in files:
+            try:
+                os.link(file, part / file.name)
+            except OSError:  # the directory is a link to another disk, or that has no hard links
+                shutil.copy2(file, part / file.name)
+                sync(part / file.name)
+        sync(part)
+        part.rename(target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

@@ -32,6 +32,7 @@ from torcd.store.recognition import (
     log_of,
     schema_version,
 )
+from torcd.store.value_files import begin_life
 
 BUSY_TIMEOUT_SECONDS = 5.0
 """How long to wait for another program's lock. There should be none: torcd is the only writer,
@@ -105,6 +106,7 @@ def open_database(path: Path, *, keeps_former: bool = True) -> tuple[sqlite3.Con
         if keeps_former and 0 < version < newest_version():
             former = keep(connection, path, version, mark)
         migrated = Migrated(version, _migrate(connection, version, mark), former)
+        begin_life(connection, anew=mark is None)
         writing_values.get_ready(connection)
     except (OSError, sqlite3.Error) as error:
         connection.close()

@@ -29,7 +29,7 @@ from torcd.store.commits import Commits, What
 from torcd.store.connection import ThreadedConnection, on_its_thread
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
-from torcd.store.mark import MarkWriter, identity, read_mark
+from torcd.store.mark import MarkWriter
 from torcd.store.reserve import Reserve
 from torcd.store.rows import (
     AttemptRow,
@@ -43,7 +43,7 @@ from torcd.store.rows import (
     WorkflowRow,
 )
 from torcd.store.schema import Migrated, open_database, open_reader
-from torcd.store.value_files import LARGE_BYTES, ValueFiles, known_files
+from torcd.store.value_files import LARGE_BYTES, ValueFiles, known_files, life_of
 
 T = TypeVar("T")
 
@@ -87,13 +87,13 @@ class Store:
             return connection
 
         with sole_writer(path), contextlib.ExitStack() as closed_last:
-            was_marked = read_mark(path) is not None
             async with (
                 on_its_thread(connect) as writer,
                 on_its_thread(lambda: open_reader(path)) as reader,
             ):
                 try:
                     secret, counters = await reader.call(reading.meta)
+                    life = await reader.call(life_of)
                     known = await reader.call(known_files)
                 except (sqlite3.Error, TypeError) as error:
                     raise store_error(path, "read", error) from error
@@ -101,16 +101,16 @@ class Store:
                     reserve = closed_last.enter_context(contextlib.closing(Reserve(path)))
                     with contextlib.suppress(OSError):  # full: the first write says so
                         await to_thread.run_sync(reserve.keep, 0)
-                    files = ValueFiles(path, identity(secret))
+                    files = ValueFiles(path, life)
                     found = await to_thread.run_sync(files.found)
-                    if was_marked:  # so this is the newest there was, and knows them all
-                        await to_thread.run_sync(files.remove, found - known)
+                    unknown = filter(files.is_own, found - known.keys())
+                    await to_thread.run_sync(files.remove, list(unknown))
                     mark = await to_thread.run_sync(MarkWriter, path, secret, counters)
                 except OSError as error:
                     raise store_error(path, "open", error) from error
                 with contextlib.closing(mark):
                     commits = Commits(path, writer, counters, mark, reserve, files)
-                    lost = known - found
+                    lost = {name for name, is_there in known.items() if is_there} - found
                     meta = secret, counters
                     yield cls(path, writer, reader, meta, commits, files, lost, migrated[0])
 

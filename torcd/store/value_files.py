@@ -6,9 +6,12 @@ revision says which one it is (`value_file`).
 
 A file is written whole, it is synced, and so is its name, before the row is committed; it never
 changes; and it goes when the row has gone. So whatever is cut short leaves at most files that no
-row names, and they go when the database is opened the next time. But a database may have been moved
-away, and another one begun in its place: a file has the name of its database in its own, and no
-other database touches it.
+row names, and they go when the database is opened the next time.
+
+But what one database does not name, another one may: one that was moved away, or a newer one in
+whose place a backup was put. So the name of a file begins with the *life* in which it was written,
+which only one database goes on with. A new life begins with a database that is new or restored, or
+of which nobody knows whether it is the newest. Files of other lives are left alone.
 """
 
 import contextlib
@@ -32,8 +35,12 @@ LARGE_BYTES = 1 << 20
 """A value from here on is large: a smaller one takes less time in the database, where it is synced
 with its row, and with those of others."""
 
-_ID_CHARACTERS = 16
-"""Of the database's name: enough to tell those apart that stand in one place one after another."""
+FIRST_WITH_VALUE_FILES = 12
+"""The version of the schema from which on there are such files."""
+
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""Nobody waits for whoever would write to what else may be there under the name."""
 
 
 def directory_of(database: Path) -> Path:
@@ -43,10 +50,10 @@ def directory_of(database: Path) -> Path:
 class ValueFiles:
     """Those of one database. May be used by several threads at a time."""
 
-    def __init__(self, database: Path, identity: str) -> None:
-        """`identity` names the database (`torcd.store.mark`). Raises OSError."""
+    def __init__(self, database: Path, life: str) -> None:
+        """Raises OSError."""
         self._directory = directory_of(database)
-        self._prefix = identity[:_ID_CHARACTERS] + "-"
+        self._prefix = f"{life}-"
         make_directories(self._directory)
 
     def write(self, text: bytes | memoryview) -> str:
@@ -55,7 +62,11 @@ class ValueFiles:
         name = self._prefix + secrets.token_hex(8)
         path = self._directory / name
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                descriptor = _create(path)
+            except FileNotFoundError:  # somebody has removed the directory
+                make_directories(self._directory)
+                descriptor = _create(path)
             try:
                 left = memoryview(text)
                 while left:
@@ -68,12 +79,27 @@ class ValueFiles:
             self.remove([name])
             if disk.is_no_room(error):
                 raise disk.no_space(str(path), "a large value") from error
-            raise _failed(path, "written", error) from error
+            raise StoreError(
+                f"the file {path} of a large value cannot be written: {error.strerror}",
+                path=str(path),
+                problem=str(error),
+            ) from error
         return name
 
     def read(self, name: str, size_bytes: int) -> memoryview:
-        """Raises LostValue and StoreError."""
+        """Raises LostValue."""
         return read(self._directory, name, size_bytes)
+
+    def has(self, name: str, size_bytes: int) -> bool:
+        """Whether it can be read, as far as can be told without reading it."""
+        try:
+            descriptor = os.open(self._directory / name, _READ)
+        except OSError:
+            return False
+        try:
+            return os.fstat(descriptor).st_size == size_bytes
+        finally:
+            os.close(descriptor)
 
     def remove(self, names: Iterable[str]) -> None:
         """What cannot be removed is, when the database is opened the next time."""
@@ -81,25 +107,22 @@ class ValueFiles:
             with contextlib.suppress(OSError):
                 (self._directory / name).unlink()
 
-    def has(self, name: str, size_bytes: int) -> bool:
-        """Whether it can be read, as far as can be told without reading it."""
-        try:
-            return (self._directory / name).stat().st_size == size_bytes
-        except OSError:
-            return False
-
     def let_go(self, name: str) -> None:
         """There is a newer revision: the kernel need not have this one in memory any more."""
         with contextlib.suppress(OSError):
-            descriptor = os.open(self._directory / name, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._directory / name, _READ)
             try:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(descriptor)
 
     def found(self) -> set[str]:
-        """Those of this database that are there. Raises OSError."""
-        return {name for name in os.listdir(self._directory) if name.startswith(self._prefix)}
+        """The names of all files that are there. Raises OSError."""
+        return set(os.listdir(self._directory))
+
+    def is_own(self, name: str) -> bool:
+        """It was written in this life."""
+        return name.startswith(self._prefix)
 
     @contextlib.contextmanager
     def with_files(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
@@ -132,44 +155,41 @@ def _needs_file(value: Value) -> bool:
 
 
 def read(directory: Path, name: str, size_bytes: int) -> memoryview:
-    """The value in a file. Raises LostValue and StoreError."""
-    path = directory / name
+    """The value in a file. Raises LostValue."""
+    path = directory / Path(name).name
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, _READ)
         try:
             found = os.fstat(descriptor).st_size
             if found != size_bytes:
-                raise _lost(path, f"it has {found} bytes and should have {size_bytes}")
-            text = memoryview(block(size_bytes))
-            left = text
+                raise _lost(path, f"has {found} bytes and should have {size_bytes}")
+            held = block(size_bytes)
+            left = memoryview(held)
             while left:
                 count = os.readv(descriptor, [left])
                 if not count:
-                    raise _lost(path, "it became smaller while it was read")
+                    raise _lost(path, "became smaller while it was read")
                 left = left[count:]
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        raise _lost(path, "it is not there") from None
+        raise _lost(path, "is not there") from None
     except OSError as error:
-        raise _failed(path, "read", error) from error
-    return text
+        raise _lost(path, f"cannot be read ({error.strerror})") from error
+    if held.find(b"\0", 0, size_bytes) >= 0:  # it would be the end of a message
+        raise _lost(path, "has been overwritten")
+    return memoryview(held)[:size_bytes]
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def _lost(path: Path, problem: str) -> LostValue:
     return LostValue(
-        f"a value is lost: {problem}, the file {path} that torcd keeps it in; put it back, or "
-        "store the value again",
+        f"the file {path} of a large value {problem}; put it back, or store the value again",
         path=str(path),
         problem=problem,
-    )
-
-
-def _failed(path: Path, doing: str, error: OSError) -> StoreError:
-    return StoreError(
-        f"the file {path}, which is a value of the database, cannot be {doing}: {error.strerror}",
-        path=str(path),
-        problem=str(error),
     )
 
 
@@ -183,6 +203,22 @@ def former_file(connection: sqlite3.Connection, key: DataKey) -> str | None:
     return None if row is None else str(row[0])
 
 
-def known_files(connection: sqlite3.Connection) -> set[str]:
-    """Those that some row names."""
-    return {name for (name,) in connection.execute("SELECT DISTINCT name FROM value_file")}
+def known_files(connection: sqlite3.Connection) -> dict[str, bool]:
+    """Those that some row names, and of each whether its workflow is still there."""
+    rows = connection.execute(
+        "SELECT f.name, max(w.deleted_at IS NULL) FROM value_file f"
+        " JOIN revision r ON r.key = f.revision_key JOIN user_data d ON d.key = r.data_key"
+        " JOIN workflow w ON w.key = d.workflow_key GROUP BY f.name"
+    )
+    return {name: bool(is_there) for name, is_there in rows}
+
+
+def life_of(connection: sqlite3.Connection) -> str:
+    (life,) = connection.execute("SELECT life FROM meta").fetchone()
+    return str(life)
+
+
+def begin_life(connection: sqlite3.Connection, *, anew: bool) -> None:
+    """Unless there is one, or `anew`."""
+    condition = "" if anew else " WHERE life IS NULL"
+    connection.execute(f"UPDATE meta SET life = ?{condition}", (secrets.token_hex(8),))

@@ -1,8 +1,11 @@
 """No room for a commit: what was decided has never been, what is true stays so, and it goes on."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
+import msgspec
 import pytest
 import structlog
 from anyio.lowlevel import checkpoint
@@ -31,6 +34,7 @@ from torcd.scheduler.job_states import Pending, Running
 from torcd.server.handlers import daemon as daemon_handler
 from torcd.server.handlers import data
 from torcd.server.handlers.workflows import describe
+from torcd.store.value_files import LARGE_BYTES
 
 
 async def test_what_there_was_no_room_for_has_never_been(
@@ -49,6 +53,57 @@ async def test_what_there_was_no_room_for_has_never_been(
         # Who held the workflow all the time has it as it is now.
         await s.controller.request(e.PauseRequested(KEY, s.controller.now()))
         assert node.status.value == "paused"
+
+
+LARGE = msgspec.Raw(b'"%s"' % (b"x" * (LARGE_BYTES - 2)))
+
+
+async def store_large(s: Scene) -> None:
+    parameters = u.Store(name="v", data=LARGE, workflow_key=str(KEY))
+    await data.store(s.world.context, parameters, NO_CALL)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_large_value_that_there_was_no_room_for_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        s.disk.is_full = True
+        with anyio.CancelScope() as asker:
+            if not waits:  # it is gone when it could be told
+                s.world.store.before_commit = cancelling(asker, s.world.store.before_commit)
+            with pytest.raises(errors.NoSpace if waits else anyio.get_cancelled_exc_class()):
+                await store_large(s)
+        await s.controller.settled()
+        assert s.world.store.files.found() == set()
+        await s.make_room()
+
+
+async def test_one_that_there_was_room_for_stays_though_its_asker_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as s:
+        await s.world.submit(SPEC)
+        with anyio.CancelScope() as asker:
+            s.world.store.before_commit = cancelling(asker, s.world.store.before_commit)
+            await store_large(s)
+        assert asker.cancelled_caught
+        await s.controller.settled()
+        row = await s.world.store.value(V)
+        assert row is not None
+        assert row.value == bytes(LARGE)
+
+
+def cancelling(
+    scope: anyio.CancelScope, before_commit: Callable[[], Any] | None
+) -> Callable[[], Any]:
+    async def work() -> None:
+        scope.cancel()
+        if before_commit is not None:
+            await before_commit()
+
+    return work
 
 
 async def test_those_who_share_a_refused_batch_are_all_refused_and_who_only_waits_is_not(

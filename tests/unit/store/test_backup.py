@@ -59,7 +59,7 @@ async def test_a_backup_of_a_store_at_work_has_what_is_in_its_log(path: Path, ta
         size = await to_thread.run_sync(lambda: back_up(path, target))
         await commit(store, create(6))
     assert workflows(target) == [1]
-    assert size == target.stat().st_size
+    assert size.size_bytes == target.stat().st_size
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert os.listdir(target.parent) == ["torcd.db"]
 
@@ -138,7 +138,7 @@ async def test_a_backup_that_fails_leaves_what_was_there(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(copying, "_copy_all", fail)
+    monkeypatch.setattr(copying, "_copy", fail)
     with pytest.raises(StoreError, match=f"{target}: No space left on device"):
         back_up(path, target, overwrite=True)
     assert target.read_text() == "precious"

@@ -1,10 +1,13 @@
 """Large values have files of their own: there before their rows are, and gone after them."""
 
 import contextlib
+import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 import pytest
@@ -19,7 +22,7 @@ from tests.store_world import (
 from torcd.errors import LostValue, NoSpace, StoreError
 from torcd.model import Capacity, DataKey, Timestamp, WorkflowKey, WorkflowStatus
 from torcd.scheduler.commands import RemoveWorkflow, SaveInitialAgain
-from torcd.store import Store, back_up, check, restore
+from torcd.store import Store, back_up, check, migrate, restore, schema, value_files
 from torcd.store.value_files import LARGE_BYTES, directory_of
 
 W = WorkflowKey(1)
@@ -85,14 +88,19 @@ async def test_it_is_there_after_the_next_start_and_what_has_no_row_is_not(path:
         assert store.lost_files == set()
 
 
-async def test_another_database_in_its_place_leaves_its_files_alone(path: Path) -> None:
+async def moved_away(path: Path) -> tuple[Path, Path, DataKey]:
+    """A database with a large value that is not in a backup that was made of it before."""
+    backup, elsewhere = path.with_name("backup"), path.with_name("elsewhere")
     async with Store.open(path) as store:
         key = await with_data(store)
+        back_up(path, backup)
         await commit(store, save_value(key, 1, large(b"x")))
-    elsewhere = path.with_name("elsewhere")
     path.rename(elsewhere)
-    async with Store.open(path) as store:
-        await commit(store, save_value(await with_data_of(store, 100), 1, large(b"y")))
+    return elsewhere, backup, key
+
+
+async def put_back(path: Path, elsewhere: Path, key: DataKey) -> None:
+    """And its value is there."""
     path.unlink()
     path.with_name("torcd.db-mark").unlink()
     elsewhere.rename(path)
@@ -100,19 +108,45 @@ async def test_another_database_in_its_place_leaves_its_files_alone(path: Path) 
         assert await value_of(store, key) == large(b"x")
 
 
+async def test_another_database_in_its_place_leaves_its_files_alone(path: Path) -> None:
+    elsewhere, _, key = await moved_away(path)
+    async with Store.open(path) as store:
+        await commit(store, save_value(await with_data_of(store, 100), 1, large(b"y")))
+    await put_back(path, elsewhere, key)
+
+
+@pytest.mark.parametrize("is_migrated", [False, True])
+async def test_so_does_a_backup_in_its_place_of_which_nobody_knows(
+    path: Path, is_migrated: bool
+) -> None:
+    elsewhere, backup, key = await moved_away(path)
+    path.with_name("torcd.db-mark").unlink()
+    shutil.copy(backup, path)
+    if is_migrated:
+        await migrate(path)
+    for _ in range(2):
+        async with Store.open(path):
+            pass
+    await put_back(path, elsewhere, key)
+
+
+async def test_a_restore_where_there_is_no_database_keeps_the_values_that_are_there(
+    path: Path,
+) -> None:
+    elsewhere, backup, key = await moved_away(path)
+    (name,) = files_of(path)
+    values = restore(backup, path).replaced
+    assert values == directory_of(path.with_name("torcd.db-replaced-1"))
+    async with Store.open(path):
+        assert files_of(path) == []
+    (values / name).rename(directory_of(path) / name)
+    await put_back(path, elsewhere, key)
+
+
 async def with_data_of(store: Store, workflow: int) -> DataKey:
     creation = create(workflow)
     await commit(store, creation)
     return data_key(creation)
-
-
-async def test_without_its_mark_nothing_is_removed(path: Path) -> None:
-    """Nobody knows then whether this is the newest database."""
-    async with Store.open(path) as store:
-        store.files.write(large(b"y"))
-    path.with_name("torcd.db-mark").unlink()
-    async with Store.open(path):
-        assert len(files_of(path)) == 1
 
 
 async def test_the_files_of_a_deleted_workflow_go(store: Store, path: Path) -> None:
@@ -239,11 +273,64 @@ async def test_a_file_that_was_lost_is_told_of(path: Path, lose: Callable[[Path]
     (problem,) = check(path, CAPACITY).items
     assert problem.check == "values"
     assert name in problem.message
-    with pytest.raises(StoreError, match=name):
-        back_up(path, path.with_name("backup"))
-    assert not path.with_name("backup").exists()
+    backup = path.with_name("backup")
+    assert back_up(path, backup).lost_values == 1
+    (problem,) = check(backup, CAPACITY).items
+    assert problem.check == "values"
     async with Store.open(path) as store:
         assert store.lost_files == ({name} if lose is Path.unlink else set())
+
+
+def no_json(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def knot(file: Path) -> None:
+    file.unlink()
+    file.symlink_to(file.name)
+
+
+@pytest.mark.parametrize("change", [no_json, fifo, directory, knot])
+async def test_what_else_may_be_there_is_lost_too(
+    store: Store, path: Path, change: Callable[[Path], None]
+) -> None:
+    key = await with_data(store)
+    await commit(store, save_value(key, 1, large(b"x")))
+    (name,) = files_of(path)
+    change(directory_of(path) / name)
+    with pytest.raises(LostValue, match=name):
+        await store.value(key)
+    assert store.files.has(name, LARGE_BYTES) is (change is no_json)
+
+
+async def test_a_database_whose_values_are_lost_can_be_upgraded(path: Path) -> None:
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")))
+    shutil.rmtree(directory_of(path))
+    newest = schema.migrations()
+    later = (newest[-1][0] + 1, "CREATE TABLE later (key INTEGER PRIMARY KEY) STRICT;")
+    with mock.patch.object(schema, "migrations", return_value=[*newest, later]):
+        async with Store.open(path) as store:
+            assert store.migrated.former is not None
+            assert len(store.lost_files) == 1
+
+
+async def test_a_directory_that_somebody_removes_is_made_again(store: Store, path: Path) -> None:
+    key = await with_data(store)
+    shutil.rmtree(directory_of(path))
+    await commit(store, save_value(key, 1, large(b"x")))
+    assert await value_of(store, key) == large(b"x")
 
 
 async def test_a_file_that_was_changed_is_found_out(store: Store, path: Path) -> None:
@@ -253,6 +340,39 @@ async def test_a_file_that_was_changed_is_found_out(store: Store, path: Path) ->
     (directory_of(path) / name).write_bytes(large(b"y"))
     (problem,) = check(path, CAPACITY).items
     assert (problem.check, problem.subject) == ("hashes", f"user_data {key}")
+
+
+async def test_what_is_deleted_while_it_is_checked_is_not_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")))
+    read = value_files.read
+
+    def delete_before(directory: Path, name: str, size_bytes: int) -> memoryview:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE workflow SET deleted_at = 1")
+            connection.commit()
+        (directory / name).unlink()
+        return read(directory, name, size_bytes)
+
+    monkeypatch.setattr(value_files, "read", delete_before)
+    assert check(path, CAPACITY).items == ()
+
+
+async def test_of_an_older_revision_the_kernel_keeps_nothing(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await with_data(store)
+    await commit(store, save_value(key, 1, large(b"x")))
+    (first,) = files_of(path)
+    let_go: list[str] = []
+    monkeypatch.setattr(store.files, "let_go", let_go.append)
+    await commit(store, save_value(key, 2, large(b"y")))
+    await commit(store, save_value(key, 3, b"3"))
+    await store._writer.call(lambda _: None)
+    assert let_go == [first]
 
 
 async def test_what_was_deleted_meanwhile_is_not_lost(store: Store, path: Path) -> None:
@@ -305,6 +425,52 @@ async def test_what_a_restore_replaces_keeps_its_values(path: Path) -> None:
     assert check(path, CAPACITY).items == ()
 
 
+async def test_a_restore_copies_values_that_cannot_be_linked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")))
+    (directory_of(path) / "lost+found").mkdir()
+    link = os.link
+
+    def link_no_values(source: Path, target: Path) -> None:
+        if "-values" in str(target):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", link_no_values)
+    replaced = restore(path, path).replaced
+    assert replaced is not None
+    assert check(replaced, CAPACITY).items == ()
+
+
+async def test_a_restore_cut_short_leaves_no_copy_without_its_values(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")))
+    link = os.link
+    for nth in range(3):
+        left = nth
+
+        def fail_later(source: Path, target: Path) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            link(source, target)
+
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(os, "link", fail_later)
+            restore(path, path)
+        for replaced in path.parent.glob("torcd.db-replaced-?"):
+            assert check(replaced, CAPACITY).items == ()
+        async with Store.open(path) as store:
+            assert await value_of(store, key) == large(b"x")
+
+
 async def test_a_database_can_be_restored_from_itself(path: Path) -> None:
     async with Store.open(path) as store:
         key = await with_data(store)
@@ -319,3 +485,6 @@ async def test_the_values_are_no_place_for_a_backup(path: Path) -> None:
         pass
     with pytest.raises(StoreError, match="among the values of the database"):
         back_up(path, directory_of(path) / "backup")
+    directory_of(path).rmdir()
+    with pytest.raises(StoreError, match="a part of the database"):
+        back_up(path, directory_of(path))

@@ -36,24 +36,26 @@ async def store(context: Context, parameters: u.Store, call: Call) -> u.RecordRe
         data = node.data[data_key]
         parsed = await _parse(context, parameters.data, data.data.name)
         by = None if asker.job is None else records.stored_by(node, asker.job)
-        is_asked = False
+
+        def refused() -> None:
+            if parsed.file is not None:
+                controller.store.files.remove([parsed.file])
+
         try:
             await controller.require_fit(data.data, parsed)
-            event = StoreRequested(
+        except BaseException:
+            refused()
+            raise
+        commands = await controller.request(
+            StoreRequested(
                 workflow_key=node.key,
                 data_key=data_key,
                 value=parsed,
                 attempt_key=asker.attempt_key,
                 at=controller.now(),
-            )
-            is_asked = True
-            commands = await controller.request(event)
-        except BaseException as error:
-            # Who is cancelled does not know what becomes of what was asked.
-            is_undone = not is_asked or isinstance(error, errors.UserError)
-            if is_undone and parsed.file is not None:
-                controller.store.files.remove([parsed.file])
-            raise
+            ),
+            refused=refused,
+        )
         return records.stored(node, data.data, parameters.data, commands, by)
 
 
@@ -237,7 +239,7 @@ async def _row_with_room(
 async def _row_or_loss(
     context: Context, call: Call, key: DataKey, revision: int | None = None
 ) -> RevisionRow | None:
-    """The same; one that is lost is told about without its value."""
+    """As `_row_with_room`, but one that is lost is told about without its value."""
     try:
         return await _row_with_room(context, call, key, revision)
     except errors.LostValue:

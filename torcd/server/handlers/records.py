@@ -66,11 +66,10 @@ def _records(
             size += row.size_bytes
             if size > MAX_VALUES_BYTES:
                 raise too_large(data.data.name)
-            if row.file is not None and not files.has(row.file, row.size_bytes):
-                pass  # lost: what is known of it is told, without the value
-            elif len(row.value) == row.size_bytes <= at_once_bytes:
+            is_lost = row.file is not None and not files.has(row.file, row.size_bytes)
+            if len(row.value) == row.size_bytes <= at_once_bytes:
                 at_once_bytes -= row.size_bytes
-            else:
+            elif not is_lost:  # else it is told about without its value
                 read = partial(_read, context, data, row.revision)
                 later[len(items)] = Later(row.size_bytes, read)
                 item = msgspec.structs.replace(item, data=LATER)

@@ -7,3 +7,6 @@ CREATE TABLE value_file (
 ) STRICT;
 
 CREATE INDEX value_file_of_name ON value_file (name);
+
+-- How the names of the files begin that this database makes, see torcd.store.value_files.
+ALTER TABLE meta ADD COLUMN life TEXT;
