@@ -170,6 +170,21 @@ def test_a_database_that_may_not_be_opened_is_named(user: User, database: Path, 
     assert contents(database) == before
 
 
+@pytest.mark.skipif(bool(_NO_PRIVILEGE) and not shutil.which("setpriv"), reason="needs setpriv")
+@pytest.mark.parametrize("mode", [0o000, 0o500])
+def test_large_values_that_may_not_be_written_are_named(
+    user: User, database: Path, mode: int
+) -> None:
+    values = database.with_name("torcd.db-values")
+    values.mkdir(exist_ok=True)
+    values.chmod(mode)
+    said = _said(user, *_NO_PRIVILEGE, "torcd", "run")
+    values.chmod(0o700)
+    assert said.startswith("torcd: ")
+    assert f"Permission denied: '{values}'" in said
+    assert "Traceback" not in said
+
+
 def test_a_read_only_file_system_is_named(user: User, database: Path) -> None:
     flags = "-m" if os.getuid() == 0 else "-rm"
     if subprocess.run(["unshare", flags, "true"], capture_output=True, check=False).returncode:
@@ -247,7 +262,9 @@ def test_a_copy_put_back_while_a_job_runs_that_it_does_not_know_is_refused(
     assert "jobs are still running" in restored.stderr
 
     for file in daemon.state_dir.glob("torcd.db*"):
-        if mark == "removed" or not file.name.endswith("-mark"):
+        if file.is_dir():
+            file.rmdir()
+        elif mark == "removed" or not file.name.endswith("-mark"):
             file.unlink()
     for file in newest.iterdir():
         file.rename(daemon.state_dir / file.name)

@@ -9,6 +9,7 @@ lost is so in the copy, too.
 import contextlib
 import errno
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -51,6 +52,16 @@ def copied(source: sqlite3.Connection, path: Path, directory: Path, name: str) -
         yield copy
     finally:
         copy.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """What is left beside the database `path` of copies that were cut short, of it and of what was
+    to take its place. The caller is its sole writer."""
+    for part in path.parent.glob(f".{path.name}*.part*"):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def _copy(source: sqlite3.Connection, path: Path, target: Path) -> None:

@@ -27,6 +27,7 @@ import msgspec
 from torcd.errors import StoreError
 from torcd.model import WorkflowKey
 from torcd.store.backup import copy_of
+from torcd.store.copying import remove_unfinished
 from torcd.store.durable import beside, size_of, sync
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
@@ -58,6 +59,7 @@ def restore(source: Path, path: Path, *, newest_attempt: Callable[[], int] = lam
     with sole_writer(path):
         newest = newest_attempt()
         try:
+            remove_unfinished(path)
             mark = _readable_mark(path)
             with copy_of(source, path.parent, path.name) as copy:
                 paused, lost = _prepare(copy, mark, newest)

@@ -27,6 +27,7 @@ from torcd.scheduler.commands import Record, SaveValue
 from torcd.store import loading, pruning, reading, sweeping, writing
 from torcd.store.commits import Commits, What
 from torcd.store.connection import ThreadedConnection, on_its_thread
+from torcd.store.copying import remove_unfinished
 from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
 from torcd.store.mark import MarkWriter
@@ -87,6 +88,8 @@ class Store:
             return connection
 
         with sole_writer(path), contextlib.ExitStack() as closed_last:
+            with contextlib.suppress(OSError):
+                remove_unfinished(path)
             async with (
                 on_its_thread(connect) as writer,
                 on_its_thread(lambda: open_reader(path)) as reader,

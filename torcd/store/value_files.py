@@ -15,6 +15,7 @@ of which nobody knows whether it is the newest. Files of other lives are left al
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import sqlite3
@@ -55,6 +56,8 @@ class ValueFiles:
         self._directory = directory_of(database)
         self._prefix = f"{life}-"
         make_directories(self._directory)
+        if not os.access(self._directory, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._directory))
 
     def write(self, text: bytes | memoryview) -> str:
         """A new file, on disk for good when this returns its name. Raises NoSpace and StoreError:

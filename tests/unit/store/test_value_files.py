@@ -471,6 +471,19 @@ async def test_a_restore_cut_short_leaves_no_copy_without_its_values(
             assert await value_of(store, key) == large(b"x")
 
 
+async def test_what_is_left_of_copies_that_were_cut_short_goes(path: Path) -> None:
+    async with Store.open(path) as store:
+        await with_data(store)
+    left = [path.with_name(f".torcd.db.abc.part{suffix}") for suffix in ("", "-wal", "-shm")]
+    for file in left:
+        file.touch()
+    path.with_name(".torcd.db-replaced-1-values.part").mkdir()
+    other = path.with_name(".monday.db.abc.part")
+    other.touch()
+    async with Store.open(path):
+        assert [file.name for file in path.parent.glob(".*")] == [other.name]
+
+
 async def test_a_database_can_be_restored_from_itself(path: Path) -> None:
     async with Store.open(path) as store:
         key = await with_data(store)
