@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from torcd import __version__, errors, heap
+from torcd import __version__, errors, heap, time_slice
 from torcd.config import Config, capacity, in_force, load
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
     gc.freeze()  # what is loaded now stays: no use looking through it ever again
     # Nearly all that a busy daemon makes is gone again by itself; looking for cycles costs more.
     gc.set_threshold(100_000, 50, 100)
+    time_slice.ask_for_a_short_one()
     try:
         anyio.run(serve, config, partial(_load, options), listener, logger)
     except BaseExceptionGroup as group:

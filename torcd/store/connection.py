@@ -11,6 +11,8 @@ import aiosqlite
 import anyio
 from anyio import to_thread
 
+from torcd import time_slice
+
 T = TypeVar("T")
 
 
@@ -97,6 +99,7 @@ async def on_its_thread(
     with anyio.CancelScope(shield=True):
         connection = ThreadedConnection(await to_thread.run_sync(connect))
         await connection
+        await connection.call(lambda _: time_slice.ask_for_a_short_one())
     try:
         yield connection
     finally:
