@@ -75,23 +75,23 @@ def test_a_place_that_becomes_empty_is_told_at_once_however_busy_other_lanes_are
     assert scene.attempts.urgent
 
 
-def test_it_is_told_at_once_that_more_have_ended_than_wait(scene: Scene) -> None:
+def test_it_is_told_at_once_that_twice_as_many_have_ended_as_wait(scene: Scene) -> None:
     for key in (5, 6, 7):
         scene.order(key, 1)
-    for key in (1, 2):
+    for key in (1, 2, 3):
         scene.end(key)
         assert not scene.attempts.urgent
-    scene.end(3)
+    scene.end(5)  # the fourth, and one waits
     assert scene.attempts.urgent
 
 
 def test_what_was_told_does_not_count_again(scene: Scene) -> None:
     for key in (5, 6, 7):
         scene.order(key, 1)
-    for key in (1, 2):
+    for key in (1, 2, 3):
         scene.end(key)
     scene.attempts.take_reports()
-    scene.end(3)
+    scene.end(5)
     assert not scene.attempts.urgent
 
 

@@ -59,7 +59,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     return Scene()
 
 
-MANY = tuple(range(100, 101 + ENOUGH))
+MANY = tuple(range(100, 101 + 2 * ENOUGH))
 
 
 async def test_what_has_gathered_comes_with_what_the_other_one_tells(scene: Scene) -> None:
@@ -72,7 +72,7 @@ async def test_what_has_gathered_comes_with_what_the_other_one_tells(scene: Scen
     assert scene.asked == [0, 0]
 
 
-async def test_where_more_have_ended_than_wait_the_other_one_is_asked(scene: Scene) -> None:
+async def test_where_many_have_ended_and_few_wait_the_other_one_is_asked(scene: Scene) -> None:
     scene.tells(0, *MANY, waiting=ENOUGH)
     assert scene.keys == []
     assert scene.asked == [0, 1]

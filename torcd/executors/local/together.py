@@ -2,7 +2,7 @@
 
 A job may wait for two that different wardens have run, and each decision takes a commit. Reports of
 many short jobs are told at instants that all wardens share, so that of one is followed by that of
-the other within a millisecond or two. Who tells before, as more have ended there than wait, may
+the other within a millisecond or two. Who tells before, as many have ended there and few wait, may
 need what the other one knows for having more: that one is *asked*. In either case the first report
 waits for the second, if so many wait for a place that none will be empty meanwhile.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from torcd.executors.base import Report
+from torcd.executors.warden.lanes import outnumber
 
 WAIT_SECONDS = 0.003
 """How long for the other one at most: it may have to wait for a CPU."""
@@ -58,7 +59,7 @@ class Together:
         may_wait = False
         if waiting is not None and not is_answer:
             others = [one for one in tellers if one is not teller and one.is_busy]
-            if ends > waiting:
+            if outnumber(ends, waiting):
                 for one in others:
                     if one not in self._asked:
                         self._asked.add(one)

@@ -21,7 +21,7 @@ from torcd.executors.warden.cleaning import Cleaner
 from torcd.executors.warden.following import Following, may_follow
 from torcd.executors.warden.freezing import Freezer
 from torcd.executors.warden.journal import Journal, say
-from torcd.executors.warden.lanes import Lanes
+from torcd.executors.warden.lanes import Lanes, outnumber
 from torcd.executors.warden.ledger import ENDING, OVER, QUEUED, RUNNING, Attempt, Order
 from torcd.executors.warden.orphans import Orphans
 from torcd.executors.warden.reaping import Reaper
@@ -224,7 +224,7 @@ class Attempts:
     @property
     def urgent(self) -> bool:
         """The daemon is to know at once: something has ended, and nobody waits for a place, or in
-        some lane nobody did when one became free, or fewer wait than have ended: with what these
+        some lane nobody did when one became free, or few wait and many have ended: with what these
         make ready others come before no one waits any more. That something has started is not
         urgent: nobody waits for it, and it may end before it is told."""
         if not self._ends:
@@ -232,7 +232,7 @@ class Attempts:
         if self.has_empty_place:
             return True
         if waiting := self._lanes.waiting:
-            return self._ends > waiting
+            return outnumber(self._ends, waiting)
         return not any(a.followers for a in self._leaders.values())
 
     @property

@@ -17,6 +17,16 @@ HELD_SECONDS = 1.0
 there is."""
 
 
+ENDS_FOR_EACH_THAT_WAITS = 2
+"""Fewer ends in a report make a decision and a commit of their own dearer than the wait; more of
+them leave no one waiting before others are there, where jobs need what others make."""
+
+
+def outnumber(ends: int, waiting: int) -> bool:
+    """Whether so many jobs have ended, and so few wait for a place, that it is time to tell."""
+    return ends > ENDS_FOR_EACH_THAT_WAITS * waiting
+
+
 class Lanes:
     def __init__(self) -> None:
         self._all: dict[int, Lane] = {}
