@@ -11,6 +11,7 @@ import msgspec
 from torcd.model import (
     WORKFLOW_OVER,
     Happening,
+    JobStatus,
     WorkflowKey,
     WorkflowStatus,
 )
@@ -274,12 +275,17 @@ def _write_workflows(connection: sqlite3.Connection, workflows: Iterable[SaveWor
                 w.ended_at,
                 w.at if w.archived else None,
                 w.frozen_since,
-                None if w.job_counts is None else _encode(w.job_counts).decode(),
+                None if w.job_counts is None else _counts(w.job_counts),
                 w.workflow_key,
             )
             for w in workflows
         ],
     )
+
+
+def _counts(counts: Mapping[JobStatus, int]) -> str:
+    # By their words: as keys, not every msgspec takes what stands for them.
+    return _encode({status.value: count for status, count in counts.items()}).decode()
 
 
 def _count_jobs_of_those_over(connection: sqlite3.Connection, batch: Batch) -> None:
