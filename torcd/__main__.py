@@ -134,7 +134,7 @@ def _back_up(config: Config, options: argparse.Namespace) -> int:
     made = back_up(_database(config), options.file, overwrite=options.force)
     print(f"{options.file}: {made.size_bytes} bytes, whole and on disk")
     if made.lost_values:
-        lost = f"{made.lost_values} large values are not in it, for their files are gone"
+        lost = f"large values that are not in it, for their files are gone: {made.lost_values}"
         print(f"torcd: {lost}; torcd check-db tells whose they are", file=sys.stderr)
     return 0
 

@@ -1,13 +1,14 @@
 """Large values through a real daemon: each in a file of its own, beside the database."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.daemon_process import Daemon
+from tests.daemon_process import BIN, Daemon
 from tests.integration.test_values import Gate, pair
 from tests.integration.test_workflows import over
 from torcd import errors
@@ -105,6 +106,14 @@ def test_one_whose_file_is_gone_is_told_of_and_can_be_stored_again(
     with daemon.client() as client:
         with pytest.raises(errors.LostValue, match=f"{file}.*store the value again"):
             client.fetch("passed", workflow_key=key)
+        backup = subprocess.run(
+            [str(BIN / "torcd"), "backup", str(tmp_path / "backup.db")],
+            env=daemon.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "not in it, for their files are gone: 1" in backup.stderr
         watched = next(iter(client.watch("passed", workflow_key=key)))
         for record in (
             *client.list(workflow_key=key),
