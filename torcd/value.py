@@ -81,13 +81,11 @@ def parse_in_place(text: memoryview, *, max_bytes: int = MAX_VALUE_BYTES) -> Val
     escape is in it."""
     if text.nbytes > max_bytes or bytes(text[:1]) != b'"':
         return None
-    # First of all what gives up the interpreter's lock: it may be written at the same time.
-    sha256 = hashlib.sha256(text).hexdigest()
     for start in range(0, text.nbytes, _PIECE_BYTES):
         piece = bytes(text[start : start + _PIECE_BYTES])
         if b"\\" in piece or not piece.isascii():
             return None
-    return Value(text, sha256)
+    return Value(text, hashlib.sha256(text).hexdigest())
 
 
 class _Refused(Exception):

@@ -10,9 +10,8 @@ import msgspec
 from torcd.errors import StoreError
 from torcd.store.copying import copied
 from torcd.store.durable import BESIDE, beside, size_of, sync
-from torcd.store.recognition import schema_version
 from torcd.store.schema import look_into
-from torcd.store.value_files import FIRST_WITH_VALUE_FILES, directory_of, known_files
+from torcd.store.value_files import directory_of, known_files, may_have_files
 
 
 class Backup(msgspec.Struct, frozen=True):
@@ -54,9 +53,7 @@ def back_up(path: Path, target: Path, *, overwrite: bool = False) -> Backup:
 
 def _lost_values(copy: Path) -> int:
     with contextlib.closing(look_into(copy)) as connection:
-        if schema_version(connection, copy) < FIRST_WITH_VALUE_FILES:
-            return 0
-        return sum(known_files(connection).values())
+        return sum(known_files(connection).values()) if may_have_files(connection) else 0
 
 
 def _check_place(path: Path, target: Path) -> None:

@@ -35,7 +35,7 @@ from torcd.store.mark import MarkWriter, Place
 from torcd.store.pace import Pace
 from torcd.store.reserve import Reserve
 from torcd.store.rows import Counters
-from torcd.store.value_files import ValueFiles, former_file, is_large
+from torcd.store.value_files import ValueFiles, former_file, is_large, lacking_files
 from torcd.store.writing_values import write_lone
 
 T = TypeVar("T")
@@ -112,21 +112,24 @@ class Commits:
         kinds = set(map(type, what.records))
         size_bytes = _size_of(what, kinds)
         if is_urgent or not (_is_small(kinds, size_bytes) and self._here(what.write, size_bytes)):
-            await self._on_the_thread(what, kinds, is_urgent=is_urgent)
+            lacking = lacking_files(what.records) if SaveValue in kinds else []
+            await self._on_the_thread(what, lacking, size_bytes, is_urgent=is_urgent)
         self._let_go(what, kinds)
 
-    async def _on_the_thread(self, what: What, kinds: _Kinds, *, is_urgent: bool) -> None:
-        def write(connection: sqlite3.Connection) -> int:
-            with self._files.with_files(what.records) as records:
+    async def _on_the_thread(
+        self, what: What, lacking: Sequence[SaveValue], size_bytes: int, *, is_urgent: bool
+    ) -> None:
+        log_bytes = size_bytes - sum(len(saved.value.text) for saved in lacking)
+
+        def write(connection: sqlite3.Connection) -> None:
+            with self._files.with_files(what.records, lacking) as records:
                 filed = msgspec.structs.replace(what, records=records)
-                log_bytes = _size_of(filed, kinds)
                 with self._named_errors(), large_commits.for_commit_of(connection, log_bytes):
                     self._write(filed.write, connection, log_bytes, is_urgent=is_urgent)
             self._mark_now()  # the log may have been moved
-            return log_bytes
 
         with anyio.CancelScope(shield=True), self._named_errors():
-            log_bytes = await self._writer.call(write)
+            await self._writer.call(write)
         if large_commits.is_large(log_bytes):
             self._writer.afterwards(self._move_log)
 

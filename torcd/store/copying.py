@@ -18,7 +18,7 @@ from pathlib import Path
 from torcd.errors import LostValue, StoreError
 from torcd.store.durable import sync
 from torcd.store.failure import store_error
-from torcd.store.value_files import directory_of, read
+from torcd.store.value_files import directory_of, may_have_files, read
 
 _FAULTS = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
 """What SQLite says of the copy, as the kernel would have said it."""
@@ -75,10 +75,7 @@ def _copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
 
 def _take_in_values(connection: sqlite3.Connection, directory: Path) -> None:
     """Those that have files, into the database, as far as the files are there."""
-    (has_files,) = connection.execute(
-        "SELECT count(*) FROM sqlite_schema WHERE name = 'value_file'"
-    ).fetchone()
-    if not has_files:  # of an older torcd
+    if not may_have_files(connection):
         return
     rows = connection.execute("SELECT revision_key, name, size_bytes FROM value_file").fetchall()
     if rows:

@@ -255,21 +255,6 @@ def value(
     """Without the value itself if that has more than `max_bytes`. Raises LostValue."""
     if revision is not None and not _can_be_there(revision):
         return None
-    try:
-        return _value(connection, files, key, revision, max_bytes)
-    except LostValue:
-        if _is_of_a_deleted_workflow(connection, key):  # since the row was read
-            return None
-        raise
-
-
-def _value(
-    connection: sqlite3.Connection,
-    files: ValueFiles,
-    key: DataKey,
-    revision: int | None,
-    max_bytes: int | None,
-) -> RevisionRow | None:
     most = _ANY_SIZE if max_bytes is None else max_bytes
     given = {"key": key, "revision": revision, "most": min(most, IN_PLACE_BYTES)}
     connection.execute("BEGIN")
@@ -289,8 +274,13 @@ def _value(
         else:
             return found
         return msgspec.structs.replace(found, value=text)
+    except LostValue as error:
+        lost = error
     finally:
         connection.execute("COMMIT")
+    if _is_of_a_deleted_workflow(connection, key):  # since the row was read
+        return None
+    raise lost
 
 
 def _is_of_a_deleted_workflow(connection: sqlite3.Connection, key: DataKey) -> bool:

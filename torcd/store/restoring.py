@@ -153,7 +153,6 @@ def _files_in(directory: Path) -> list[Path]:
 def _put_values_aside(files: list[Path], target: Path) -> None:
     """All of them are there when the directory has its name."""
     part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
     try:
         for file in files:

@@ -36,9 +36,6 @@ LARGE_BYTES = 1 << 20
 """A value from here on is large: a smaller one takes less time in the database, where it is synced
 with its row, and with those of others."""
 
-FIRST_WITH_VALUE_FILES = 12
-"""The version of the schema from which on there are such files."""
-
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 """Nobody waits for whoever would write to what else may be there under the name."""
@@ -128,22 +125,22 @@ class ValueFiles:
         return name.startswith(self._prefix)
 
     @contextlib.contextmanager
-    def with_files(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-        """The records, with a file for each large value. Files made here go again if the block says
-        that there is no room, and nothing was done. Raises NoSpace and StoreError."""
+    def with_files(
+        self, records: Sequence[Record], lacking: Sequence[SaveValue]
+    ) -> Iterator[Sequence[Record]]:
+        """The records, with a file for each of those that lack one. Files made here go again if the
+        block says that there is no room, and nothing was done. Raises NoSpace and StoreError."""
         written: list[str] = []
 
         def with_file(record: Record) -> Record:
-            if type(record) is not SaveValue or not _needs_file(record.value):
+            if type(record) is not SaveValue or not _lacks_file(record.value):
                 return record
             written.append(self.write(record.value.text))
             value = msgspec.structs.replace(record.value, file=written[-1])
             return msgspec.structs.replace(record, value=value)
 
         try:
-            if any(type(record) is SaveValue and _needs_file(record.value) for record in records):
-                records = [with_file(record) for record in records]
-            yield records
+            yield [with_file(record) for record in records] if lacking else records
         except NoSpace:  # after another error only the next who opens the database knows
             self.remove(written)
             raise
@@ -153,7 +150,12 @@ def is_large(value: Value) -> bool:
     return len(value.text) >= LARGE_BYTES
 
 
-def _needs_file(value: Value) -> bool:
+def lacking_files(records: Sequence[Record]) -> list[SaveValue]:
+    """Those of large values that are in no file yet."""
+    return [r for r in records if type(r) is SaveValue and _lacks_file(r.value)]
+
+
+def _lacks_file(value: Value) -> bool:
     return value.file is None and is_large(value)
 
 
@@ -204,6 +206,12 @@ def former_file(connection: sqlite3.Connection, key: DataKey) -> str | None:
         (key,),
     ).fetchone()
     return None if row is None else str(row[0])
+
+
+def may_have_files(connection: sqlite3.Connection) -> bool:
+    """Not if it is of an older torcd."""
+    row = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'value_file'").fetchone()
+    return row is not None
 
 
 def known_files(connection: sqlite3.Connection) -> dict[str, bool]:

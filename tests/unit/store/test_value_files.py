@@ -44,6 +44,14 @@ async def with_data(store: Store, n_data: int = 1) -> DataKey:
     return data_key(creation)
 
 
+async def with_large(path: Path) -> DataKey:
+    """A closed database with one large value."""
+    async with Store.open(path) as store:
+        key = await with_data(store)
+        await commit(store, save_value(key, 1, large(b"x")))
+    return key
+
+
 async def value_of(store: Store, key: DataKey, revision: int | None = None) -> bytes:
     row = await store.value(key, revision)
     assert row is not None
@@ -314,9 +322,7 @@ async def test_what_else_may_be_there_is_lost_too(
 
 
 async def test_a_database_whose_values_are_lost_can_be_upgraded(path: Path) -> None:
-    async with Store.open(path) as store:
-        key = await with_data(store)
-        await commit(store, save_value(key, 1, large(b"x")))
+    await with_large(path)
     shutil.rmtree(directory_of(path))
     newest = schema.migrations()
     later = (newest[-1][0] + 1, "CREATE TABLE later (key INTEGER PRIMARY KEY) STRICT;")
@@ -345,9 +351,7 @@ async def test_a_file_that_was_changed_is_found_out(store: Store, path: Path) ->
 async def test_what_is_deleted_while_it_is_checked_is_not_lost(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Store.open(path) as store:
-        key = await with_data(store)
-        await commit(store, save_value(key, 1, large(b"x")))
+    await with_large(path)
     read = value_files.read
 
     def delete_before(directory: Path, name: str, size_bytes: int) -> memoryview:
@@ -428,9 +432,7 @@ async def test_what_a_restore_replaces_keeps_its_values(path: Path) -> None:
 async def test_a_restore_copies_values_that_cannot_be_linked(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Store.open(path) as store:
-        key = await with_data(store)
-        await commit(store, save_value(key, 1, large(b"x")))
+    await with_large(path)
     (directory_of(path) / "lost+found").mkdir()
     link = os.link
 
@@ -448,9 +450,7 @@ async def test_a_restore_copies_values_that_cannot_be_linked(
 async def test_a_restore_cut_short_leaves_no_copy_without_its_values(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Store.open(path) as store:
-        key = await with_data(store)
-        await commit(store, save_value(key, 1, large(b"x")))
+    key = await with_large(path)
     link = os.link
     for nth in range(3):
         left = nth
@@ -485,9 +485,7 @@ async def test_what_is_left_of_copies_that_were_cut_short_goes(path: Path) -> No
 
 
 async def test_a_database_can_be_restored_from_itself(path: Path) -> None:
-    async with Store.open(path) as store:
-        key = await with_data(store)
-        await commit(store, save_value(key, 1, large(b"x")))
+    key = await with_large(path)
     restore(path, path)
     async with Store.open(path) as store:
         assert await value_of(store, key) == large(b"x")
