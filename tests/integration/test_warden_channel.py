@@ -140,6 +140,16 @@ def test_who_is_asked_tells_at_once_what_there_is_be_it_nothing(home: Home, wire
         assert wire.hear() == {"reports": [], "waiting": 2}
 
 
+def test_who_has_told_what_is_being_decided_does_not_answer(home: Home, wire: Wire) -> None:
+    wire.say(start=[home.order(1, "true"), home.order(2, "sleep", "1000", lane=2)])
+    wire.ends(1)
+    wire.say(tell=True, environment=["one", {}])
+    wire.say(tell=True, shares=[[7, 1, 1]])
+    assert wire.hear() == {"shared": [[7, 1, []]]}
+    wire.say(tell=True, acknowledge=[1])
+    assert wire.hear() == {"reports": [], "waiting": 0}
+
+
 def test_while_a_place_is_empty_nothing_is_told_to_wait(home: Home, wire: Wire) -> None:
     """However many wait in other lanes."""
     sleeps = [home.order(key, "sleep", "1000", lane_limit=1) for key in (1, 2, 3)]

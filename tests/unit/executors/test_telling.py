@@ -44,6 +44,12 @@ class Scene:
             facts["after"] = (after, "/nowhere")
         self.attempts.order(key, lane, 1, Order(facts, {}))  # type: ignore[arg-type]
 
+    def tell(self) -> list[str]:
+        """The daemon takes the reports, and has what they say on disk."""
+        reports = self.attempts.take_reports()
+        self.attempts.acknowledge([int(line.split(",")[1]) for line in reports])
+        return reports
+
     def end(self, key: int) -> None:
         self.attempts._known[key].final = exited(key, 0, 1)
         self._ends.over.append(self.attempts._known[key])
@@ -75,13 +81,36 @@ def test_a_place_that_becomes_empty_is_told_at_once_however_busy_other_lanes_are
     assert scene.attempts.urgent
 
 
-def test_it_is_told_at_once_that_twice_as_many_have_ended_as_wait(scene: Scene) -> None:
+def test_it_is_told_at_once_that_several_times_as_many_have_ended_as_wait(scene: Scene) -> None:
     for key in (5, 6, 7):
         scene.order(key, 1)
     for key in (1, 2, 3):
         scene.end(key)
         assert not scene.attempts.urgent
     scene.end(5)  # the fourth, and one waits
+    assert scene.attempts.urgent
+
+
+def test_nothing_more_is_told_before_what_was_is_acknowledged(scene: Scene) -> None:
+    scene.end(1)
+    scene.attempts.take_reports()
+    for key in range(5, 12):
+        scene.order(key, 1)
+    for key in (2, 3, *range(5, 10)):
+        scene.end(key)
+    assert scene.attempts.waiting == 1
+    assert not scene.attempts.urgent
+    scene.end(10)
+    assert scene.attempts.waiting == 0
+    assert not scene.attempts.urgent
+    scene.attempts.acknowledge([1])
+    assert scene.attempts.urgent
+
+
+def test_a_place_that_becomes_empty_waits_for_no_acknowledgement(scene: Scene) -> None:
+    scene.end(1)
+    scene.attempts.take_reports()
+    scene.end(4)
     assert scene.attempts.urgent
 
 
@@ -124,7 +153,7 @@ def test_reports_gather_while_somebody_is_to_come_after_what_runs(scene: Scene) 
     scene.order(6, 3, after=5)
     scene.order(7, 3, after=6)
     scene.attempts.settle()
-    scene.attempts.take_reports()
+    scene.tell()
     scene.end(5)
     assert not scene.attempts.urgent
     scene.end(6)

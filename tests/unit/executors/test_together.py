@@ -7,6 +7,7 @@ from tests.executor_world import PATIENCE_SECONDS
 from torcd.executors.base import Exited, Report
 from torcd.executors.local import together
 from torcd.executors.local.together import ENOUGH, Together
+from torcd.executors.warden.lanes import ENDS_FOR_EACH_THAT_WAITS
 from torcd.model import AttemptKey, Timestamp
 
 
@@ -38,10 +39,14 @@ class Scene:
         self.together.told(
             self.wardens[number],
             [report(key) for key in keys],
-            ends=len(keys),
+            ends=[AttemptKey(key) for key in keys],
             waiting=waiting,
             tellers=self.wardens,
         )
+
+    def acknowledge(self) -> None:
+        """All that was passed on is on disk."""
+        self.together.acknowledged([key for keys in self.keys for key in keys])
 
     @property
     def keys(self) -> list[list[int]]:
@@ -59,7 +64,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     return Scene()
 
 
-MANY = tuple(range(100, 101 + 2 * ENOUGH))
+MANY = tuple(range(100, 101 + ENDS_FOR_EACH_THAT_WAITS * ENOUGH))
 
 
 async def test_what_has_gathered_comes_with_what_the_other_one_tells(scene: Scene) -> None:
@@ -68,6 +73,7 @@ async def test_what_has_gathered_comes_with_what_the_other_one_tells(scene: Scen
         assert scene.keys == []
         scene.tells(1, 2, waiting=ENOUGH)
         assert scene.keys == [[1, 2]]
+        scene.acknowledge()
         scene.passed_on.clear()
     assert scene.asked == [0, 0]
 
@@ -85,8 +91,33 @@ async def test_an_answer_without_anything_is_one(scene: Scene) -> None:
     scene.tells(0, *MANY, waiting=ENOUGH)
     scene.tells(1, waiting=ENOUGH)
     assert scene.keys == [[*MANY]]
+    scene.acknowledge()
     scene.tells(1, *MANY, waiting=ENOUGH)
     assert scene.asked == [1, 1]
+
+
+async def test_whose_ends_are_being_decided_is_not_asked_and_nobody_waits_for_it(
+    scene: Scene,
+) -> None:
+    scene.tells(0, 1, 2, waiting=0)
+    assert scene.asked == [0, 1]
+    scene.tells(1, 3, *MANY, waiting=ENOUGH)
+    scene.tells(0, *MANY, waiting=ENOUGH)
+    assert scene.asked == [0, 1]
+    assert scene.keys == [[1, 2], [3, *MANY], [*MANY]]
+    scene.together.acknowledged([AttemptKey(3)])  # not the last one that it has told
+    scene.tells(0, *MANY, waiting=ENOUGH)
+    assert scene.asked == [0, 1]
+    scene.acknowledge()
+    scene.tells(0, *MANY, waiting=ENOUGH)
+    assert scene.asked == [0, 2]
+
+
+async def test_who_takes_the_place_of_another_has_told_nothing(scene: Scene) -> None:
+    scene.tells(1, 1, waiting=None)
+    scene.together.forget(scene.wardens[1])
+    scene.tells(0, *MANY, waiting=ENOUGH)
+    assert scene.asked == [0, 1]
 
 
 async def test_an_answer_that_comes_late_without_anything_is_nothing(scene: Scene) -> None:
@@ -94,6 +125,7 @@ async def test_an_answer_that_comes_late_without_anything_is_nothing(scene: Scen
     scene.tells(1, 1, waiting=ENOUGH)  # told before it was asked
     assert scene.keys == [[*MANY, 1]]
     scene.tells(1, waiting=ENOUGH)
+    scene.acknowledge()
     scene.tells(0, 2, waiting=ENOUGH)
     assert len(scene.keys) == 1
     scene.tells(1, 3, waiting=ENOUGH)

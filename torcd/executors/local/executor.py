@@ -218,6 +218,7 @@ class LocalExecutor:
         for key in self._known.keys() & keys:
             self._sharing.forgotten(self._known.pop(key), key)
         self._sharing.acknowledged(keys)
+        self._together.acknowledged(keys)
         # Each takes out what it knows.
         for number, one in enumerate(self._supervisors):
             over = one.orders.acknowledge(keys)
@@ -295,7 +296,7 @@ class LocalExecutor:
         self._together.told(
             supervisor.orders,
             reports,
-            ends=len(over),
+            ends=[order.attempt_key for order in over],
             waiting=waiting,
             tellers=[one.orders for one in self._supervisors],
         )

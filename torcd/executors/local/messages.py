@@ -46,7 +46,8 @@ class FromWarden(msgspec.Struct, frozen=True):
     reports: list[Report] = []
     waiting: int | None = None
     """With reports that are news, or with none as the answer to a `tell`: how many attempts wait
-    for a place there; none while another place is empty."""
+    for a place there; none while another place is empty. A `tell` is not answered by itself
+    while ends that were told are not acknowledged."""
     synced: Synced | None = None
     held_up: str | None = None
     """It cannot start anything for want of room on a disk; empty: it can again."""

@@ -4,15 +4,17 @@ A job may wait for two that different wardens have run, and each decision takes 
 many short jobs are told at instants that all wardens share, so that of one is followed by that of
 the other within a millisecond or two. Who tells before, as many have ended there and few wait, may
 need what the other one knows for having more: that one is *asked*. In either case the first report
-waits for the second, if so many wait for a place that none will be empty meanwhile.
+waits for the second, if so many wait for a place that none will be empty meanwhile. Who has told
+ends that are not acknowledged is not asked, and nobody waits for it: it has little to tell.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from torcd.executors.base import Report
 from torcd.executors.warden.lanes import outnumber
+from torcd.model import AttemptKey
 
 WAIT_SECONDS = 0.003
 """How long for the other one at most: it may have to wait for a CPU."""
@@ -40,6 +42,8 @@ class Together:
         self._first: list[Report] = []
         self._timer: asyncio.TimerHandle | None = None
         """While these wait."""
+        self._undecided: dict[Teller, AttemptKey] = {}
+        """Of those who have told ends that are not acknowledged: the last one."""
         self._asked: set[Teller] = set()
         """They have not told anything since."""
 
@@ -48,18 +52,24 @@ class Together:
         teller: Teller,
         reports: list[Report],
         *,
-        ends: int,
+        ends: Sequence[AttemptKey],
         waiting: int | None,
         tellers: Iterable[Teller],
     ) -> None:
-        """News of one of the tellers: so many ends are among them, and so many wait there; None: it
-        did not say."""
+        """News of one of the tellers: these are over, and so many wait there; None: it did not
+        say."""
         is_answer = teller in self._asked
         self._asked.discard(teller)
+        if ends:
+            self._undecided[teller] = ends[-1]
         may_wait = False
         if waiting is not None and not is_answer:
-            others = [one for one in tellers if one is not teller and one.is_busy]
-            if outnumber(ends, waiting):
+            others = [
+                one
+                for one in tellers
+                if one is not teller and one.is_busy and one not in self._undecided
+            ]
+            if outnumber(len(ends), waiting):
                 for one in others:
                     if one not in self._asked:
                         self._asked.add(one)
@@ -81,6 +91,13 @@ class Together:
     def forget(self, teller: Teller) -> None:
         """It is another warden now, which was asked nothing."""
         self._asked.discard(teller)
+        self._undecided.pop(teller, None)
+
+    def acknowledged(self, attempts: Collection[AttemptKey]) -> None:
+        """The ends of these are on disk."""
+        for teller, key in list(self._undecided.items()):
+            if key in attempts:
+                del self._undecided[teller]
 
     def close(self) -> None:
         """Forget what waits: who comes next is told again."""

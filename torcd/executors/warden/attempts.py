@@ -57,6 +57,8 @@ class Attempts:
         warden's by now."""
         self._ends = 0
         """How many there are among the reports."""
+        self._last_over = self._last_told = 0
+        """The keys of what ended last, and of the last end that the daemon was told."""
 
     # What is asked of us
 
@@ -223,17 +225,26 @@ class Attempts:
 
     @property
     def urgent(self) -> bool:
-        """The daemon is to know at once: something has ended, and nobody waits for a place, or in
-        some lane nobody did when one became free, or few wait and many have ended: with what these
-        make ready others come before no one waits any more. That something has started is not
-        urgent: nobody waits for it, and it may end before it is told."""
+        """The daemon is to know at once: something has ended, and in some lane nobody waited when a
+        place became free; or nobody waits for a place, or few do and many have ended: with what
+        these make ready others come before no one waits any more, unless some are about to come.
+        That something has started is not urgent: nobody waits for it, and it may end before it is
+        told."""
         if not self._ends:
             return False
         if self.has_empty_place:
             return True
+        if self.awaits_decision:
+            return False
         if waiting := self._lanes.waiting:
             return outnumber(self._ends, waiting)
         return not any(a.followers for a in self._leaders.values())
+
+    @property
+    def awaits_decision(self) -> bool:
+        """Ends that the daemon was told are not acknowledged: it is about to decide what comes of
+        them. What it was told now would take a decision and a commit of its own."""
+        return self._last_told in self._known
 
     @property
     def waiting(self) -> int:
@@ -244,6 +255,8 @@ class Attempts:
         """What the daemon is told now."""
         reports = self.reports.copy()
         self.reports.clear()
+        if self._ends:
+            self._last_told = self._last_over
         self._ends, self.has_empty_place = 0, False
         return reports
 
@@ -327,6 +340,7 @@ class Attempts:
                 one.lane = None
             self.reports.append(one.final)
             self._ends += 1
+            self._last_over = one.key
 
     def _follows(self, leader: Attempt, attempt: Attempt) -> bool:
         """Of one that comes after one that is over. False: it is over as well, and that remains to

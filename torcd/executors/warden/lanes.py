@@ -17,7 +17,7 @@ HELD_SECONDS = 1.0
 there is."""
 
 
-ENDS_FOR_EACH_THAT_WAITS = 2
+ENDS_FOR_EACH_THAT_WAITS = 3
 """Fewer ends in a report make a decision and a commit of their own dearer than the wait; more of
 them leave no one waiting before others are there, where jobs need what others make."""
 

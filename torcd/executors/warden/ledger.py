@@ -70,6 +70,8 @@ if TYPE_CHECKING:
         settled: list[tuple[int, int]]
         """Keys and return codes of orphans that are the daemon's children."""
         acknowledge: list[int]
+        tell: bool
+        """What there is is wanted now, be it nothing."""
         retire: bool
         """End when nothing is left to do and all is acknowledged."""
 

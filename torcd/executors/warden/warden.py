@@ -42,8 +42,9 @@ are told in one line, and share a commit, and so do the start and the end of one
 for all wardens of the machine, so that these share it as well. It is below what jobs are handed
 over ahead for (240 ms); should a place become empty all the same, it is told at once."""
 
-LEAST_GATHER_SECONDS = 0.005
-"""How long reports wait for others at least: an instant that is nearer passes without them."""
+LEAST_GATHER_SECONDS = 0.025
+"""How long reports wait for others at least: an instant that is nearer passes without them. Where
+jobs need what others make, they are told some 20 ms after the last ones anyway."""
 
 
 def telling_time(now: float) -> float:
@@ -241,7 +242,8 @@ class Warden:
         if "acknowledge" in message:
             self._attempts.acknowledge(message["acknowledge"])
         if "tell" in message:
-            self._is_asked = True
+            # Else what it was told on the way is the answer.
+            self._is_asked = not self._attempts.awaits_decision
         if "retire" in message:
             self._retiring = True
 
