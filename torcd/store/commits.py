@@ -51,10 +51,10 @@ MAX_BYTES_IN_PLACE = 8 << 10
 """The same with jobs in it: the ends of two, and what comes after them. Nobody waits for an answer
 to more of them, and while the thread is at work the loop decides what comes next."""
 
-MAX_LOG_PAGES_IN_PLACE = 850
-"""Beyond this the log is moved into the database first, by the thread. SQLite would do that within
-the commit with which the log has come to 1 000 pages, and the others are for one that is made in
-place: each row that it writes may be on a page of its own."""
+MAX_LOG_PAGES = 850
+"""Beyond this the log is moved into the database when whoever waits for the commit has been told.
+SQLite would do that within the commit with which the log has come to 1 000 pages, and the others
+are for the next one: each row that it writes may be on a page of its own."""
 
 _QUICK = frozenset({SaveValue, SaveJob, AddAttempt, SaveAttempt, RemoveAttempt})
 """Records that take a row or two each, whatever the workflow: those of values and of jobs."""
@@ -130,7 +130,7 @@ class Commits:
 
         with anyio.CancelScope(shield=True), self._named_errors():
             await self._writer.call(write)
-        if large_commits.is_large(log_bytes):
+        if large_commits.is_large(log_bytes) or self._reserve.log_pages > MAX_LOG_PAGES:
             self._writer.afterwards(self._move_log)
 
     @contextlib.contextmanager
@@ -182,7 +182,7 @@ class Commits:
                 return False  # another program has it locked, which may last
             raise store_error(self._path, "write to", error) from error
         self._pace.took(begin, time.monotonic())
-        if self._reserve.log_pages > MAX_LOG_PAGES_IN_PLACE:
+        if self._reserve.log_pages > MAX_LOG_PAGES:
             self._writer.afterwards(self._move_log)
         return True
 

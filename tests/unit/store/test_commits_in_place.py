@@ -211,7 +211,7 @@ async def test_the_thread_moves_the_log_before_a_commit_would(
     await store._writer.call(lambda c: c.execute("PRAGMA wal_checkpoint").fetchall())
     assert pages_in_log(store) == 0
     writers = Writers(monkeypatch)
-    monkeypatch.setattr(commits, "MAX_LOG_PAGES_IN_PLACE", 20)
+    monkeypatch.setattr(commits, "MAX_LOG_PAGES", 20)
     before, revision, moved = path.stat().st_mtime_ns, 0, False
     while not moved:
         revision += 1
@@ -226,6 +226,19 @@ async def test_the_thread_moves_the_log_before_a_commit_would(
     await commit(store, save_value(key, revision + 1, SMALL))
     assert 0 < pages_in_log(store) <= 10
     assert store._commits._reserve.log_pages == pages_in_log(store)
+
+
+async def test_after_a_commit_of_its_own_the_thread_moves_the_log_as_well(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await with_data(store)
+    monkeypatch.setattr(store._commits._pace, "is_quick", lambda now: False)
+    monkeypatch.setattr(commits, "MAX_LOG_PAGES", pages_in_log(store))
+    trips = store._writer._handed
+    await commit(store, save_value(key, 1, SMALL))
+    assert store._writer._handed == trips + 2
+    await store._writer.call(lambda _: None)
+    assert pages_in_log(store) == 0
 
 
 async def test_where_a_commit_has_moved_the_log_all_the_same_the_mark_knows_the_file(
