@@ -12,7 +12,6 @@ torcd does besides: not who asks, no revisions, no events, no bounds.
 
 import contextlib
 import hashlib
-import os
 import socket
 import sqlite3
 import sys
@@ -23,6 +22,7 @@ from typing import Protocol
 import msgspec
 
 from bench.bare_server import Answer, Call, Record, Reply
+from torcd.store import durable
 
 MAX_MESSAGE_BYTES = (16 << 20) + (64 << 10)
 
@@ -52,9 +52,7 @@ class Files:
         path = self._directory / name
         part = path.with_suffix(".part")
         with part.open("wb", buffering=0) as file:
-            while value:
-                value = value[file.write(value) :]
-            os.fsync(file.fileno())
+            durable.write(file.fileno(), value)
         part.rename(path)
 
     def send(self, name: str, client: socket.socket) -> None:

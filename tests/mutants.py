@@ -731,9 +731,9 @@ FILES = ("tests/unit/store/test_value_files.py", "tests/integration/test_large_v
 STORE_BUGS = [
     Mutant(
         name="a large value is not synced",
-        file="torcd/store/value_files.py",
-        old="                os.fsync(descriptor)\n",
-        new="",
+        file="torcd/store/durable.py",
+        old="        at += count\n    os.fsync(descriptor)\n",
+        new="        at += count\n",
         suites=POWER,
     ),
     Mutant(

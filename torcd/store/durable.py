@@ -5,8 +5,15 @@ has. POSIX promises nothing about names before that, and the database's own sync
 directories above it.
 """
 
+import ctypes
 import os
 from pathlib import Path
+
+_PIECE_BYTES = 1 << 20
+
+_SYNC_FILE_RANGE_WRITE = 2
+_sync_file_range = ctypes.CDLL(None).sync_file_range
+_sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
 def sync(path: Path) -> None:
@@ -16,6 +23,17 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write(descriptor: int, content: memoryview) -> None:
+    """All of it into a file that is empty, on disk for good when this returns. The disk is at work
+    on the first pieces while the next ones are copied. Raises OSError."""
+    at = 0
+    while at < content.nbytes:
+        count = os.write(descriptor, content[at : at + _PIECE_BYTES])
+        _sync_file_range(descriptor, at, count, _SYNC_FILE_RANGE_WRITE)  # at best: it is synced
+        at += count
+    os.fsync(descriptor)
 
 
 def make_directories(path: Path) -> None:

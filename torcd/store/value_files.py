@@ -29,6 +29,7 @@ from torcd.block import block
 from torcd.errors import LostValue, NoSpace, StoreError
 from torcd.model import DataKey
 from torcd.scheduler.commands import Record, SaveValue
+from torcd.store import durable
 from torcd.store.durable import beside, make_directories, sync
 from torcd.value import Value
 
@@ -68,10 +69,7 @@ class ValueFiles:
                 make_directories(self._directory)
                 descriptor = _create(path)
             try:
-                left = memoryview(text)
-                while left:
-                    left = left[os.write(descriptor, left) :]
-                os.fsync(descriptor)
+                durable.write(descriptor, memoryview(text))
             finally:
                 os.close(descriptor)
             sync(self._directory)
