@@ -81,11 +81,13 @@ def parse_in_place(text: memoryview, *, max_bytes: int = MAX_VALUE_BYTES) -> Val
     escape is in it."""
     if text.nbytes > max_bytes or bytes(text[:1]) != b'"':
         return None
+    # First: others can run meanwhile.
+    digest = hashlib.sha256(text)
     for start in range(0, text.nbytes, _PIECE_BYTES):
         piece = bytes(text[start : start + _PIECE_BYTES])
         if b"\\" in piece or not piece.isascii():
             return None
-    return Value(text, hashlib.sha256(text).hexdigest())
+    return Value(text, digest.hexdigest())
 
 
 class _Refused(Exception):

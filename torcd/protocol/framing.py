@@ -4,6 +4,7 @@ JSON text cannot contain a NUL byte, so cutting at NUL never cuts a message in t
 """
 
 import mmap
+from collections.abc import Callable
 
 from torcd.block import block
 from torcd.errors import InvalidMessage
@@ -32,8 +33,14 @@ class Splitter:
     The unfinished message is searched for its end only once, however many pieces it comes in.
     """
 
-    def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        new_block: Callable[[int], mmap.mmap] = block,
+    ) -> None:
+        """`new_block`: of at least so many bytes, with anything in it."""
         self._max_message_bytes = max_message_bytes
+        self._new_block = new_block
         self._pieces: list[bytearray] = []
         self._block: mmap.mmap | None = None
         """What is held in place of the pieces, once there was `room`."""
@@ -51,7 +58,7 @@ class Splitter:
             return None
         if self._block is None:
             # What is not touched of it costs nothing.
-            self._block = block(self._max_message_bytes + PIECE_BYTES)
+            self._block = self._new_block(self._max_message_bytes + PIECE_BYTES)
             self._block.write(b"".join(self._pieces))
             self._pieces = []
         end = min(self.unfinished_bytes + size_bytes, len(self._block))

@@ -14,6 +14,7 @@ import os
 from typing import Protocol
 
 from torcd import errors
+from torcd.kept_block import used_block
 from torcd.protocol.envelope import Message
 from torcd.protocol.framing import Splitter
 from torcd.server.memory import LITTLE_BYTES
@@ -66,7 +67,7 @@ class Reader:
         """None: the connection is over. They refer to each other, and the garbage collector runs
         seldom."""
         self._readiness = readiness
-        self.splitter = Splitter(max_message_bytes)
+        self.splitter = Splitter(max_message_bytes, used_block)
         """Has what there is of a message that is not whole."""
         self._descriptor = -1
         self._deadline: asyncio.TimerHandle | None = None

@@ -6,7 +6,7 @@ until those who leave have left, and is not done for a few.
 
 import asyncio
 
-from torcd import heap
+from torcd import heap, kept_block
 
 TRIM_SECONDS = 0.5
 """After which who leaves has left, and what belonged to it is free."""
@@ -23,4 +23,5 @@ class Trimmer:
 
     def _trim(self) -> None:
         self._timer = None
+        kept_block.let_go()
         heap.trim()

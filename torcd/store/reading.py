@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from torcd.block import block
 from torcd.errors import LostValue
+from torcd.kept_block import used_block
 from torcd.model import (
     AttemptKey,
     DataKey,
@@ -293,10 +293,10 @@ def _is_of_a_deleted_workflow(connection: sqlite3.Connection, key: DataKey) -> b
 
 
 def _in_a_block(blob: sqlite3.Blob) -> memoryview:
-    whole = block(len(blob))
+    whole = used_block(len(blob))
     while piece := blob.read(_PIECE_BYTES):
         whole.write(piece)
-    return memoryview(whole)
+    return memoryview(whole)[: len(blob)]
 
 
 def revisions(connection: sqlite3.Connection, key: DataKey, max_bytes: int) -> list[RevisionRow]:

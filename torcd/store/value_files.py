@@ -25,8 +25,8 @@ from pathlib import Path
 import msgspec
 
 from torcd import disk
-from torcd.block import block
 from torcd.errors import LostValue, NoSpace, StoreError
+from torcd.kept_block import used_block
 from torcd.model import DataKey
 from torcd.scheduler.commands import Record, SaveValue
 from torcd.store import durable
@@ -166,8 +166,8 @@ def read(directory: Path, name: str, size_bytes: int) -> memoryview:
             found = os.fstat(descriptor).st_size
             if found != size_bytes:
                 raise _lost(path, f"has {found} bytes and should have {size_bytes}")
-            held = block(size_bytes)
-            left = memoryview(held)
+            held = used_block(size_bytes)
+            left = memoryview(held)[:size_bytes]
             while left:
                 count = os.readv(descriptor, [left])
                 if not count:
