@@ -732,8 +732,8 @@ STORE_BUGS = [
     Mutant(
         name="a large value is not synced",
         file="torcd/store/durable.py",
-        old="        at += count\n    os.fsync(descriptor)\n",
-        new="        at += count\n",
+        old="    meanwhile()\n    os.fsync(descriptor)\n",
+        new="    meanwhile()\n",
         suites=POWER,
     ),
     Mutant(

@@ -12,6 +12,7 @@ different numbers equal, or through an int of many digits, which takes quadratic
 
 import hashlib
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -75,18 +76,29 @@ def parse(text: bytes, *, name: str, max_bytes: int = MAX_VALUE_BYTES) -> Value:
     return Value(text, hashlib.sha256(canonical).hexdigest())
 
 
-def parse_in_place(text: memoryview, *, max_bytes: int = MAX_VALUE_BYTES) -> Value | None:
-    """As `parse`, without a copy of it, of text that was read as JSON (as a `msgspec.Raw`) and has
-    no white space at its ends. None: it has to be parsed. What is light, it is not, unless an
-    escape is in it."""
-    if text.nbytes > max_bytes or bytes(text[:1]) != b'"':
-        return None
-    # First: others can run meanwhile.
-    digest = hashlib.sha256(text)
+def is_plain_string(text: memoryview) -> bool:
+    """Of a string in JSON: whether it is canonical as it stands."""
     for start in range(0, text.nbytes, _PIECE_BYTES):
         piece = bytes(text[start : start + _PIECE_BYTES])
         if b"\\" in piece or not piece.isascii():
-            return None
+            return False
+    return True
+
+
+def parse_in_place(
+    text: memoryview,
+    *,
+    max_bytes: int = MAX_VALUE_BYTES,
+    is_plain: Callable[[memoryview], bool] = is_plain_string,
+) -> Value | None:
+    """As `parse`, without a copy of it, of text that was read as JSON (as a `msgspec.Raw`) and has
+    no white space at its ends. None: it has to be parsed. What is light, it is not, unless an
+    escape is in it. `is_plain`: who looks at that."""
+    if text.nbytes > max_bytes or bytes(text[:1]) != b'"':
+        return None
+    digest = hashlib.sha256(text)  # others can run meanwhile
+    if not is_plain(text):
+        return None
     return Value(text, digest.hexdigest())
 
 

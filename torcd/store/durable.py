@@ -7,6 +7,7 @@ directories above it.
 
 import ctypes
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 _PIECE_BYTES = 1 << 20
@@ -25,14 +26,18 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write(descriptor: int, content: memoryview) -> None:
+def write(
+    descriptor: int, content: memoryview, *, meanwhile: Callable[[], None] = lambda: None
+) -> None:
     """All of it into a file that is empty, on disk for good when this returns. The disk is at work
-    on the first pieces while the next ones are copied. Raises OSError."""
+    on the first pieces while the next ones are copied, and last while `meanwhile` is called. Raises
+    OSError."""
     at = 0
     while at < content.nbytes:
         count = os.write(descriptor, content[at : at + _PIECE_BYTES])
         _sync_file_range(descriptor, at, count, _SYNC_FILE_RANGE_WRITE)  # at best: it is synced
         at += count
+    meanwhile()
     os.fsync(descriptor)
 
 

@@ -19,7 +19,7 @@ import errno
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -57,9 +57,11 @@ class ValueFiles:
         if not os.access(self._directory, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._directory))
 
-    def write(self, text: bytes | memoryview) -> str:
-        """A new file, on disk for good when this returns its name. Raises NoSpace and StoreError:
-        then nothing is left of it."""
+    def write(
+        self, text: bytes | memoryview, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> str:
+        """A new file, on disk for good when this returns its name. While the disk is at work,
+        `meanwhile` is called. Raises NoSpace and StoreError: then nothing is left of it."""
         name = self._prefix + secrets.token_hex(8)
         path = self._directory / name
         try:
@@ -69,7 +71,7 @@ class ValueFiles:
                 make_directories(self._directory)
                 descriptor = _create(path)
             try:
-                durable.write(descriptor, memoryview(text))
+                durable.write(descriptor, memoryview(text), meanwhile=meanwhile)
             finally:
                 os.close(descriptor)
             sync(self._directory)

@@ -1,7 +1,7 @@
 """user_data: store, fetch, list, history, watch."""
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
 import anyio
@@ -65,16 +65,25 @@ async def _parse(context: Context, data: msgspec.Raw, name: str) -> value.Value:
     if text.nbytes <= LARGE_BYTES:
         return value.parse(bytes(data), name=name, max_bytes=limit)
 
-    def parse_large() -> value.Value:
-        in_place = value.parse_in_place(text, max_bytes=limit)
+    def parse_large(
+        is_plain: Callable[[memoryview], bool] = value.is_plain_string,
+    ) -> value.Value:
+        in_place = value.parse_in_place(text, max_bytes=limit, is_plain=is_plain)
         return in_place or parse(bytes(data), name=name, max_bytes=limit)
 
     def parse_and_write() -> value.Value:
-        """Both at a time: neither holds the interpreter for long."""
+        """Both at a time. To hash it does not hold the interpreter, nor do the writes. To look at
+        it does: that is done while both the hash and the disk are on their way."""
         files = context.controller.store.files
+        looked = Future[bool]()
         with ThreadPoolExecutor(1) as beside:
-            parsing = beside.submit(parse_large)
-            file = files.write(text)
+            parsing = beside.submit(parse_large, lambda _: looked.result())
+            try:
+                file = files.write(
+                    text, meanwhile=lambda: looked.set_result(value.is_plain_string(text))
+                )
+            finally:
+                looked.cancel()  # so that nobody waits for it, should it not have come to that
         try:
             return msgspec.structs.replace(parsing.result(), file=file)
         except BaseException:

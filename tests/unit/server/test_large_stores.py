@@ -1,0 +1,71 @@
+"""A large value is hashed and looked at while it is written."""
+
+import errno
+import os
+from pathlib import Path
+from unittest import mock
+
+import anyio
+import pytest
+from msgspec import structs
+
+from tests.unit.server.test_quick import World, world
+from torcd.store import durable
+from torcd.store.value_files import LARGE_BYTES
+
+PLAIN = "x" * LARGE_BYTES
+ESCAPED = '\\"' + PLAIN
+
+
+async def stored(here: World, data: str) -> bytes:
+    controller = here.life.controller
+    controller.settings = structs.replace(controller.settings, max_value_bytes=2 * LARGE_BYTES)
+    with anyio.fail_after(60):
+        return await here.handled(here.call("Store", name="out", data=data))
+
+
+def files_of(here: World) -> set[str]:
+    return here.life.controller.store.files.found()
+
+
+@pytest.mark.parametrize("data", [PLAIN, ESCAPED], ids=["plain", "escaped"])
+async def test_its_file_is_there_when_it_is_acknowledged(tmp_path: Path, data: str) -> None:
+    async with world(tmp_path) as here:
+        assert b'"revision":1,' in await stored(here, data)
+        assert len(files_of(here)) == 1
+
+
+@pytest.mark.parametrize("data", [PLAIN, ESCAPED], ids=["plain", "escaped"])
+@pytest.mark.parametrize("what", ["open", "write", "fsync"])
+async def test_whose_file_cannot_be_written_is_told_so(
+    tmp_path: Path, data: str, what: str
+) -> None:
+    async with world(tmp_path) as here:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        directory = str(here.life.controller.store.files._directory)
+        real = getattr(os, what)
+
+        def fail(file: str | int, *rest: object) -> object:
+            name = os.readlink(f"/proc/self/fd/{file}") if isinstance(file, int) else str(file)
+            if directory in name:
+                raise full
+            return real(file, *rest)
+
+        with mock.patch.object(os, what, fail):
+            answer = await stored(here, data)
+        assert b"NoSpace" in answer, answer[:300]
+        assert not files_of(here)
+        assert b'"revision":1,' in await stored(here, data)
+
+
+async def test_the_disk_is_at_work_when_it_is_looked_at(tmp_path: Path) -> None:
+    done = []
+    with mock.patch.object(os, "fsync", side_effect=lambda _: done.append("synced")):
+        descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+        try:
+            content = memoryview(PLAIN.encode())
+            durable.write(descriptor, content, meanwhile=lambda: done.append("looked at"))
+        finally:
+            os.close(descriptor)
+    assert done == ["looked at", "synced"]
+    assert (tmp_path / "file").read_bytes() == content
