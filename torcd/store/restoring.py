@@ -33,7 +33,7 @@ from torcd.store.failure import store_error
 from torcd.store.lock import sole_writer
 from torcd.store.mark import Mark, read_mark
 from torcd.store.recognition import log_of
-from torcd.store.schema import open_database
+from torcd.store.schema import open_database, open_reader
 from torcd.store.store import mark_as_newest
 from torcd.store.value_files import directory_of
 
@@ -70,6 +70,8 @@ def restore(source: Path, path: Path, *, newest_attempt: Callable[[], int] = lam
                 file.unlink(missing_ok=True)
         except OSError as error:
             raise store_error(path, "replace", error) from error
+        with contextlib.closing(open_reader(path)) as reader:
+            mark_as_newest(path, reader)  # the mark may be of another database, which is refused
         connection, _ = open_database(path)
         with contextlib.closing(connection):
             mark_as_newest(path, connection)

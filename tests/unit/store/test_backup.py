@@ -271,6 +271,34 @@ async def test_what_was_replaced_can_be_put_back(path: Path, target: Path) -> No
     assert workflows(path) == [1, 6, 11, 16]
 
 
+@pytest.fixture
+async def of_another(tmp_path: Path, target: Path) -> Path:
+    """A backup from another state directory."""
+    other = tmp_path / "other" / "torcd.db"
+    assert await submitted(other, 3) == [1, 6, 11]
+    back_up(other, target)
+    return target
+
+
+async def test_a_backup_of_another_directory_can_be_restored(path: Path, of_another: Path) -> None:
+    await submitted(path, 5)
+    replaced = restore(of_another, path).replaced
+    assert replaced is not None
+    assert workflows(replaced) == [1, 6, 11, 16, 21]
+    assert await submitted(path) == [1, 6, 11, 26], "a key was used again"
+
+
+async def test_the_file_of_another_directory_can_be_made_the_database(
+    path: Path, of_another: Path
+) -> None:
+    await submitted(path)
+    os.replace(of_another, path)
+    with pytest.raises(StoreError, match="not the one that this state directory was used with"):
+        await submitted(path)
+    restore(path, path)
+    assert await submitted(path) == [1, 6, 11, 16]
+
+
 async def test_a_file_that_is_no_backup_takes_nothing_away(path: Path, target: Path) -> None:
     await submitted(path)
     before = path.read_bytes()
@@ -292,11 +320,20 @@ async def test_nothing_is_restored_below_a_store_that_is_open(path: Path, target
             await to_thread.run_sync(lambda: restore(target, path))
 
 
+@pytest.mark.parametrize("is_of_another", [False, True], ids=["own", "another's"])
 @pytest.mark.parametrize("step", ["link", "replace", "mark"])
 async def test_a_restore_cut_short_is_refused_or_done_and_can_be_repeated(
-    path: Path, target: Path, step: str, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    target: Path,
+    step: str,
+    is_of_another: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await a_backup_and_what_came_after(path, target)
+    if is_of_another:
+        target.unlink()
+        await a_backup_and_what_came_after(tmp_path / "another" / path.name, target)
 
     class Cut(Exception):
         pass
