@@ -807,6 +807,20 @@ STORE_BUGS = [
         suites=FILES,
     ),
     Mutant(
+        name="memory that somebody reads is used again",
+        file="torcd/kept_block.py",
+        old=" and sys.getrefcount(_kept) == _NOBODYS",
+        new="",
+        suites=("tests/unit/test_kept_block.py",),
+    ),
+    Mutant(
+        name="a backup of another directory is refused when it is in its place",
+        file="torcd/store/restoring.py",
+        old="            mark_as_newest(path, reader)",
+        new="            pass",
+        suites=("tests/unit/store/test_backup.py",),
+    ),
+    Mutant(
         name="a restore takes the large values of what it replaces",
         file="torcd/store/restoring.py",
         old="        _put_values_aside(values, directory_of(aside))\n",
