@@ -677,6 +677,37 @@ EXECUTOR_BUGS = [
     ),
 ]
 
+TELLING_BUGS = [
+    Mutant(
+        name="a warden tells again while its ends are being decided",
+        file="torcd/executors/warden/attempts.py",
+        old="        return self._last_told in self._known\n",
+        new="        return False\n",
+        suites=("tests/unit/executors/test_telling.py",),
+    ),
+    Mutant(
+        name="a warden waits for the first end that it has told",
+        file="torcd/executors/warden/attempts.py",
+        old="            self._last_told = self._last_over\n",
+        new="            self._last_told = 1\n",
+        suites=("tests/unit/executors/test_telling.py",),
+    ),
+    Mutant(
+        name="whose ends are being decided is asked all the same",
+        file="torcd/executors/local/together.py",
+        old=" and one not in self._undecided",
+        new="",
+        suites=("tests/unit/executors/test_together.py",),
+    ),
+    Mutant(
+        name="nobody hears that ends are on disk",
+        file="torcd/executors/local/executor.py",
+        old="        self._together.acknowledged(keys)\n",
+        new="",
+        suites=("tests/unit/executors/test_together.py",),
+    ),
+]
+
 USER_BUGS = [
     Mutant(
         name="a workflow that is not in memory is anybody's",
@@ -814,6 +845,20 @@ STORE_BUGS = [
         suites=("tests/unit/test_kept_block.py",),
     ),
     Mutant(
+        name="a small message holds all of a large block",
+        file="torcd/protocol/framing.py",
+        old="        cut(held, end)",
+        new="        pass",
+        suites=("tests/unit/server/test_cutting.py",),
+    ),
+    Mutant(
+        name="a large value is taken for plain",
+        file="torcd/server/handlers/data.py",
+        old="looked.set_result(value.is_plain_string(text))",
+        new="looked.set_result(True)",
+        suites=("tests/unit/server/test_large_stores.py",),
+    ),
+    Mutant(
         name="a backup of another directory is refused when it is in its place",
         file="torcd/store/restoring.py",
         old="            mark_as_newest(path, reader)",
@@ -829,7 +874,14 @@ STORE_BUGS = [
     ),
 ]
 
-MUTANTS = [*SCHEDULER, *CONTROLLER_BUGS, *EXECUTOR_BUGS, *USER_BUGS, *STORE_BUGS]
+MUTANTS = [
+    *SCHEDULER,
+    *CONTROLLER_BUGS,
+    *EXECUTOR_BUGS,
+    *TELLING_BUGS,
+    *USER_BUGS,
+    *STORE_BUGS,
+]
 
 COPIED = ("torcd", "torcctl", "tests", "pyproject.toml", "configs", "docs")
 

@@ -8,6 +8,8 @@ of 2 MiB.
 import contextlib
 import mmap
 
+LARGE_PAGE_BYTES = 2 << 20
+
 
 def block(size_bytes: int) -> mmap.mmap:
     """Only what is touched of it is memory. It is given back when nobody refers to it."""
@@ -15,3 +17,10 @@ def block(size_bytes: int) -> mmap.mmap:
     with contextlib.suppress(OSError):  # a system without large pages
         made.madvise(mmap.MADV_HUGEPAGE)
     return made
+
+
+def cut(made: mmap.mmap, size_bytes: int) -> None:
+    """Have what is beyond so much of it be no memory, until it is touched."""
+    begin = -(-size_bytes // LARGE_PAGE_BYTES) * LARGE_PAGE_BYTES
+    if begin < len(made):
+        made.madvise(mmap.MADV_DONTNEED, begin, len(made) - begin)

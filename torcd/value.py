@@ -77,7 +77,9 @@ def parse(text: bytes, *, name: str, max_bytes: int = MAX_VALUE_BYTES) -> Value:
 
 
 def is_plain_string(text: memoryview) -> bool:
-    """Of a string in JSON: whether it is canonical as it stands."""
+    """Of JSON: whether it is one string that is canonical as it stands."""
+    if bytes(text[:1]) != b'"':
+        return False
     for start in range(0, text.nbytes, _PIECE_BYTES):
         piece = bytes(text[start : start + _PIECE_BYTES])
         if b"\\" in piece or not piece.isascii():

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from torcd import disk, errors, kept_block
+from torcd import disk, errors
 from torcd.accounts import Account
 from torcd.controller.harvest import remove
 from torcd.controller.launching import INPUTS, write_inputs
@@ -114,7 +114,6 @@ class Preparer:
                 return f'user_data "{data.data.name}": {error}'
             if row is not None:
                 values[data.data.name] = row.value
-        kept_block.let_go()  # nobody else would, before a client has a large message
         path = self._layout.inputs(start.attempt_key, user)
         try:
             await to_thread.run_sync(as_user, user, write_inputs, path, values)

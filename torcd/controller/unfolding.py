@@ -14,7 +14,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from torcd import errors, kept_block, spec
+from torcd import errors, spec
 from torcd.accounts import Account, Accounts
 from torcd.controller.parsing import given_values
 from torcd.controller.presence import absent_files
@@ -107,7 +107,6 @@ class Unfolder:
             try:
                 values = await unfolded_values(self._store, node)
                 row = await self._store.value(data_key)
-                kept_block.let_go()  # nobody else would, before a client has a large message
             except errors.LostValue as error:
                 await self._request(refusal(str(error), sha256))
                 return

@@ -6,7 +6,7 @@ JSON text cannot contain a NUL byte, so cutting at NUL never cuts a message in t
 import mmap
 from collections.abc import Callable
 
-from torcd.block import block
+from torcd.block import block, cut
 from torcd.errors import InvalidMessage
 from torcd.protocol.envelope import Message
 from torcd.value import MAX_VALUE_BYTES
@@ -75,6 +75,7 @@ class Splitter:
             self.unfinished_bytes = end
             return []
         self.forget()
+        cut(held, end)  # it may have been used before
         view = memoryview(held)
         return [view[:at], *self.feed(view[at + 1 : end])]
 

@@ -38,8 +38,8 @@ from torcd.scheduler.sharing import Ledger, Share
 from torcd.scheduler.state import WorkflowNode
 
 LOOKAHEAD_MICROSECONDS = 240_000
-"""What it takes until the next orders come: reports gather for 80 ms, a commit may be under way,
-and the next one takes as long. On a slow disk a commit takes 5 to 15 ms, on a busy one more."""
+"""What it takes until the next orders come: reports gather for up to 105 ms, a commit may be under
+way, and the next one takes as long. On a slow disk it is 5 to 15 ms, on a busy one more."""
 
 MAX_LOOKAHEAD = 512
 """More would only make a pause, a cancel or a higher priority take effect later."""

@@ -22,7 +22,7 @@ from torcd.server.complaints import Complaints
 from torcd.server.memory import Memory
 from torcd.server.readiness import Readiness
 from torcd.server.session import Session
-from torcd.server.trimming import Trimmer
+from torcd.server.trimming import Trimmer, block_kept
 
 MAX_CONNECTIONS = 1024
 """More clients than a workstation has jobs and people; each costs a descriptor and some KiB."""
@@ -76,7 +76,7 @@ class Door:
     @asynccontextmanager
     async def open(self, listener: socket.socket) -> AsyncIterator[None]:
         """Serve; at the end of the block the door closes and all sessions with it."""
-        with Readiness.open() as readiness:
+        with Readiness.open() as readiness, block_kept():
             async with anyio.create_task_group() as tasks:
                 loop = asyncio.get_running_loop()
                 server = await loop.create_unix_server(

@@ -1,10 +1,13 @@
-"""When memory that was free is given back to the system: after a crowd, and after large messages.
+"""When memory that is free is given back to the system: after a crowd, and after large messages.
 
 It takes the daemon some milliseconds, and what is given back has to be asked for again: so it waits
-until those who leave have left, and is not done for a few.
+until those who leave have left, and is not done for a few. The block that is kept for large
+messages and answers goes when none has come for as long.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torcd import heap, kept_block
 
@@ -23,5 +26,27 @@ class Trimmer:
 
     def _trim(self) -> None:
         self._timer = None
-        kept_block.let_go()
         heap.trim()
+
+
+@contextmanager
+def block_kept() -> Iterator[None]:
+    """Keep one, as long as it is used, while this lasts."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
+
+    def look_later() -> None:
+        nonlocal timer
+        timer = loop.call_later(TRIM_SECONDS, look)
+
+    def look() -> None:
+        if not kept_block.rest():
+            look_later()
+
+    kept_block.keep(lambda: loop.call_soon_threadsafe(look_later))
+    try:
+        yield
+    finally:
+        kept_block.keep_none()
+        if timer is not None:
+            timer.cancel()

@@ -35,7 +35,8 @@ def write(
     at = 0
     while at < content.nbytes:
         count = os.write(descriptor, content[at : at + _PIECE_BYTES])
-        _sync_file_range(descriptor, at, count, _SYNC_FILE_RANGE_WRITE)  # at best: it is synced
+        # That it fails does not matter: the sync does all.
+        _sync_file_range(descriptor, at, count, _SYNC_FILE_RANGE_WRITE)
         at += count
     meanwhile()
     os.fsync(descriptor)

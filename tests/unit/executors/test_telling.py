@@ -107,6 +107,25 @@ def test_nothing_more_is_told_before_what_was_is_acknowledged(scene: Scene) -> N
     assert scene.attempts.urgent
 
 
+def test_it_is_the_last_end_that_was_told_which_is_to_be_acknowledged(scene: Scene) -> None:
+    for key in (5, 6):
+        scene.order(key, 2)
+    for key in (4, 1):
+        scene.end(key)
+    scene.attempts.take_reports()
+    for key in (2, 3, 5):
+        scene.end(key)
+    scene.attempts.take_reports()
+    scene.order(7, 1)
+    scene.end(6)
+    scene.attempts.has_empty_place = False
+    for acknowledged in ([4, 1, 2], [3]):
+        scene.attempts.acknowledge(acknowledged)
+        assert scene.attempts.awaits_decision
+    scene.attempts.acknowledge([5])
+    assert not scene.attempts.awaits_decision
+
+
 def test_a_place_that_becomes_empty_waits_for_no_acknowledgement(scene: Scene) -> None:
     scene.end(1)
     scene.attempts.take_reports()

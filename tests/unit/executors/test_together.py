@@ -1,11 +1,15 @@
 """What one warden tells is decided together with what the other one has to tell."""
 
+from pathlib import Path
+
 import anyio
 import pytest
+import structlog
 
 from tests.executor_world import PATIENCE_SECONDS
 from torcd.executors.base import Exited, Report
 from torcd.executors.local import together
+from torcd.executors.local.executor import LocalExecutor
 from torcd.executors.local.together import ENOUGH, Together
 from torcd.executors.warden.lanes import ENDS_FOR_EACH_THAT_WAITS
 from torcd.model import AttemptKey, Timestamp
@@ -184,3 +188,15 @@ async def test_who_is_gone_is_told_nothing(scene: Scene, monkeypatch: pytest.Mon
     for _ in range(3):
         await anyio.lowlevel.checkpoint()
     assert not scene.keys
+
+
+def test_what_the_executor_hears_to_be_on_disk_is_decided(tmp_path: Path) -> None:
+    executor = LocalExecutor(tmp_path, log=structlog.get_logger())
+    [supervisor] = executor._supervisors
+    executor._together.told(
+        supervisor.orders, [report(1)], ends=[AttemptKey(1)], waiting=None, tellers=[]
+    )
+    executor.acknowledge([AttemptKey(2)])
+    assert executor._together._undecided
+    executor.acknowledge([AttemptKey(1)])
+    assert not executor._together._undecided

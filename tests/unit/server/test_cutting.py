@@ -2,6 +2,7 @@
 
 import pytest
 
+from torcd.block import LARGE_PAGE_BYTES, block
 from torcd.errors import InvalidMessage
 from torcd.protocol.framing import LARGE_BYTES, PIECE_BYTES, Splitter
 
@@ -95,3 +96,13 @@ def test_one_that_is_too_large_is_refused_whatever_is_before_it(step: int, ahead
 def _feed(splitter: Splitter, stream: bytes, step: int) -> None:
     for start in range(0, len(stream), step):
         splitter.feed(stream[start : start + step])
+
+
+def test_a_message_in_a_block_that_was_used_before_holds_no_more_than_it_needs() -> None:
+    used = block(4 * LARGE_PAGE_BYTES)
+    used.write(b"x" * len(used))
+    used.seek(0)
+    splitter = Splitter(len(used) - PIECE_BYTES, lambda size_bytes: used)
+    (message,) = _received(splitter, LARGE + b"\0", 256 << 10)
+    assert message == LARGE
+    assert used.find(b"x", len(LARGE) + LARGE_PAGE_BYTES) < 0

@@ -6,10 +6,12 @@ from pathlib import Path
 from unittest import mock
 
 import anyio
+import msgspec
 import pytest
 from msgspec import structs
 
 from tests.unit.server.test_quick import World, world
+from torcd import value
 from torcd.store import durable
 from torcd.store.value_files import LARGE_BYTES
 
@@ -17,7 +19,7 @@ PLAIN = "x" * LARGE_BYTES
 ESCAPED = '\\"' + PLAIN
 
 
-async def stored(here: World, data: str) -> bytes:
+async def stored(here: World, data: object) -> bytes:
     controller = here.life.controller
     controller.settings = structs.replace(controller.settings, max_value_bytes=2 * LARGE_BYTES)
     with anyio.fail_after(60):
@@ -28,10 +30,16 @@ def files_of(here: World) -> set[str]:
     return here.life.controller.store.files.found()
 
 
-@pytest.mark.parametrize("data", [PLAIN, ESCAPED], ids=["plain", "escaped"])
-async def test_its_file_is_there_when_it_is_acknowledged(tmp_path: Path, data: str) -> None:
+@pytest.mark.parametrize(
+    "data", [PLAIN, ESCAPED, "é" + PLAIN, [PLAIN, 1.50]], ids=["plain", "escaped", "é", "list"]
+)
+async def test_its_file_is_there_when_it_is_acknowledged(tmp_path: Path, data: object) -> None:
+    text = msgspec.json.encode(data)
     async with world(tmp_path) as here:
-        assert b'"revision":1,' in await stored(here, data)
+        answer = await stored(here, data)
+        record = msgspec.json.decode(answer[:-1])["parameters"]["record"]
+        assert record["revision"] == 1
+        assert record["sha256"] == value.parse(text, name="out", max_bytes=len(text)).sha256
         assert len(files_of(here)) == 1
 
 
@@ -59,13 +67,19 @@ async def test_whose_file_cannot_be_written_is_told_so(
 
 
 async def test_the_disk_is_at_work_when_it_is_looked_at(tmp_path: Path) -> None:
-    done = []
+    done: list[object] = []
+
+    def written(descriptor: int, at: int, size_bytes: int, flags: int) -> int:
+        done.append((at, size_bytes))
+        return 0
+
     with mock.patch.object(os, "fsync", side_effect=lambda _: done.append("synced")):
         descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
         try:
-            content = memoryview(PLAIN.encode())
-            durable.write(descriptor, content, meanwhile=lambda: done.append("looked at"))
+            content = memoryview(PLAIN.encode() + b"more")
+            with mock.patch.object(durable, "_sync_file_range", written):
+                durable.write(descriptor, content, meanwhile=lambda: done.append("looked at"))
         finally:
             os.close(descriptor)
-    assert done == ["looked at", "synced"]
+    assert done == [(0, LARGE_BYTES), (LARGE_BYTES, 4), "looked at", "synced"]
     assert (tmp_path / "file").read_bytes() == content

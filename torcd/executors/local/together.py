@@ -45,7 +45,7 @@ class Together:
         self._undecided: dict[Teller, AttemptKey] = {}
         """Of those who have told ends that are not acknowledged: the last one."""
         self._asked: set[Teller] = set()
-        """They have not told anything since."""
+        """They have not told anything since. An answer need not come: see `FromWarden.waiting`."""
 
     def told(
         self,
