@@ -840,8 +840,8 @@ STORE_BUGS = [
     Mutant(
         name="memory that somebody reads is used again",
         file="torcd/kept_block.py",
-        old=" and sys.getrefcount(_kept) > _NOBODYS",
-        new=" and False",
+        old=" and sys.getrefcount(_kept) == _NOBODYS",
+        new="",
         suites=("tests/unit/test_kept_block.py",),
     ),
     Mutant(

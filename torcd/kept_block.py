@@ -34,7 +34,7 @@ def used_block(size_bytes: int) -> mmap.mmap:
         if not _is_told:
             _is_told = True
             _tell()
-        if _kept is not None and len(_kept) >= size_bytes and not _is_in_use():
+        if _kept is not None and len(_kept) >= size_bytes and sys.getrefcount(_kept) == _NOBODYS:
             _kept.seek(0)
             cut(_kept, size_bytes)  # who holds it holds no more than he says
             return _kept
@@ -54,16 +54,13 @@ def keep(tell: Callable[[], object]) -> None:
 
 
 def rest() -> bool:
-    """Whether it is not in use, nor was since this was asked last. Then none is kept. As long as
-    it is in use no other one is: a message that does not arrive holds all that was touched of it
-    before."""
+    """Whether none was used since this was asked last. Then none is kept."""
     global _is_used
     with _lock:
         was_used, _is_used = _is_used, False
-        if was_used or _is_in_use():
-            return False
-        _let_go()
-        return True
+        if not was_used:
+            _let_go()
+        return not was_used
 
 
 def keep_none() -> None:
@@ -72,10 +69,6 @@ def keep_none() -> None:
     with _lock:
         _let_go()
         _tell = None
-
-
-def _is_in_use() -> bool:
-    return _kept is not None and sys.getrefcount(_kept) > _NOBODYS
 
 
 def _let_go() -> None:

@@ -23,8 +23,8 @@ LITTLE_BYTES = 16 << 10
 MAX_SHARED_BYTES = 12 << 20
 """Of messages and answers as they are on the wire, of all sessions but the elder. With what a
 thousand sessions cost, their little, and the largest message and its copy at the elder, the daemon
-grows by less than 64 MiB. The block that is kept (`torcd.kept_block`) is one that some of them hold
-or take next, or goes within a second."""
+grows by less than 64 MiB. The block that is kept (`torcd.kept_block`) is one that some of them take
+next, or goes within a second."""
 
 PATIENCE_SECONDS = 0.25
 """Between looks at those who hold much while others wait."""
