@@ -176,8 +176,8 @@ SCHEDULER = [
     Mutant(
         name="others come after a job that reads a group of files",
         file="torcd/scheduler/following.py",
-        old="_is_read(gate):\n            return False",
-        new="job.job.input_files:\n            return False",
+        old="any(map(_is_read, job.awaits))",
+        new="job.job.input_files",
         suites=("tests/unit/scheduler",),
     ),
     Mutant(
@@ -197,7 +197,7 @@ SCHEDULER = [
     Mutant(
         name="others come after a job that is to make something",
         file="torcd/scheduler/following.py",
-        old=" or not _makes_nothing(job)",
+        old="        and _makes_nothing(job)\n",
         new="",
     ),
     Mutant(

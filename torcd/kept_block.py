@@ -16,7 +16,6 @@ _lock = threading.Lock()
 _kept: mmap.mmap | None = None
 _is_used = False
 """Since `rest` was asked last."""
-_is_told = False
 _tell: Callable[[], object] | None = None
 
 _NOBODYS = 2
@@ -26,19 +25,18 @@ _NOBODYS = 2
 def used_block(size_bytes: int) -> mmap.mmap:
     """The one that is kept, if nobody else refers to it, be it by a view; otherwise a new one,
     which is kept if it is the largest. So it may be larger, and something may be in it."""
-    global _kept, _is_used, _is_told
+    global _kept, _is_used
     with _lock:
         if _tell is None:
             return block(size_bytes)
         _is_used = True
-        if not _is_told:
-            _is_told = True
-            _tell()
         if _kept is not None and len(_kept) >= size_bytes and sys.getrefcount(_kept) == _NOBODYS:
             _kept.seek(0)
             cut(_kept, size_bytes)  # who holds it holds no more than he says
             return _kept
         made = block(size_bytes)
+        if _kept is None:
+            _tell()
         if _kept is None or len(_kept) < size_bytes:
             _kept = made
         return made
@@ -73,5 +71,5 @@ def keep_none() -> None:
 
 def _let_go() -> None:
     """It is given back as soon as nobody refers to it."""
-    global _kept, _is_told
-    _kept, _is_told = None, False
+    global _kept
+    _kept = None

@@ -51,6 +51,9 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     """The attempts before that key did not see all of it as it is now."""
 
 
+NO_INPUTS = Inputs(0, 0, 0)
+
+
 class Digests:
     """Of one workflow. `files` and `values` (their SHA-256) are what is to be taken in place of
     what it knows of them; given `files`, it is to be used at once, and thrown away."""
@@ -76,17 +79,7 @@ class Digests:
 
     def inputs(self, job: "JobNode") -> Inputs:
         """Of all that it waits for."""
-        if self._gates is not None:
-            return self._added(job.awaits)
-        made = newest = 0
-        for gate in job.awaits:
-            if not isinstance(gate, JobGate) or gate.maker.job.output_user_data:
-                return self._added(job.awaits)
-            # What comes after jobs is asked most, so this is `_one_input` without what that makes.
-            made += _number("job", gate.maker.job.name, self._product(gate.maker))
-            if gate.made_at > newest:
-                newest = gate.made_at
-        return Inputs(0, made % _MODULUS, newest)
+        return self._added(job.awaits) if job.awaits else NO_INPUTS
 
     def definition(self, job: "Job") -> int:
         """As `definition`, to be kept: jobs that run the same one after the other share it."""

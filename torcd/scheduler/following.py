@@ -33,7 +33,7 @@ Who follows whom is seen by attempts' keys: while a job waits for another one th
 it can only have got a later one by following it. So a new daemon knows it, too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from torcd.model import AttemptKey
 from torcd.scheduler.job_states import Active, Blocked, Pending, Running
@@ -51,12 +51,13 @@ MAX_REST = 256
 def may_lead(node: WorkflowNode, job: JobNode) -> bool:
     """Whether those that wait for this one, which has just been chosen, may be chosen to come after
     it."""
-    if node.actions is not None or node.asking or job.has_script_to_run or not _makes_nothing(job):
-        return False
-    for gate in job.awaits:
-        if not (gate.made and gate.kind == "job") and _is_read(gate):
-            return False
-    return True
+    return (
+        node.actions is None
+        and not node.asking
+        and not job.has_script_to_run
+        and _makes_nothing(job)
+        and not any(map(_is_read, job.awaits))
+    )
 
 
 def followers(node: WorkflowNode, room: int) -> Iterator[tuple[AttemptKey, JobNode]]:
@@ -69,7 +70,7 @@ def followers(node: WorkflowNode, room: int) -> Iterator[tuple[AttemptKey, JobNo
             continue
         for gate in _last_gates(leader):
             for job in gate.consumers:
-                if job.waits != 1 or not _may_follow(job):
+                if not _may_follow(job):
                     continue
                 yield state.attempt_key, job
                 room -= 1
@@ -77,22 +78,23 @@ def followers(node: WorkflowNode, room: int) -> Iterator[tuple[AttemptKey, JobNo
                     return
 
 
-def of(leader: JobNode, attempt_key: AttemptKey) -> list[tuple[JobNode, Pending | Running]]:
+def of(leader: JobNode, attempt_key: AttemptKey) -> Iterator[tuple[JobNode, Pending | Running]]:
     """Those that were chosen to come after this attempt of it, which is not known to be over."""
-    found = []
     for gate in _last_gates(leader):
         for job in gate.consumers:
             state = job.state
             if isinstance(state, Active) and job.waits and state.attempt_key > attempt_key:
-                found.append((job, state))
-    return found
+                yield job, state
 
 
 def seen_by(leader: JobNode, attempt_key: AttemptKey) -> int | None:
     """Its attempt has ended: from which attempt's key on it has been over for everybody who comes
     after it; None: none was chosen before its end."""
-    found = of(leader, attempt_key)
-    return min([state.attempt_key for _, state in found]) if found else None
+    first = None
+    for _, state in of(leader, attempt_key):
+        if first is None or state.attempt_key < first:
+            first = state.attempt_key
+    return first
 
 
 def chosen_in_vain(node: WorkflowNode, next_attempt_key: int) -> None:
@@ -119,21 +121,20 @@ def _makes_nothing(job: JobNode) -> bool:
     return not (job.job.output_files or job.job.output_user_data)
 
 
-def _last_gates(leader: JobNode) -> Sequence[GateNode]:
+def _last_gates(leader: JobNode) -> Iterator[GateNode]:
     """Those that its end would open, as long as it makes nothing."""
-    found: list[GateNode] = []
     for gate in leader.feeds:
         if gate.missing == 1 and gate.kind == "job":
-            found.append(gate)
+            yield gate
             for group in gate.groups:
                 if group.missing == 1:
-                    found.append(group)
-    return found
+                    yield group
 
 
 def _may_follow(job: JobNode) -> bool:
     return (
-        isinstance(job.state, Blocked)
+        job.waits == 1
+        and isinstance(job.state, Blocked)
         and job.recovery is None
         and not job.may_skip
         and job.job.cancel_on_blocking_job_failure
